@@ -1,0 +1,1 @@
+//! Builds, starts and stops every part; the one file that knows them all.

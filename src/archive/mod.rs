@@ -1,0 +1,1 @@
+//! Where recordings live, and the proof that they are unchanged.

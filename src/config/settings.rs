@@ -1,0 +1,123 @@
+//! Every setting, checked: what the parts are built from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::Centre;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// This machine.
+    pub node: NodeSettings,
+    /// Signalling.
+    pub sip: SipSettings,
+    /// The media plane.
+    pub media: MediaSettings,
+    /// Recording.
+    pub recording: RecordingSettings,
+    /// The database.
+    pub storage: StorageSettings,
+    /// The HTTP door.
+    pub web: WebSettings,
+    /// Where events go.
+    pub dispatch: Vec<EndpointSettings>,
+    /// What routing knows.
+    pub centre: Centre,
+}
+
+/// This machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Its name in seal logs and events.
+    pub name: String,
+    /// Holds the database, secrets and journal; made at the first start.
+    pub state: PathBuf,
+}
+
+/// Signalling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipSettings {
+    /// UDP listeners, in the order of their index in [`crate::model::Path`].
+    pub listen: Vec<SocketAddr>,
+    /// Written into Via and Contact in place of the listener's own address (behind NAT, or with `0.0.0.0`).
+    pub advertised: Option<IpAddr>,
+    /// The digest realm; also the domain of our From.
+    pub realm: String,
+    /// Shortest registration granted; a shorter wish gets 423.
+    pub expires_min: Duration,
+    /// Longest registration granted.
+    pub expires_max: Duration,
+    /// How long a digest nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// Devices a regulator may register at once.
+    pub devices_max: usize,
+    /// Datagrams taken from one address that is no trunk, a second.
+    pub source_rate_max: u32,
+}
+
+/// The media plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaSettings {
+    /// The address that RTP sockets bind to.
+    pub address: IpAddr,
+    /// Written into SDP in place of it.
+    pub advertised: Option<IpAddr>,
+    /// First and last UDP port (RTP takes the even ones).
+    pub ports: (u16, u16),
+    /// Media threads; 0 is one a core, at most 4.
+    pub threads: usize,
+    /// Without RTP for so long, outside hold, a leg ends.
+    pub silence_max: Duration,
+    /// Without RTP for so long, another port of the same address may latch.
+    pub relatch_after: Duration,
+    /// Where the rings of audio frames are: a tmpfs.
+    pub ring_folder: PathBuf,
+    /// Size of one thread's ring, in bytes.
+    pub ring_bytes: u64,
+}
+
+/// Recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// The root of `YYYY/MM/DD/<call-id>/`.
+    pub folder: PathBuf,
+    /// How often the shared journal is brought to the disk for certain.
+    pub sync_every: Duration,
+    /// Size at which a journal segment ends, in bytes.
+    pub segment_bytes: u64,
+}
+
+/// The database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// How long SIP ladders are kept, in days.
+    pub ladder_days: u32,
+}
+
+/// The HTTP door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// One dispatch endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// Its name in logs, metrics and the API.
+    pub id: String,
+    /// Where events are posted.
+    pub url: String,
+    /// The file that holds its `whsec_…` secret; made at the first start when it is missing.
+    pub secret_file: PathBuf,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// The event types it wants; empty is all.
+    pub events: Vec<String>,
+}

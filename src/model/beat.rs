@@ -1,0 +1,159 @@
+//! One beat of the decisions: the [`Input`] that reaches them, the [`Action`]s that they ask for.
+#![allow(missing_docs, reason = "a variant's sentence names its fields")]
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::command::{Command, Reply};
+use super::event::Event;
+use super::ids::{CallId, DeviceId, RegulatorId, Ticket};
+use super::media::{MediaCommand, MediaReport};
+use super::record::{CallRecord, OfferRecord};
+use super::recording::{RecorderCommand, RecorderReport, SealedRecording};
+use super::regulator::{Binding, RegulatorState};
+use super::time::Utc;
+
+/// Which way a SIP message goes: the listener, by its index in the configuration, and the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Path {
+    /// Index of the listener in `[sip] listen`.
+    pub listener: u8,
+    /// UDP, TCP…
+    pub transport: Transport,
+    /// The far end.
+    pub peer: SocketAddr,
+}
+
+/// What carries SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Datagrams: lost and repeated ones are the transactions' work.
+    Udp,
+}
+
+/// What reaches the decisions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A SIP message as it came from the socket.
+    Sip { path: Path, bytes: Bytes },
+    /// The media plane reports.
+    Media(MediaReport),
+    /// The recorder reports.
+    Recorder(RecorderReport),
+    /// Somebody asks.
+    Command { ticket: Ticket, command: Command },
+    /// What storage remembered from before the start.
+    Remembered(Remembered),
+    /// Time has passed: deadlines are looked at.
+    Tick,
+}
+
+/// What the database remembers over a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Registrations that have not expired.
+    pub bindings: Vec<Binding>,
+    /// The regulators' last states: pauses survive a restart.
+    pub regulators: Vec<(RegulatorId, RegulatorState, Utc)>,
+    /// The highest event sequence of each regulator.
+    pub regulator_sequences: Vec<(RegulatorId, u32)>,
+}
+
+/// What the decisions ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Send these bytes.
+    Send { path: Path, bytes: Bytes },
+    /// Ask the media plane.
+    Media(MediaCommand),
+    /// Ask the recorder.
+    Recorder(RecorderCommand),
+    /// Remember these together: one transaction.
+    Store(Vec<Fact>),
+    /// Answer a command.
+    Reply { ticket: Ticket, reply: Reply },
+    /// Tell whoever runs this, once, at the edge.
+    Alarm(Alarm),
+    /// Count.
+    Count(Counter),
+}
+
+/// What is to be remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The call as known so far (insert or replace).
+    Call(Box<CallRecord>),
+    /// An offer of a call (insert or replace by its number).
+    Offer { call: CallId, offer: Box<OfferRecord> },
+    /// An event, and a row of the outbox for each endpoint.
+    Event(Box<Event>),
+    /// A recording was sealed.
+    Recording(Box<SealedRecording>),
+    /// A recording was expected and is not there.
+    RecordingFailed { call: CallId, at: Utc, reason: String },
+    /// A device registered or refreshed.
+    Binding(Binding),
+    /// A device is gone.
+    BindingGone { regulator: RegulatorId, device: DeviceId },
+    /// A regulator's state.
+    Regulator { regulator: RegulatorId, state: RegulatorState, since: Utc },
+    /// A SIP message of a call, for its ladder; secrets already masked.
+    SipMessage(SipTrace),
+}
+
+/// One SIP message in a call's ladder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SipTrace {
+    /// Which call.
+    pub call: CallId,
+    /// Which leg, by number.
+    pub leg: u16,
+    /// When.
+    pub at: Utc,
+    /// Received by Vigie, or sent.
+    pub received: bool,
+    /// The far end.
+    pub peer: SocketAddr,
+    /// The message, at most [`TRACE_LENGTH_MAX`] bytes, `Authorization` values masked, invalid UTF-8 replaced.
+    pub text: String,
+}
+
+/// The most of one SIP message kept in a ladder, in bytes.
+pub const TRACE_LENGTH_MAX: usize = 4096;
+/// The most messages kept for one call: enough for 20 offers, and a peer cannot fill the disk.
+pub const TRACE_MESSAGES_MAX: u16 = 200;
+
+/// Something a person should look at. Its text holds no caller's number or name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// What kind, as a stable word for monitoring: `unknown-ddi`, `call-fault`…
+    pub kind: String,
+    /// The call concerned.
+    pub call: Option<CallId>,
+    /// What happened and what to do, for the person reading it at three in the morning.
+    pub text: String,
+}
+
+/// What the decisions count; a metric each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Counter {
+    /// SIP messages that could not be parsed.
+    SipMalformed,
+    /// Requests refused for want of credentials or of a trunk.
+    SipUnauthorised,
+    /// SIP messages sent again.
+    SipRetransmitted,
+    /// Calls received from a trunk.
+    CallsReceived,
+    /// Calls answered by a regulator.
+    CallsAnswered,
+    /// Calls abandoned.
+    CallsAbandoned,
+    /// Offers made.
+    OffersMade,
+    /// Offers that ended without an answer.
+    OffersUnanswered,
+}

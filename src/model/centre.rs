@@ -1,0 +1,325 @@
+//! The centre as configured: associations, regions, lines, regulators, trunks, sounds. Immutable once checked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::civil::{DateTime, Time, Weekday};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
+use super::number::{E164, NumberPlan};
+
+/// Everything that routing knows about the centre.
+#[derive(Clone, Debug)]
+pub struct Centre {
+    /// The zone that opening hours and local times are read in.
+    pub zone: TimeZone,
+    /// By id.
+    pub associations: BTreeMap<AssociationId, Association>,
+    /// By id.
+    pub regions: BTreeMap<RegionId, Region>,
+    /// By id.
+    pub lines: BTreeMap<LineId, Line>,
+    /// The line of each DDI.
+    pub ddis: HashMap<E164, LineId>,
+    /// By id.
+    pub regulators: BTreeMap<RegulatorId, Regulator>,
+    /// By id.
+    pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// The file of each sound.
+    pub sounds: BTreeMap<SoundId, PathBuf>,
+    /// What the parts of a candidate's cost weigh.
+    pub weights: Weights,
+    /// How offers are made.
+    pub offers: OfferRules,
+}
+
+/// The organisation that a line belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Association {
+    /// Shown to people.
+    pub name: String,
+}
+
+/// An area with neighbours and a parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Shown to people.
+    pub name: String,
+    /// The area that this one is a part of.
+    pub parent: Option<RegionId>,
+    /// Areas beside it; the relation is made symmetric when the configuration is read.
+    pub neighbours: Vec<RegionId>,
+}
+
+/// What a DDI means.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Its id.
+    pub id: LineId,
+    /// Shown to people, and on the regulator's phone.
+    pub name: String,
+    /// The organisation that it belongs to.
+    pub association: AssociationId,
+    /// The numbers that reach it.
+    pub ddis: Vec<E164>,
+    /// What its calls need.
+    pub demand: Demand,
+    /// The caller's language, as BCP 47: `fr`, `en`.
+    pub language: String,
+    /// Played once, after the call is accepted.
+    pub greeting: Option<SoundId>,
+    /// Played again and again while the caller waits.
+    pub music: SoundId,
+    /// Played to a party on hold.
+    pub hold_music: SoundId,
+    /// Whether its calls are recorded.
+    pub recording: RecordingPolicy,
+    /// How long a regulator rests after one of its calls.
+    pub wrap_up: Duration,
+    /// The longest wait before the overflow.
+    pub waiting_max: Duration,
+    /// When it is open; `None` is always.
+    pub hours: Option<WeeklyHours>,
+    /// What becomes of a caller who waited too long.
+    pub overflow: Farewell,
+    /// What becomes of a caller when nobody is on duty.
+    pub nobody: Farewell,
+    /// What becomes of a caller out of hours.
+    pub closed: Farewell,
+}
+
+/// A message and then the end of the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Played once before the hang-up; without it the call just ends.
+    pub message: Option<SoundId>,
+}
+
+/// Whether a line's calls are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingPolicy {
+    /// Every call, from bridge to end.
+    Always,
+    /// None: an administrative line or the staff's own.
+    Never,
+}
+
+/// What a call needs, and how that relaxes as it waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The caller's area.
+    pub region: RegionId,
+    /// The least level asked of each skill, 1–100, before any step.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// 1 is the most urgent, 9 the least.
+    pub priority: u8,
+    /// In the order of `after`; each replaces the demand of the one before.
+    pub steps: Vec<Step>,
+}
+
+/// How the demand relaxes once a caller has waited so long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The wait from which it holds.
+    pub after: Duration,
+    /// The skills and levels that it asks instead.
+    pub skills: BTreeMap<SkillId, u8>,
+}
+
+impl Demand {
+    /// The step in force after `waited`: 0 is the demand itself, n the n-th step.
+    pub fn step_at(&self, waited: Duration) -> usize {
+        self.steps.iter().take_while(|step| step.after <= waited).count()
+    }
+
+    /// The skills that step `step` asks.
+    pub fn skills_at(&self, step: usize) -> &BTreeMap<SkillId, u8> {
+        match step.checked_sub(1).and_then(|n| self.steps.get(n)) {
+            Some(step) => &step.skills,
+            None => &self.skills,
+        }
+    }
+}
+
+/// A person who answers.
+#[derive(Clone, Debug)]
+pub struct Regulator {
+    /// Also the user name of the softphone.
+    pub id: RegulatorId,
+    /// Shown to people.
+    pub name: String,
+    /// The organisation that employs the person.
+    pub association: AssociationId,
+    /// Level of each skill, 1–100.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// Regions served, with the cost of each: 0 is home.
+    pub regions: BTreeMap<RegionId, u32>,
+    /// Registering makes the person `Ready`; otherwise `*11` or the API does.
+    pub ready_on_register: bool,
+    /// Which digest challenges the person's phones get.
+    pub digest: DigestChoice,
+}
+
+/// Which digest algorithms are offered (RFC 8760 §2: the preferred one first).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DigestChoice {
+    /// MD5 alone, for older phones.
+    Md5,
+    /// SHA-256 alone.
+    Sha256,
+    /// SHA-256 first, then MD5.
+    Both,
+}
+
+/// A carrier's SIP link.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its id.
+    pub id: TrunkId,
+    /// The source addresses that are this carrier.
+    pub peers: Vec<AddressBlock>,
+    /// How it writes numbers.
+    pub numbers: NumberPlan,
+    /// The line of a DDI that no line knows.
+    pub fallback_line: LineId,
+    /// Calls at once; one more is refused with 503.
+    pub calls_max: u32,
+}
+
+/// An address or a block of them: `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressBlock {
+    /// Any address of the block.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl AddressBlock {
+    /// Reads `address` or `address/prefix`.
+    pub fn parse(text: &str) -> Option<AddressBlock> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(width), |p| p.parse().ok().filter(|p| *p <= width))?;
+        Some(AddressBlock { address, prefix })
+    }
+
+    /// Whether `address` lies in the block.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(block), IpAddr::V4(one)) => {
+                let mask = u32::MAX.checked_shl(32 - self.prefix as u32).unwrap_or(0);
+                u32::from(block) & mask == u32::from(one) & mask
+            }
+            (IpAddr::V6(block), IpAddr::V6(one)) => {
+                let mask = u128::MAX.checked_shl(128 - self.prefix as u32).unwrap_or(0);
+                u128::from(block) & mask == u128::from(one) & mask
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// What the parts of a candidate's cost weigh (lowest total wins).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Cost of serving a neighbour of a region that the person serves.
+    pub region_neighbour: u32,
+    /// Cost of serving a region with the same parent.
+    pub region_sibling: u32,
+    /// Cost of serving any other region.
+    pub region_far: u32,
+    /// Cost of taking a person whose unused skill nobody else on duty has; less when several have it.
+    pub scarcity: f64,
+    /// What one minute of idleness takes off the cost.
+    pub idle_minute: f64,
+    /// The most that idleness takes off.
+    pub idle_max: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights {
+            region_neighbour: 10,
+            region_sibling: 20,
+            region_far: 40,
+            scarcity: 15.0,
+            idle_minute: 0.5,
+            idle_max: 9.0,
+        }
+    }
+}
+
+/// How offers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferRules {
+    /// How long a regulator's phones ring.
+    pub ring_duration_max: Duration,
+    /// How long a regulator who did not answer is paused.
+    pub pause_no_answer: Duration,
+    /// How long a regulator whose phone could not be reached is paused.
+    pub pause_unreachable: Duration,
+    /// How long a regulator who refused or was busy is passed over.
+    pub pause_refused: Duration,
+}
+
+impl Default for OfferRules {
+    fn default() -> OfferRules {
+        OfferRules {
+            ring_duration_max: Duration::from_secs(15),
+            pause_no_answer: Duration::from_secs(60),
+            pause_unreachable: Duration::from_secs(10),
+            pause_refused: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Opening hours by day of the week.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeeklyHours {
+    /// Open from the first time to the second on that day; a second time of `00:00` is the day's end.
+    pub spans: Vec<(Weekday, Time, Time)>,
+}
+
+impl WeeklyHours {
+    /// Whether the line is open at this local time.
+    pub fn contains(&self, local: DateTime) -> bool {
+        self.spans.iter().any(|(day, from, to)| {
+            *day == local.weekday() && *from <= local.time() && (local.time() < *to || *to == Time::midnight())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_block_holds_its_addresses_and_no_others() {
+        let block = AddressBlock::parse("192.0.2.0/24").expect("a block");
+        assert!(block.contains("192.0.2.255".parse().expect("an address")));
+        assert!(block.contains("::ffff:192.0.2.1".parse().expect("an address")));
+        assert!(!block.contains("192.0.3.0".parse().expect("an address")));
+        assert!(AddressBlock::parse("0.0.0.0/0").expect("all").contains("8.8.8.8".parse().expect("an address")));
+        assert!(AddressBlock::parse("192.0.2.0/33").is_none());
+    }
+
+    #[test]
+    fn the_step_in_force_follows_the_wait() {
+        let step = |s| Step { after: Duration::from_secs(s), skills: BTreeMap::new() };
+        let demand =
+            Demand { region: "r".into(), skills: BTreeMap::new(), priority: 5, steps: vec![step(20), step(60)] };
+        let at = |s| demand.step_at(Duration::from_secs(s));
+        assert_eq!([at(0), at(19), at(20), at(59), at(60), at(600)], [0, 0, 1, 1, 2, 2]);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a person or a program may ask of the running decisions, and the replies.
+#![allow(missing_docs, reason = "a variant's sentence names its fields")]
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId};
+use super::record::Caller;
+use super::regulator::RegulatorState;
+use super::time::Utc;
+
+/// Asked through the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Everybody who waits and everybody who answers, now.
+    Room,
+    /// Make a regulator ready.
+    Ready { regulator: RegulatorId },
+    /// Pause a regulator, in the operator's words.
+    Pause { regulator: RegulatorId, reason: String },
+    /// End a call.
+    EndCall { call: CallId },
+    /// Take no new calls; `Drained` is replied when the last live one is over.
+    Drain,
+    /// End every live call (a second Ctrl-C).
+    EndAll,
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The room.
+    Room(Box<Room>),
+    /// Done; the regulator's state now.
+    State(RegulatorState),
+    /// Done.
+    Done,
+    /// Nothing lives any more.
+    Drained,
+    /// There is no such regulator or live call.
+    Unknown,
+    /// It cannot be done now, and why.
+    Refused(String),
+}
+
+/// The waiting room and the regulators at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Room {
+    /// In the order in which they will be served.
+    pub waiting: Vec<WaitingView>,
+    /// Every regulator of the configuration.
+    pub regulators: Vec<RegulatorView>,
+    /// Live calls, waiting or talking.
+    pub calls_live: u32,
+    /// Whether new calls are refused because the server is stopping.
+    pub draining: bool,
+}
+
+/// One caller who waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// Which call.
+    pub call: CallId,
+    /// On which line.
+    pub line: LineId,
+    /// Of which association.
+    pub association: AssociationId,
+    /// From where.
+    pub region: RegionId,
+    /// 1 is the most urgent.
+    pub priority: u8,
+    /// Entered the waiting room.
+    pub queued_at: Utc,
+    /// Waited so far, in milliseconds.
+    pub wait_ms: u64,
+    /// The step in force.
+    pub step: u32,
+    /// What it asks.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// At whose phone it rings now, if at any.
+    pub offered_to: Option<RegulatorId>,
+    /// How many offers were made.
+    pub offers: u32,
+    /// Who calls.
+    pub caller: Caller,
+}
+
+/// One regulator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegulatorView {
+    /// Who.
+    pub regulator: RegulatorId,
+    /// Shown to people.
+    pub name: String,
+    /// Employed by.
+    pub association: AssociationId,
+    /// Doing what.
+    #[serde(flatten)]
+    pub state: RegulatorState,
+    /// Since when.
+    pub since: Utc,
+    /// Until when, for states that end by themselves.
+    pub until: Option<Utc>,
+    /// Registered devices.
+    pub devices: Vec<DeviceId>,
+    /// Level of each skill.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// Cost of each region served.
+    pub regions: BTreeMap<RegionId, u32>,
+}

@@ -1,0 +1,148 @@
+//! Events: facts about a call or a regulator, stored and owed to dispatch.
+#![allow(missing_docs, reason = "a variant's sentence names its fields")]
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
+use super::record::{Caller, EndedBy, OfferEnd, Outcome};
+use super::regulator::RegulatorState;
+use super::time::Utc;
+
+/// One fact, numbered within its subject.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Stable over retries.
+    pub id: EventId,
+    /// What it is about.
+    pub subject: Subject,
+    /// 1, 2, 3… within the subject.
+    pub sequence: u32,
+    /// When it happened.
+    pub at: Utc,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What an event is about; events of one subject reach dispatch in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A call.
+    Call(CallId),
+    /// A regulator.
+    Regulator(RegulatorId),
+}
+
+/// What happened. The serialised form is `{"type": "call.received", "data": {…}}`; CloudEvents takes both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum EventKind {
+    /// A call came in.
+    #[serde(rename = "call.received")]
+    CallReceived {
+        caller: Caller,
+        ddi: String,
+        line: LineId,
+        association: AssociationId,
+        region: RegionId,
+        fallback: bool,
+    },
+    /// It entered the waiting room.
+    #[serde(rename = "call.queued")]
+    CallQueued { skills: BTreeMap<SkillId, u8>, priority: u8, region: RegionId },
+    /// It rings at a regulator.
+    #[serde(rename = "call.offered")]
+    CallOffered { offer: OfferNumber, regulator: RegulatorId, step: u32, wait_ms: u64 },
+    /// An offer ended without an answer; the caller is back in its place, or gone.
+    #[serde(rename = "call.offer-ended")]
+    CallOfferEnded { offer: OfferNumber, regulator: RegulatorId, end: OfferEnd, detail: Option<String> },
+    /// A regulator answered: all that a screen pop needs.
+    #[serde(rename = "call.answered")]
+    CallAnswered {
+        offer: OfferNumber,
+        regulator: RegulatorId,
+        regulator_name: String,
+        device: DeviceId,
+        caller: Caller,
+        ddi: String,
+        line: LineId,
+        line_name: String,
+        association: AssociationId,
+        region: RegionId,
+        language: String,
+        skills: BTreeMap<SkillId, u8>,
+        priority: u8,
+        step: u32,
+        wait_ms: u64,
+        recorded: bool,
+    },
+    /// One side put the other on hold.
+    #[serde(rename = "call.held")]
+    CallHeld { by: EndedBy },
+    /// And took it back.
+    #[serde(rename = "call.resumed")]
+    CallResumed { by: EndedBy },
+    /// The caller hung up before an answer.
+    #[serde(rename = "call.abandoned")]
+    CallAbandoned { wait_ms: u64 },
+    /// The call is over.
+    #[serde(rename = "call.ended")]
+    CallEnded {
+        outcome: Outcome,
+        ended_by: EndedBy,
+        detail: Option<String>,
+        regulator: Option<RegulatorId>,
+        wait_ms: Option<u64>,
+        talk_ms: Option<u64>,
+    },
+    /// The recording is whole, rendered and sealed; `seal` is the SHA-256 of the sidecar's bytes.
+    #[serde(rename = "recording.sealed")]
+    RecordingSealed {
+        path: String,
+        duration_ms: u64,
+        audio_sha256: String,
+        essence_sha256: String,
+        seal: String,
+        seal_sequence: u64,
+        gaps: u32,
+        recovered: bool,
+    },
+    /// The recording could not be written or sealed; the call went on.
+    #[serde(rename = "recording.failed")]
+    RecordingFailed { reason: String },
+    /// A regulator's state changed.
+    #[serde(rename = "regulator.state")]
+    RegulatorState { regulator: RegulatorId, state: RegulatorState, was: RegulatorState },
+}
+
+impl EventKind {
+    /// The CloudEvents type, such as `call.received`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            EventKind::CallReceived { .. } => "call.received",
+            EventKind::CallQueued { .. } => "call.queued",
+            EventKind::CallOffered { .. } => "call.offered",
+            EventKind::CallOfferEnded { .. } => "call.offer-ended",
+            EventKind::CallAnswered { .. } => "call.answered",
+            EventKind::CallHeld { .. } => "call.held",
+            EventKind::CallResumed { .. } => "call.resumed",
+            EventKind::CallAbandoned { .. } => "call.abandoned",
+            EventKind::CallEnded { .. } => "call.ended",
+            EventKind::RecordingSealed { .. } => "recording.sealed",
+            EventKind::RecordingFailed { .. } => "recording.failed",
+            EventKind::RegulatorState { .. } => "regulator.state",
+        }
+    }
+}
+
+impl Event {
+    /// The call it is about, when it is about one.
+    pub fn call(&self) -> Option<CallId> {
+        match &self.subject {
+            Subject::Call(call) => Some(*call),
+            Subject::Regulator(_) => None,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Media in the decisions' words: what a leg's far end said in its SDP, what the media plane is asked, what it reports.
+#![allow(missing_docs, reason = "a variant's sentence names its fields")]
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{LegId, SoundId};
+
+/// A codec that Vigie speaks (RFC 3551 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Codec {
+    /// G.711 A-law, payload type 8, 8000 Hz.
+    Pcma,
+    /// G.711 µ-law, payload type 0, 8000 Hz.
+    Pcmu,
+}
+
+impl Codec {
+    /// The static payload type.
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Codec::Pcma => 8,
+            Codec::Pcmu => 0,
+        }
+    }
+
+    /// The encoding name in SDP's `a=rtpmap`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Pcma => "PCMA",
+            Codec::Pcmu => "PCMU",
+        }
+    }
+}
+
+/// Who sends, seen from Vigie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// Vigie only sends (the far end is `recvonly`).
+    SendOnly,
+    /// Vigie only receives (the far end is `sendonly`: it holds us, with its own music).
+    ReceiveOnly,
+    /// Nobody sends.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether the far end has put the leg on hold.
+    pub fn is_held(self) -> bool {
+        self != Direction::Both
+    }
+
+    /// Whether Vigie may send.
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::Both | Direction::SendOnly)
+    }
+}
+
+/// What a leg's far end agreed to, after each SDP offer and answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteMedia {
+    /// Where its SDP says that it receives RTP. Port 0 or address `0.0.0.0` never gets here: it is [`Direction::SendOnly`] or a refusal.
+    pub rtp: SocketAddr,
+    /// Where it receives RTCP (`a=rtcp`, else port + 1; RFC 3605).
+    pub rtcp: SocketAddr,
+    /// The address its signalling came from: the only other address that may latch.
+    pub signalling: IpAddr,
+    /// The codec agreed on.
+    pub codec: Codec,
+    /// Its payload type for telephone-event/8000 (RFC 4733), when it has one.
+    pub dtmf_payload: Option<u8>,
+    /// Who sends.
+    pub direction: Direction,
+}
+
+/// Why sounds stop being played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AfterSounds {
+    /// Report [`MediaReport::Played`] and fall silent.
+    Report,
+    /// Play the last sound again and again (music).
+    RepeatLast,
+}
+
+/// What the decisions ask of the media plane. All are total: a command for an unknown leg is counted and left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MediaCommand {
+    /// Bind an RTP and an RTCP port; answered by `Opened` or `OpenFailed`.
+    Open { leg: LegId },
+    /// Where to send and what to expect; given again after every SDP. Resets latching.
+    Aim { leg: LegId, remote: RemoteMedia },
+    /// Play these sounds in order, in place of what the leg played before.
+    Play { leg: LegId, sounds: Vec<SoundId>, after: AfterSounds },
+    /// Stop playing.
+    Quiet { leg: LegId },
+    /// Relay between two legs, both ways (transcoding when their codecs differ). Ends any playing on both.
+    Bridge { a: LegId, b: LegId },
+    /// Stop relaying between this leg and whatever it is bridged to.
+    Unbridge { leg: LegId },
+    /// Copy what this leg sends us into the ring from now on, or stop.
+    Record { leg: LegId, on: bool },
+    /// Watch for silence (no RTP at all) or do not (on hold).
+    Watch { leg: LegId, on: bool },
+    /// Close the ports; answered by `Closed` with the leg's quality.
+    Close { leg: LegId },
+}
+
+/// What the media plane reports to the decisions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MediaReport {
+    /// The leg's RTP socket is bound here (RTCP on the next port).
+    Opened { leg: LegId, rtp: SocketAddr },
+    /// No port could be bound.
+    OpenFailed { leg: LegId, why: String },
+    /// The first RTP packet from the leg's own far end came in.
+    Heard { leg: LegId },
+    /// All sounds were played once.
+    Played { leg: LegId },
+    /// A telephone-event ended (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`.
+    Dtmf { leg: LegId, digit: char, duration_ms: u32 },
+    /// No RTP for the configured time while watched.
+    Silent { leg: LegId },
+    /// The ports are closed; no more frames of this leg will be written to the ring.
+    Closed { leg: LegId, quality: LegQuality },
+}
+
+/// What a leg's media was like, over its whole life.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LegQuality {
+    /// RTP packets taken from the far end.
+    pub packets_received: u64,
+    /// RTP packets sent to it.
+    pub packets_sent: u64,
+    /// Packets that never came (RFC 3550 §A.3: expected less received).
+    pub packets_lost: u64,
+    /// Interarrival jitter of what we received, in milliseconds (RFC 3550 §A.8).
+    pub jitter_ms: f64,
+    /// Fraction of our packets that the far end's last RTCP report says it lost, 0.0–1.0, when it sent one.
+    pub remote_loss: Option<f64>,
+    /// Jitter that the far end's last RTCP report gives, in milliseconds.
+    pub remote_jitter_ms: Option<f64>,
+    /// Round trip from RTCP (LSR and DLSR), in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// RTCP packets read.
+    pub rtcp_received: u64,
+    /// Packets from strangers, dropped.
+    pub strangers: u64,
+    /// Packets that were no RTP or of a payload type that was not agreed on, dropped.
+    pub malformed: u64,
+    /// Frames written to the ring.
+    pub frames_recorded: u64,
+    /// Frames that the full ring refused.
+    pub frames_refused: u64,
+}

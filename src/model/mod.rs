@@ -1,0 +1,30 @@
+//! The words that every part shares: plain values, no behaviour beyond reading and showing themselves.
+
+pub mod beat;
+pub mod centre;
+pub mod chance;
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod media;
+pub mod number;
+pub mod record;
+pub mod recording;
+pub mod regulator;
+pub mod time;
+
+pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Transport};
+pub use centre::{Centre, Line, Regulator, Trunk};
+pub use chance::Chance;
+pub use command::{Command, Reply, Room};
+pub use event::{Event, EventKind, Subject};
+pub use ids::{
+    AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
+    Ticket, TrunkId,
+};
+pub use media::{Codec, Direction, LegQuality, MediaCommand, MediaReport, RemoteMedia};
+pub use number::{E164, NumberPlan, Redacted};
+pub use record::{CallRecord, Caller, EndedBy, LegRecord, OfferEnd, OfferRecord, Outcome, Reasoning, Side};
+pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
+pub use regulator::{Binding, PauseReason, RegulatorState};
+pub use time::{Moment, Now, Utc};

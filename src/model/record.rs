@@ -1,0 +1,250 @@
+//! The call record (CDR) and its parts: written once, with `call.ended`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::centre::RecordingPolicy;
+use super::ids::{AssociationId, CallId, DeviceId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, TrunkId};
+use super::media::{Codec, LegQuality};
+use super::number::E164;
+use super::time::Utc;
+
+/// Who calls, as far as the trunk says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Caller {
+    /// The user part of From, verbatim.
+    pub raw: String,
+    /// From's display name, verbatim (invalid UTF-8 replaced).
+    pub display_name: Option<String>,
+    /// The caller in E.164: of P-Asserted-Identity when the trunk gives one, else of From.
+    pub e164: Option<E164>,
+    /// P-Asserted-Identity verbatim (RFC 3325); only from a trunk.
+    pub asserted_identity: Option<String>,
+    /// Whether the caller asked not to be shown (RFC 3323 Privacy, or From `anonymous`).
+    pub anonymous: bool,
+}
+
+/// How a call came to its end, as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A regulator answered.
+    Answered,
+    /// The caller hung up before that.
+    Abandoned,
+    /// The caller waited too long and heard the overflow message.
+    Overflowed,
+    /// Nobody was on duty.
+    NobodyOnDuty,
+    /// The line was closed.
+    Closed,
+    /// The call could not be served: no common codec, no port, trunk over its limit.
+    Refused,
+    /// Vigie was stopped or failed during the call.
+    Interrupted,
+}
+
+/// Who or what ended a call or a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedBy {
+    /// The caller hung up or cancelled.
+    Caller,
+    /// The regulator hung up.
+    Regulator,
+    /// A message was played to its end and the call was over.
+    Message,
+    /// No RTP came for the configured time.
+    Silence,
+    /// The ACK of our 200 never came (RFC 3261 §13.3.1.4).
+    NoAck,
+    /// The device's registration was lost in mid-call, or its transport failed.
+    DeviceLost,
+    /// Another device or person answered.
+    AnsweredElsewhere,
+    /// The offer timed out.
+    NoAnswer,
+    /// An operator ended it through the API.
+    Operator,
+    /// Vigie was stopping.
+    Shutdown,
+    /// A fault of Vigie's own.
+    Fault,
+    /// The far end refused.
+    Refused,
+}
+
+/// How an offer ended: exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OfferEnd {
+    /// The regulator picked up.
+    Accepted,
+    /// The regulator declined, or all devices were busy.
+    Refused,
+    /// Nobody picked up within the ringing time.
+    TimedOut,
+    /// The caller left, or the call ended, while it rang.
+    Cancelled,
+    /// No device could be reached.
+    Failed,
+}
+
+/// Why a regulator was or was not chosen; kept with every offer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reasoning {
+    /// 0: the demand as the line sets it; n: the n-th step.
+    pub step: u32,
+    /// What the step in force asked.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// The best eight who fitted, cheapest first: the first was chosen.
+    pub candidates: Vec<Candidate>,
+    /// How many fitted.
+    pub fitting: u32,
+    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`.
+    pub excluded: BTreeMap<String, u32>,
+}
+
+/// One regulator weighed for one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Who.
+    pub regulator: RegulatorId,
+    /// The sum; the lowest wins.
+    pub total: f64,
+    /// What the distance of the regions costs.
+    pub region: f64,
+    /// What using up scarce skills costs.
+    pub scarcity: f64,
+    /// What idleness takes off (zero or negative).
+    pub idle: f64,
+}
+
+/// One ringing attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferRecord {
+    /// Its place among the call's offers, from 1.
+    pub number: OfferNumber,
+    /// To whom.
+    pub regulator: RegulatorId,
+    /// When.
+    pub offered_at: Utc,
+    /// When it ended.
+    pub ended_at: Option<Utc>,
+    /// How it ended.
+    pub end: Option<OfferEnd>,
+    /// In words for people: `486 Busy Here`, `no answer in 15 s`.
+    pub detail: Option<String>,
+    /// Why this person.
+    pub reasoning: Reasoning,
+}
+
+/// What a leg is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The caller's: left channel.
+    Caller,
+    /// A regulator's: right channel.
+    Regulator,
+}
+
+/// One leg, when it is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LegRecord {
+    /// Its number in the call.
+    pub number: u16,
+    /// Whose it is.
+    pub side: Side,
+    /// Which regulator.
+    pub regulator: Option<RegulatorId>,
+    /// Which device.
+    pub device: Option<DeviceId>,
+    /// The SIP Call-ID.
+    pub sip_call_id: String,
+    /// Created.
+    pub started_at: Utc,
+    /// Picked up.
+    pub accepted_at: Option<Utc>,
+    /// Over.
+    pub ended_at: Option<Utc>,
+    /// Who ended it.
+    pub ended_by: Option<EndedBy>,
+    /// The SIP answer or reason in words: `486 Busy Here`.
+    pub detail: Option<String>,
+    /// The codec.
+    pub codec: Option<Codec>,
+    /// What its media was like.
+    pub quality: LegQuality,
+}
+
+/// The story of one call, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The call.
+    pub id: CallId,
+    /// The trunk it came over.
+    pub trunk: TrunkId,
+    /// The line that answered.
+    pub line: LineId,
+    /// The line's association.
+    pub association: AssociationId,
+    /// The caller's region.
+    pub region: RegionId,
+    /// The line's language.
+    pub language: String,
+    /// The DDI as dialled, verbatim.
+    pub ddi_raw: String,
+    /// The DDI in E.164.
+    pub ddi: Option<E164>,
+    /// Whether no line knew the DDI, so that the trunk's fallback line took the call.
+    pub fallback: bool,
+    /// Who called.
+    pub caller: Caller,
+    /// What was asked.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// 1 is the most urgent.
+    pub priority: u8,
+    /// The INVITE came.
+    pub received_at: Utc,
+    /// The caller's leg got its 200.
+    pub accepted_at: Option<Utc>,
+    /// The call entered the waiting room.
+    pub queued_at: Option<Utc>,
+    /// A regulator picked up.
+    pub answered_at: Option<Utc>,
+    /// Over.
+    pub ended_at: Option<Utc>,
+    /// Who answered.
+    pub regulator: Option<RegulatorId>,
+    /// How it came out.
+    pub outcome: Option<Outcome>,
+    /// Who ended it.
+    pub ended_by: Option<EndedBy>,
+    /// In words for people.
+    pub detail: Option<String>,
+    /// Every offer made.
+    pub offers: Vec<OfferRecord>,
+    /// Every leg.
+    pub legs: Vec<LegRecord>,
+    /// What the line's policy said.
+    pub recording: RecordingPolicy,
+    /// The version of Vigie that wrote this.
+    pub software: String,
+}
+
+impl CallRecord {
+    /// From entering the waiting room to the answer, or to the end when there was none; in milliseconds.
+    pub fn wait_ms(&self) -> Option<u64> {
+        let until = self.answered_at.or(self.ended_at)?;
+        self.queued_at.map(|queued| until.since(queued).as_millis() as u64)
+    }
+
+    /// From the answer to the end, in milliseconds.
+    pub fn talk_ms(&self) -> Option<u64> {
+        Some(self.ended_at?.since(self.answered_at?).as_millis() as u64)
+    }
+}

@@ -1,0 +1,63 @@
+//! Recording in the decisions' words: what the recorder is asked, what it reports.
+#![allow(missing_docs, reason = "a variant's sentence names its fields")]
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CallId, LegId, RegulatorId};
+use super::record::{CallRecord, Side};
+use super::time::{Now, Utc};
+
+/// What the decisions ask of the recorder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RecorderCommand {
+    /// A call is bridged and recorded from `at` on. `so_far` is kept on disk at once, so that a recovered recording has its metadata.
+    Begin { call: CallId, at: Now, so_far: Box<CallRecord> },
+    /// Frames of this leg belong to the recording.
+    Leg { leg: LegId, side: Side, regulator: Option<RegulatorId> },
+    /// No more frames will come; render, seal and report.
+    Finish { call: CallId, at: Now, record: Box<CallRecord> },
+}
+
+/// What the recorder reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RecorderReport {
+    /// The recording is rendered, sealed and on disk.
+    Sealed(Box<SealedRecording>),
+    /// It could not be; what exists of it is kept.
+    Failed { call: CallId, reason: String },
+}
+
+/// A sealed recording, as storage lists it and `recording.sealed` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SealedRecording {
+    /// Of this call.
+    pub call: CallId,
+    /// The WAV file, relative to the recordings folder: `YYYY/MM/DD/<call-id>/audio.wav`.
+    pub path: String,
+    /// The sidecar beside it, relative to the recordings folder.
+    pub sidecar: String,
+    /// The first instant on the recording's clock.
+    pub started_at: Utc,
+    /// Length on that clock, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of the WAV file.
+    pub size_bytes: u64,
+    /// SHA-256 of the WAV file, lower-case hexadecimal.
+    pub audio_sha256: String,
+    /// SHA-256 of the samples alone.
+    pub essence_sha256: String,
+    /// SHA-256 of the sidecar's exact bytes: the seal.
+    pub seal: String,
+    /// The seal's place in the node's seal log.
+    pub seal_sequence: u64,
+    /// When it was sealed.
+    pub sealed_at: Utc,
+    /// RMS level of the left (caller) and right (regulator) channel, in dBFS; -120 is digital silence.
+    pub levels_dbfs: [f64; 2],
+    /// Gaps listed in the sidecar.
+    pub gaps: u32,
+    /// Finished after a crash.
+    pub recovered: bool,
+    /// The call record as sealed.
+    pub record: Box<CallRecord>,
+}

@@ -1,0 +1,1 @@
+//! Events owed to dispatch: order, retry, signature, dead letters.

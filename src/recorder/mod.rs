@@ -1,0 +1,1 @@
+//! From frames to a sealed recording: frame files, WAV, sidecar, signature, seal log.

@@ -1,0 +1,1 @@
+//! The SIP sockets: datagrams in, datagrams out, admission per source.

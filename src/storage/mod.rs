@@ -1,0 +1,1 @@
+//! What the database remembers, as functions by noun.

@@ -1,0 +1,1 @@
+//! THE loop: one thread owns the user agent and the switch.

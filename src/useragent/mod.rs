@@ -1,0 +1,1 @@
+//! SIP on one side, legs on the other: registrar, trunks, dialogs, SDP offer and answer.

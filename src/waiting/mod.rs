@@ -1,0 +1,1 @@
+//! The waiting room: who waits, who is ready, who gets whom.

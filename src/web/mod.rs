@@ -1,0 +1,1 @@
+//! The HTTP door: the API, its description, metrics and health.
