@@ -4,6 +4,7 @@ pub mod beat;
 pub mod centre;
 pub mod chance;
 pub mod command;
+pub mod credential;
 pub mod event;
 pub mod ids;
 pub mod media;
@@ -17,6 +18,7 @@ pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, 
 pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
 pub use command::{Command, Reply, Room};
+pub use credential::Credential;
 pub use event::{Event, EventKind, Subject};
 pub use ids::{
     AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
