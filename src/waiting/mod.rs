@@ -1,1 +1,62 @@
 //! The waiting room: who waits, who is ready, who gets whom.
+
+mod cost;
+mod desk;
+mod need;
+mod regulators;
+mod room;
+mod view;
+
+use thiserror::Error;
+
+use crate::model::{CallId, DeviceId, Reasoning, RegulatorId, RegulatorState};
+
+pub use room::WaitingRoom;
+pub use view::WaitingPlace;
+
+/// The most callers who wait at once: ten times the busiest hour of the whole network, and a flood cannot fill memory.
+pub const WAITING_MAX: usize = 10_000;
+
+/// How many of the fitting candidates an offer's reasoning names.
+pub const CANDIDATES_MAX: usize = 8;
+
+/// A regulator's state has changed; each change is told exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Whose.
+    pub regulator: RegulatorId,
+    /// The state before.
+    pub was: RegulatorState,
+    /// The state now; never equal to `was`.
+    pub state: RegulatorState,
+}
+
+/// One offer to be made: the caller is marked offered and the regulator `Ringing`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Whose call.
+    pub call: CallId,
+    /// To whom.
+    pub regulator: RegulatorId,
+    /// The phones to ring, at least one.
+    pub devices: Vec<DeviceId>,
+    /// Why this person.
+    pub reasoning: Reasoning,
+}
+
+/// Why the waiting room did not do as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WaitingError {
+    /// The configuration has no such regulator.
+    #[error("there is no such regulator in the configuration: check the id, or add the person")]
+    UnknownRegulator,
+    /// A regulator without a registered phone cannot be ready.
+    #[error("the regulator has no registered phone: register a softphone first")]
+    Offline,
+    /// [`WAITING_MAX`] callers wait already.
+    #[error("the waiting room is full ({WAITING_MAX} callers): play the overflow message")]
+    Full,
+    /// The call waits already.
+    #[error("the call is in the waiting room already: an unanswered offer is put back, not entered again")]
+    AlreadyWaiting,
+}

@@ -1,0 +1,112 @@
+//! All regulators: one way to change a state, which keeps every index and tells every change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::{Centre, Moment, Now, RegulatorId, RegulatorState};
+
+use super::StateChange;
+use super::cost::Costs;
+use super::desk::{Desk, Turn};
+use super::need::Needs;
+
+/// The desks and what is counted about them.
+#[derive(Debug)]
+pub(super) struct Regulators {
+    pub centre: Arc<Centre>,
+    /// In the order of their ids: a lower index is a lower id.
+    pub desks: Vec<Desk>,
+    index: HashMap<RegulatorId, usize>,
+    /// Indices of all who are ready.
+    pub ready: BTreeSet<usize>,
+    pub needs: Needs,
+    pub costs: Costs,
+    /// How many are in each state, by its name.
+    pub counts: BTreeMap<&'static str, u32>,
+    /// Ends of wrap-ups and timed pauses.
+    timers: BTreeSet<(Moment, usize)>,
+}
+
+impl Regulators {
+    pub fn new(centre: Arc<Centre>) -> Regulators {
+        let desks: Vec<Desk> =
+            centre.regulators.values().map(|one| Desk::new(one.id.clone(), one.ready_on_register)).collect();
+        let index = desks.iter().enumerate().map(|(index, desk)| (desk.regulator.clone(), index)).collect();
+        let counts = BTreeMap::from([(RegulatorState::Offline.name(), desks.len() as u32)]);
+        Regulators {
+            needs: Needs::new(&centre),
+            costs: Costs::new(&centre),
+            centre,
+            desks,
+            index,
+            ready: BTreeSet::new(),
+            counts,
+            timers: BTreeSet::new(),
+        }
+    }
+
+    pub fn find(&self, regulator: &RegulatorId) -> Option<usize> {
+        self.index.get(regulator).copied()
+    }
+
+    pub fn desk(&self, regulator: &RegulatorId) -> Option<&Desk> {
+        self.desks.get(self.find(regulator)?)
+    }
+
+    pub fn desk_mut(&mut self, regulator: &RegulatorId) -> Option<(usize, &mut Desk)> {
+        let index = self.find(regulator)?;
+        self.desks.get_mut(index).map(|desk| (index, desk))
+    }
+
+    /// The one place where a state changes.
+    pub fn turn(&mut self, index: usize, turn: Turn, now: Now, out: &mut Vec<StateChange>) {
+        let Some(desk) = self.desks.get_mut(index) else { return };
+        if let Some(until) = desk.until.take() {
+            self.timers.remove(&(until, index));
+        }
+        desk.until = turn.lasting.map(|lasting| now.moment + lasting);
+        if let Some(until) = desk.until {
+            self.timers.insert((until, index));
+        }
+        if desk.state == turn.state {
+            return;
+        }
+        let was_on_duty = desk.is_on_duty();
+        let was = std::mem::replace(&mut desk.state, turn.state);
+        desk.since = now;
+        *self.counts.entry(was.name()).or_default() -= 1;
+        *self.counts.entry(desk.state.name()).or_default() += 1;
+        if was_on_duty != desk.is_on_duty()
+            && let Some(one) = self.centre.regulators.get(&desk.regulator)
+        {
+            self.costs.mark(&one.skills, !was_on_duty);
+        }
+        out.push(StateChange { regulator: desk.regulator.clone(), was: was.clone(), state: desk.state.clone() });
+        let is_ready = desk.state == RegulatorState::Ready;
+        if is_ready {
+            self.ready.insert(index);
+            // Only a cancelled offer leads straight back from ringing: it took nothing of his rest.
+            if !matches!(was, RegulatorState::Ringing { .. }) {
+                desk.free_since = now.moment;
+            }
+        } else {
+            self.ready.remove(&index);
+        }
+        if is_ready || was == RegulatorState::Ready {
+            self.needs.mark(index, is_ready);
+        }
+    }
+
+    /// Ends the wrap-ups and timed pauses whose time has come.
+    pub fn tick(&mut self, now: Now, out: &mut Vec<StateChange>) {
+        while let Some((until, index)) = self.timers.first().copied()
+            && until <= now.moment
+        {
+            self.turn(index, Turn { state: RegulatorState::Ready, lasting: None }, now, out);
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Moment> {
+        self.timers.first().map(|(until, _)| *until)
+    }
+}

@@ -1,0 +1,310 @@
+//! The waiting room itself: what callers and regulators do, and the choice of who gets whom.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::centre::Demand;
+use crate::model::{
+    CallId, Centre, DeviceId, LineId, Moment, Now, OfferEnd, PauseReason, Reasoning, RegulatorId, RegulatorState, Utc,
+};
+
+use super::cost::Ask;
+use super::desk::Turn;
+use super::need::{Need, NeedId, Place};
+use super::regulators::Regulators;
+use super::{CANDIDATES_MAX, Choice, StateChange, WAITING_MAX, WaitingError};
+
+/// Everybody who waits and everybody who answers.
+///
+/// Every change of a regulator's state is pushed to the `out` of the call that made it, once.
+#[derive(Debug)]
+pub struct WaitingRoom {
+    pub(super) regulators: Regulators,
+    /// In the order of service.
+    pub(super) waiters: BTreeMap<Place, Waiter>,
+    places: HashMap<CallId, Place>,
+    arrivals: u64,
+    /// When each caller's next step begins.
+    steps: BTreeSet<(Moment, Place)>,
+}
+
+/// A caller, from entering until an answer or leaving.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub call: CallId,
+    pub line: LineId,
+    pub demand: Demand,
+    pub entered: Now,
+    pub step: usize,
+    need: NeedId,
+    /// Index of the regulator at whose phone it rings.
+    pub offered_to: Option<usize>,
+    pub offers: u32,
+}
+
+impl Waiter {
+    fn next_step(&self) -> Option<Moment> {
+        self.demand.steps.get(self.step).map(|step| self.entered.moment + step.after)
+    }
+}
+
+/// Regulators.
+impl WaitingRoom {
+    /// An empty room; every regulator is `Offline`.
+    pub fn new(centre: Arc<Centre>) -> WaitingRoom {
+        WaitingRoom {
+            regulators: Regulators::new(centre),
+            waiters: BTreeMap::new(),
+            places: HashMap::new(),
+            arrivals: 0,
+            steps: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in what storage remembered over a restart; it takes effect with each regulator's next registration.
+    ///
+    /// A pause that somebody asked for comes back; who was at work comes back ready. Unknown regulators are passed over.
+    pub fn restore(&mut self, remembered: &[(RegulatorId, RegulatorState, Utc)]) {
+        for (regulator, state, _) in remembered {
+            if let Some((_, desk)) = self.regulators.desk_mut(regulator) {
+                desk.remember(state);
+            }
+        }
+    }
+
+    /// A device registered or refreshed: the first one brings the regulator back from `Offline`.
+    pub fn registered(&mut self, who: &RegulatorId, device: DeviceId, now: Now, out: &mut Vec<StateChange>) {
+        let rules = self.regulators.centre.offers;
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return };
+        if let Some(turn) = desk.register(device, &rules) {
+            self.regulators.turn(index, turn, now, out);
+        }
+    }
+
+    /// A device is gone: with the last one the regulator is `Offline`, at once or when his call is over.
+    pub fn unregistered(&mut self, who: &RegulatorId, device: DeviceId, now: Now, out: &mut Vec<StateChange>) {
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return };
+        if let Some(turn) = desk.unregister(device) {
+            self.regulators.turn(index, turn, now, out);
+        }
+    }
+
+    /// Ends a pause or a wrap-up at once; during a call, takes back the pause that was to follow it.
+    pub fn ready(&mut self, who: &RegulatorId, now: Now, out: &mut Vec<StateChange>) -> Result<(), WaitingError> {
+        let (index, desk) = self.regulators.desk_mut(who).ok_or(WaitingError::UnknownRegulator)?;
+        let turn = desk.make_ready().ok_or(WaitingError::Offline)?;
+        self.regulators.turn(index, turn, now, out);
+        Ok(())
+    }
+
+    /// Pauses, at once or when the live offer or call is over; while `Offline`, with the next registration.
+    pub fn pause(
+        &mut self,
+        who: &RegulatorId,
+        reason: PauseReason,
+        now: Now,
+        out: &mut Vec<StateChange>,
+    ) -> Result<(), WaitingError> {
+        let rules = self.regulators.centre.offers;
+        let (index, desk) = self.regulators.desk_mut(who).ok_or(WaitingError::UnknownRegulator)?;
+        if let Some(turn) = desk.pause(reason, &rules) {
+            self.regulators.turn(index, turn, now, out);
+        }
+        Ok(())
+    }
+
+    /// A live offer ended without an answer. The caller, if still here, is back in its place.
+    ///
+    /// Left alone when the regulator is not `Ringing`, and with [`OfferEnd::Accepted`] (see [`Self::answered`]).
+    pub fn offer_ended(&mut self, who: &RegulatorId, end: OfferEnd, now: Now, out: &mut Vec<StateChange>) {
+        let rules = self.regulators.centre.offers;
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return };
+        let rang_for = ringing_for(&desk.state);
+        let Some(turn) = desk.end_offer(end, &rules) else { return };
+        self.regulators.turn(index, turn, now, out);
+        if let Some(call) = rang_for {
+            self.put_back(call);
+        }
+    }
+
+    /// The regulator picked up: `Talking`, and the caller has left the waiting room.
+    ///
+    /// `false`, and nothing has changed, when the phone did not ring for this call: somebody else won it.
+    #[must_use]
+    pub fn answered(&mut self, who: &RegulatorId, call: CallId, now: Now, out: &mut Vec<StateChange>) -> bool {
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return false };
+        let Some(turn) = desk.answer(call) else { return false };
+        self.regulators.turn(index, turn, now, out);
+        self.leave(call);
+        true
+    }
+
+    /// The call is over: `WrapUp` for so long, or `Ready`, or the pause asked for meanwhile, or `Offline`.
+    pub fn released(&mut self, who: &RegulatorId, wrap_up: Duration, now: Now, out: &mut Vec<StateChange>) {
+        let rules = self.regulators.centre.offers;
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return };
+        if let Some(turn) = desk.release(wrap_up, &rules) {
+            self.regulators.turn(index, turn, now, out);
+        }
+    }
+}
+
+fn ringing_for(state: &RegulatorState) -> Option<CallId> {
+    match state {
+        RegulatorState::Ringing { call } => Some(*call),
+        RegulatorState::Offline
+        | RegulatorState::Ready
+        | RegulatorState::Talking { .. }
+        | RegulatorState::WrapUp
+        | RegulatorState::Paused { .. } => None,
+    }
+}
+
+/// Callers.
+impl WaitingRoom {
+    /// A caller comes in and takes the place behind all of the same priority.
+    pub fn enter(&mut self, call: CallId, line: &LineId, demand: Demand, now: Now) -> Result<(), WaitingError> {
+        if self.places.contains_key(&call) {
+            return Err(WaitingError::AlreadyWaiting);
+        }
+        if self.places.len() >= WAITING_MAX {
+            return Err(WaitingError::Full);
+        }
+        let place = Place { priority: demand.priority, arrival: self.arrivals };
+        self.arrivals += 1;
+        let step = demand.step_at(Duration::ZERO);
+        let need = self.regulators.needs.take_up(demand.skills_at(step), &self.regulators.ready);
+        self.regulators.needs.wait(need, place);
+        let line = line.clone();
+        let waiter = Waiter { call, line, demand, entered: now, step, need, offered_to: None, offers: 0 };
+        if let Some(next) = waiter.next_step() {
+            self.steps.insert((next, place));
+        }
+        self.waiters.insert(place, waiter);
+        self.places.insert(call, place);
+        Ok(())
+    }
+
+    /// A caller leaves: hung up, overflowed, answered. A live offer is the switch's to cancel
+    /// ([`Self::offer_ended`] with `Cancelled`). A call that does not wait is left alone.
+    pub fn leave(&mut self, call: CallId) {
+        let Some(place) = self.places.remove(&call) else { return };
+        let Some(waiter) = self.waiters.remove(&place) else { return };
+        if let Some(next) = waiter.next_step() {
+            self.steps.remove(&(next, place));
+        }
+        self.regulators.needs.wait_no_more(waiter.need, place);
+        self.regulators.needs.give_up(waiter.need);
+    }
+
+    /// An unanswered offer: the caller is back in the place that its arrival gave it.
+    ///
+    /// [`Self::offer_ended`] does this already; doing it twice changes nothing, and nothing happens while the
+    /// regulator's phone still rings for the call.
+    pub fn put_back(&mut self, call: CallId) {
+        let Some(place) = self.places.get(&call).copied() else { return };
+        let Some(waiter) = self.waiters.get_mut(&place) else { return };
+        let Some(desk) = waiter.offered_to.and_then(|index| self.regulators.desks.get(index)) else { return };
+        if ringing_for(&desk.state) == Some(call) {
+            return;
+        }
+        waiter.offered_to = None;
+        self.regulators.needs.wait(waiter.need, place);
+    }
+
+    /// Whether the call is in the room, offered or not.
+    pub fn is_waiting(&self, call: CallId) -> bool {
+        self.places.contains_key(&call)
+    }
+
+    /// Ends what ends by itself and begins the steps whose time has come.
+    pub fn tick(&mut self, now: Now, out: &mut Vec<StateChange>) {
+        self.regulators.tick(now, out);
+        while let Some((at, place)) = self.steps.first().copied()
+            && at <= now.moment
+        {
+            self.steps.remove(&(at, place));
+            self.begin_step(place, now);
+        }
+    }
+
+    fn begin_step(&mut self, place: Place, now: Now) {
+        let Some(waiter) = self.waiters.get_mut(&place) else { return };
+        // At least one further, so that steps out of order cannot hold the clock.
+        waiter.step = waiter.demand.step_at(now.moment.since(waiter.entered.moment)).max(waiter.step + 1);
+        let needs = &mut self.regulators.needs;
+        let need = needs.take_up(waiter.demand.skills_at(waiter.step), &self.regulators.ready);
+        needs.wait_no_more(waiter.need, place);
+        needs.give_up(waiter.need);
+        waiter.need = need;
+        if waiter.offered_to.is_none() {
+            needs.wait(need, place);
+        }
+        if let Some(next) = waiter.next_step() {
+            self.steps.insert((next, place));
+        }
+    }
+
+    /// When [`Self::tick`] has something to do next.
+    pub fn deadline(&self) -> Option<Moment> {
+        let step = self.steps.first().map(|(at, _)| *at);
+        [step, self.regulators.deadline()].into_iter().flatten().min()
+    }
+
+    /// Makes every offer that can be made now: afterwards nobody ready fits anybody who waits without an offer.
+    pub fn choose(&mut self, now: Now, out: &mut Vec<StateChange>) -> Vec<Choice> {
+        self.tick(now, out);
+        let mut choices = Vec::new();
+        while let Some(place) = self.regulators.needs.first_served() {
+            let Some(choice) = self.offer(place, now, out) else { break };
+            choices.push(choice);
+        }
+        choices
+    }
+
+    fn offer(&mut self, place: Place, now: Now, out: &mut Vec<StateChange>) -> Option<Choice> {
+        let waiter = self.waiters.get(&place)?;
+        let (index, reasoning) = self.reason(waiter, now.moment)?;
+        let desk = self.regulators.desks.get(index)?;
+        let (call, regulator, devices) = (waiter.call, desk.regulator.clone(), desk.devices.clone());
+        let waiter = self.waiters.get_mut(&place)?;
+        waiter.offered_to = Some(index);
+        waiter.offers += 1;
+        self.regulators.needs.wait_no_more(waiter.need, place);
+        self.regulators.turn(index, Turn { state: RegulatorState::Ringing { call }, lasting: None }, now, out);
+        Some(Choice { call, regulator, devices, reasoning })
+    }
+
+    /// The best of those who are ready and fit, and why.
+    fn reason(&self, waiter: &Waiter, now: Moment) -> Option<(usize, Reasoning)> {
+        let need = self.regulators.needs.find(waiter.need)?;
+        let ask = Ask { demand: &waiter.demand, asked: &need.skills };
+        let Regulators { centre, desks, costs, .. } = &self.regulators;
+        let persons = need.ready.iter().filter_map(|index| desks.get(*index).map(|desk| (*index, desk)));
+        let mut weighed: Vec<_> =
+            persons.map(|person| (costs.weigh(centre, &ask, person, now), person.1.free_since, person.0)).collect();
+        weighed.sort_by(|a, b| a.0.total.total_cmp(&b.0.total).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let best = weighed.first()?.2;
+        let reasoning = Reasoning {
+            step: waiter.step as u32,
+            skills: need.skills.clone(),
+            fitting: weighed.len() as u32,
+            candidates: weighed.into_iter().take(CANDIDATES_MAX).map(|(candidate, _, _)| candidate).collect(),
+            excluded: self.count_excluded(need),
+        };
+        Some((best, reasoning))
+    }
+
+    /// The others, by the first reason that holds: their state, then their skills.
+    fn count_excluded(&self, need: &Need) -> BTreeMap<String, u32> {
+        let ready = RegulatorState::Ready.name();
+        let counts = self.regulators.counts.iter().filter(|(name, count)| **name != ready && **count > 0);
+        let mut excluded: BTreeMap<String, u32> = counts.map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let unskilled = self.regulators.ready.len().saturating_sub(need.ready.len());
+        if unskilled > 0 {
+            excluded.insert("skills".to_owned(), unskilled as u32);
+        }
+        excluded
+    }
+}

@@ -1,0 +1,90 @@
+//! What people see of the waiting room.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::centre::Demand;
+use crate::model::command::RegulatorView;
+use crate::model::{CallId, DeviceId, LineId, Now, RegionId, RegulatorId, RegulatorState, SkillId, Utc};
+
+use super::WaitingRoom;
+
+/// One caller in the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingPlace {
+    /// Which call.
+    pub call: CallId,
+    /// On which line.
+    pub line: LineId,
+    /// From where.
+    pub region: RegionId,
+    /// 1 is the most urgent.
+    pub priority: u8,
+    /// Entered the room.
+    pub queued_at: Utc,
+    /// Waited so far.
+    pub waited: Duration,
+    /// The step in force: 0 is the demand itself.
+    pub step: u32,
+    /// What it asks.
+    pub skills: BTreeMap<SkillId, u8>,
+    /// At whose phone it rings.
+    pub offered_to: Option<RegulatorId>,
+    /// Offers made so far, the live one included.
+    pub offers: u32,
+}
+
+impl WaitingRoom {
+    /// Everybody in the room in the order in which they will be served, those who are offered included.
+    pub fn waiting(&self, now: Now) -> Vec<WaitingPlace> {
+        let name = |index: usize| self.regulators.desks.get(index).map(|desk| desk.regulator.clone());
+        let places = self.waiters.values().map(|waiter| WaitingPlace {
+            call: waiter.call,
+            line: waiter.line.clone(),
+            region: waiter.demand.region.clone(),
+            priority: waiter.demand.priority,
+            queued_at: waiter.entered.utc,
+            waited: now.moment.since(waiter.entered.moment),
+            step: waiter.step as u32,
+            skills: waiter.demand.skills_at(waiter.step).clone(),
+            offered_to: waiter.offered_to.and_then(name),
+            offers: waiter.offers,
+        });
+        places.collect()
+    }
+
+    /// Every regulator of the configuration, by id.
+    pub fn regulators(&self, now: Now) -> Vec<RegulatorView> {
+        let people = self.regulators.desks.iter().zip(self.regulators.centre.regulators.values());
+        let views = people.map(|(desk, one)| RegulatorView {
+            regulator: desk.regulator.clone(),
+            name: one.name.clone(),
+            association: one.association.clone(),
+            state: desk.state.clone(),
+            since: desk.since.utc,
+            until: desk.until.map(|until| now.after(until.since(now.moment)).utc),
+            devices: desk.devices.clone(),
+            skills: one.skills.clone(),
+            regions: one.regions.clone(),
+        });
+        views.collect()
+    }
+
+    /// What a regulator is doing; `None` when the configuration has no such person.
+    pub fn state_of(&self, regulator: &RegulatorId) -> Option<&RegulatorState> {
+        self.regulators.desk(regulator).map(|desk| &desk.state)
+    }
+
+    /// A regulator's registered phones.
+    pub fn devices_of(&self, regulator: &RegulatorId) -> &[DeviceId] {
+        self.regulators.desk(regulator).map_or(&[], |desk| desk.devices.as_slice())
+    }
+
+    /// Whether somebody on duty fits the demand at its widest step, so that waiting is worth it.
+    ///
+    /// On duty: ready, ringing, talking, resting, or in a pause that ends by itself.
+    pub fn anyone_on_duty(&self, demand: &Demand) -> bool {
+        let mut people = self.regulators.desks.iter().enumerate();
+        people.any(|(index, desk)| desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand))
+    }
+}
