@@ -72,6 +72,8 @@ pub struct Line {
     pub language: String,
     /// Played once, after the call is accepted.
     pub greeting: Option<SoundId>,
+    /// Whether the caller waits for its end before a regulator is looked for.
+    pub greeting_mode: GreetingMode,
     /// Played again and again while the caller waits.
     pub music: SoundId,
     /// Played to a party on hold.
@@ -90,6 +92,17 @@ pub struct Line {
     pub nobody: Farewell,
     /// What becomes of a caller out of hours.
     pub closed: Farewell,
+}
+
+/// When a regulator is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GreetingMode {
+    /// After the greeting: the caller has heard the recording notice to its end.
+    #[default]
+    Before,
+    /// At once; the regulator's answer cuts the greeting short.
+    Meanwhile,
 }
 
 /// A message and then the end of the call.
