@@ -1,1 +1,16 @@
 //! RTP as pure values: packets, RTCP, G.711, telephone-event, reception statistics.
+
+pub mod dtmf;
+pub mod g711;
+pub mod packet;
+pub mod reception;
+pub mod rtcp;
+
+/// Samples a second of every codec that Vigie speaks: also the RTP clock rate (RFC 3551 §4.5.14).
+pub const CLOCK_RATE: u32 = 8000;
+
+/// Samples, and bytes of G.711, in the 20 ms packet that Vigie makes (RFC 3551 §4.2).
+pub const PACKET_SAMPLES: usize = 160;
+
+/// Microseconds in one unit of the RTP clock.
+pub const CLOCK_MICROS: u64 = 1_000_000 / CLOCK_RATE as u64;

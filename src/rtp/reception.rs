@@ -1,0 +1,251 @@
+//! What was received of one far end, as RFC 3550 counts it: sequence (§A.1), loss (§A.3), jitter (§A.8).
+
+use super::CLOCK_MICROS;
+use super::packet::Header;
+use crate::model::Moment;
+
+/// RFC 3550 §A.1: a forward jump up to this is loss; beyond it the source has started again.
+const DROPOUT_MAX: u16 = 3000;
+/// RFC 3550 §A.1: a step back up to this is a packet out of order.
+const MISORDER_MAX: u16 = 100;
+
+/// The counts of one leg, over all the sources that its far end used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reception {
+    source: Option<Source>,
+    /// Of sources before this one.
+    past: Totals,
+}
+
+/// Packets over a leg's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Taken, repetitions included.
+    pub received: u64,
+    /// Expected less received, never below zero (RFC 3550 §A.3).
+    pub lost: u64,
+}
+
+/// One report block's numbers (RFC 3550 §6.4.1), without the far end's sender reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The source reported on.
+    pub ssrc: u32,
+    /// Lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Lost since the source began, in 24 bits, signed.
+    pub cumulative_lost: i32,
+    /// Highest sequence with its cycles.
+    pub highest_sequence: u32,
+    /// In units of the RTP clock.
+    pub jitter: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    ssrc: u32,
+    cycles: u32,
+    highest: u16,
+    base: u32,
+    /// The sequence that would show a restart (RFC 3550 §A.1: two in a row).
+    restart: Option<u16>,
+    received: u64,
+    expected_before: u64,
+    received_before: u64,
+    /// Arrival less timestamp of the packet before, with that timestamp, in RTP units.
+    transit: Option<(u32, u32)>,
+    /// Jitter in sixteenths, as RFC 3550 §A.8 keeps it.
+    jitter_16: u32,
+}
+
+impl Reception {
+    /// Counts a packet; `audio` is false for telephone-events, whose timestamps stand still and would look like jitter.
+    /// Returns whether the source is new, or started again: its sequence and timestamps go on from nowhere.
+    pub fn take(&mut self, header: &Header, audio: bool, arrival: Moment) -> bool {
+        let known = match &mut self.source {
+            Some(source) if source.ssrc == header.ssrc => source.take_sequence(header.sequence),
+            Some(_) | None => false,
+        };
+        if !known {
+            self.past = self.totals();
+            self.source = Some(Source::new(header));
+        }
+        if let Some(source) = self.source.as_mut().filter(|_| audio) {
+            source.take_transit(header.timestamp, arrival);
+        }
+        !known
+    }
+
+    /// Received and lost so far.
+    pub fn totals(&self) -> Totals {
+        match &self.source {
+            Some(source) => Totals {
+                received: self.past.received + source.received,
+                lost: self.past.lost + source.expected().saturating_sub(source.received),
+            },
+            None => self.past,
+        }
+    }
+
+    /// Interarrival jitter, in milliseconds.
+    pub fn jitter_ms(&self) -> f64 {
+        self.source.map_or(0.0, |source| (source.jitter_16 as f64 / 16.0) * CLOCK_MICROS as f64 / 1000.0)
+    }
+
+    /// The block for the next report, and a new interval for its fraction (RFC 3550 §A.3); `None` before any packet.
+    pub fn report(&mut self) -> Option<Block> {
+        let source = self.source.as_mut()?;
+        let expected = source.expected();
+        let expected_now = expected.saturating_sub(source.expected_before);
+        let received_now = source.received - source.received_before;
+        source.expected_before = expected;
+        source.received_before = source.received;
+        let lost_now = expected_now.saturating_sub(received_now);
+        let fraction = if expected_now == 0 { 0 } else { (lost_now * 256 / expected_now).min(255) };
+        let lost = expected as i64 - source.received as i64;
+        Some(Block {
+            ssrc: source.ssrc,
+            fraction_lost: fraction as u8,
+            cumulative_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: source.cycles | source.highest as u32,
+            jitter: source.jitter_16 >> 4,
+        })
+    }
+}
+
+impl Source {
+    fn new(header: &Header) -> Source {
+        Source {
+            ssrc: header.ssrc,
+            cycles: 0,
+            highest: header.sequence,
+            base: header.sequence as u32,
+            restart: None,
+            received: 1,
+            expected_before: 0,
+            received_before: 0,
+            transit: None,
+            jitter_16: 0,
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        (self.cycles as u64 + self.highest as u64).saturating_sub(self.base as u64) + 1
+    }
+
+    /// RFC 3550 §A.1 without probation: the source's address has vouched for it. False: it started again.
+    fn take_sequence(&mut self, sequence: u16) -> bool {
+        let ahead = sequence.wrapping_sub(self.highest);
+        if ahead < DROPOUT_MAX {
+            if sequence < self.highest {
+                self.cycles = self.cycles.wrapping_add(1 << 16);
+            }
+            self.highest = sequence;
+        } else if ahead <= 0u16.wrapping_sub(MISORDER_MAX) {
+            if self.restart == Some(sequence) {
+                return false;
+            }
+            self.restart = Some(sequence.wrapping_add(1));
+        }
+        self.received += 1;
+        true
+    }
+
+    /// RFC 3550 §A.8. A packet that repeats the timestamp before it says nothing new.
+    fn take_transit(&mut self, timestamp: u32, arrival: Moment) {
+        let transit = ((arrival.0 / CLOCK_MICROS) as u32).wrapping_sub(timestamp);
+        if let Some((before, stamped)) = self.transit {
+            if stamped == timestamp {
+                return;
+            }
+            let distance = (transit.wrapping_sub(before) as i32).unsigned_abs();
+            self.jitter_16 = self.jitter_16.saturating_add(distance).saturating_sub((self.jitter_16 + 8) >> 4);
+        }
+        self.transit = Some((transit, timestamp));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(ssrc: u32, sequence: u16, timestamp: u32) -> Header {
+        Header { payload_type: 8, marker: false, sequence, timestamp, ssrc }
+    }
+
+    fn take_all(reception: &mut Reception, sequences: impl IntoIterator<Item = u16>) {
+        for (place, sequence) in sequences.into_iter().enumerate() {
+            reception.take(&header(1, sequence, place as u32 * 160), true, Moment(place as u64 * 20_000));
+        }
+    }
+
+    #[test]
+    fn loss_is_expected_less_received_over_the_wrap() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, [65_533, 65_534, 1, 2, 3]);
+        assert_eq!(reception.totals(), Totals { received: 5, lost: 2 });
+        let block = reception.report().expect("a block");
+        assert_eq!((block.highest_sequence, block.cumulative_lost, block.fraction_lost), (65_539, 2, 73));
+        assert_eq!(reception.report().map(|b| b.fraction_lost), Some(0), "the next interval begins");
+    }
+
+    #[test]
+    fn a_packet_out_of_order_is_not_lost() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, [10, 12, 11, 13]);
+        assert_eq!(reception.totals(), Totals { received: 4, lost: 0 });
+    }
+
+    #[test]
+    fn a_repeated_packet_makes_no_negative_loss() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, [10, 10, 10]);
+        assert_eq!(reception.totals().lost, 0);
+        assert_eq!(reception.report().map(|b| b.cumulative_lost), Some(-2));
+    }
+
+    #[test]
+    fn a_new_source_keeps_the_losses_of_the_one_before() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, [1, 3]);
+        assert!(reception.take(&header(2, 40_000, 0), true, Moment(60_000)));
+        assert_eq!(reception.totals(), Totals { received: 3, lost: 1 });
+    }
+
+    #[test]
+    fn a_jump_counts_as_a_restart_only_when_two_follow_each_other() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, [1, 2]);
+        assert!(!reception.take(&header(1, 30_000, 480), true, Moment(60_000)));
+        assert!(reception.take(&header(1, 30_001, 640), true, Moment(80_000)));
+        assert_eq!(reception.totals().lost, 0);
+    }
+
+    #[test]
+    fn jitter_is_nil_when_packets_keep_step_and_grows_when_they_do_not() {
+        let mut steady = Reception::default();
+        take_all(&mut steady, 1..200);
+        assert_eq!(steady.jitter_ms(), 0.0);
+        let mut uneven = Reception::default();
+        for place in 0..1000u32 {
+            let late = if place % 2 == 0 { 0 } else { 10_000 };
+            uneven.take(&header(1, place as u16, place * 160), true, Moment(place as u64 * 20_000 + late));
+        }
+        // Every difference is 10 ms, so the running mean is 10 ms.
+        assert!((uneven.jitter_ms() - 10.0).abs() < 0.2, "{}", uneven.jitter_ms());
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_packets_panics(packets in proptest::collection::vec((0..3u32, any::<u16>(), any::<u32>(), any::<u64>()), 0..200)) {
+            let mut reception = Reception::default();
+            for (ssrc, sequence, timestamp, at) in packets {
+                reception.take(&header(ssrc, sequence, timestamp), true, Moment(at));
+                reception.totals();
+                reception.report();
+            }
+        }
+    }
+}
