@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::EventKind;
 use super::ids::{CallId, LegId, RegulatorId};
 use super::record::{CallRecord, Side};
 use super::time::{Now, Utc};
@@ -60,4 +61,20 @@ pub struct SealedRecording {
     pub recovered: bool,
     /// The call record as sealed.
     pub record: Box<CallRecord>,
+}
+
+impl SealedRecording {
+    /// What dispatch is told; the seal's hash in it is an anchor outside.
+    pub fn event(&self) -> EventKind {
+        EventKind::RecordingSealed {
+            path: self.path.clone(),
+            duration_ms: self.duration_ms,
+            audio_sha256: self.audio_sha256.clone(),
+            essence_sha256: self.essence_sha256.clone(),
+            seal: self.seal.clone(),
+            seal_sequence: self.seal_sequence,
+            gaps: self.gaps,
+            recovered: self.recovered,
+        }
+    }
 }

@@ -1,0 +1,146 @@
+//! How the switch applies what calls decide, and tells what changed: total code, no decision of its own.
+
+use super::decision::{CallInput, Decision, RoomChange};
+use super::switch::{NOBODY_GRACE, Order, Switch};
+use crate::model::{
+    Alarm, CallId, Event, EventId, EventKind, Fact, Now, OfferEnd, PauseReason, RegulatorState, Subject,
+};
+use std::time::Duration;
+
+impl Switch {
+    /// Applies the decisions of one call, in their order.
+    pub(super) fn apply(&mut self, id: CallId, decisions: Vec<Decision>, now: Now, out: &mut Vec<Order>) {
+        // Events were numbered as they were told; the last of these decisions carries the call's present number.
+        let events = decisions.iter().filter(|d| matches!(d, Decision::Event(_))).count() as u32;
+        let last = self.calls.get(&id).map_or(0, |call| call.sequence);
+        let mut sequence = last.saturating_sub(events);
+        for decision in decisions {
+            match decision {
+                Decision::Leg(order) => out.push(Order::Leg(order)),
+                Decision::Media(command) => out.push(Order::Media(command)),
+                Decision::Recorder(command) => out.push(Order::Recorder(command)),
+                Decision::Room(change) => self.change_room(id, change, now),
+                Decision::Event(kind) => {
+                    sequence += 1;
+                    self.tell(Subject::Call(id), sequence, *kind, now);
+                }
+                Decision::Keep => {
+                    if let Some(call) = self.calls.get(&id) {
+                        self.facts.push(Fact::Call(Box::new(call.record_now())));
+                    }
+                }
+                Decision::KeepOffer(offer) => self.facts.push(Fact::Offer { call: id, offer }),
+                Decision::KeepRecording(sealed) => self.facts.push(Fact::Recording(sealed)),
+                Decision::KeepFailure(reason) => {
+                    self.facts.push(Fact::RecordingFailed { call: id, at: now.utc, reason: reason.clone() });
+                    let text = format!(
+                        "A recording could not be made: {reason}. The audio that was written is kept in the call's folder."
+                    );
+                    out.push(Order::Alarm(Alarm { kind: "recording-failed".into(), call: Some(id), text }));
+                }
+                Decision::Alarm(alarm) => out.push(Order::Alarm(alarm)),
+                Decision::Count(counter) => out.push(Order::Count(counter)),
+                Decision::Over => self.forget(id),
+            }
+        }
+    }
+
+    fn tell(&mut self, subject: Subject, sequence: u32, kind: EventKind, now: Now) {
+        let id = EventId::new(now.utc, &mut self.chance);
+        self.facts.push(Fact::Event(Box::new(Event { id, subject, sequence, at: now.utc, kind })));
+    }
+
+    fn change_room(&mut self, id: CallId, change: RoomChange, now: Now) {
+        match change {
+            RoomChange::Enter { since } => self.enter(id, since),
+            RoomChange::Leave => self.room.leave(id),
+            RoomChange::OfferEnded { regulator, end } => {
+                self.room.offer_ended(&regulator, end, now, &mut self.changes);
+                self.room.put_back(id);
+            }
+            RoomChange::Answered { regulator } => {
+                // The offer's legs rang on behalf of this very state, so nobody else can have won the call.
+                let won = self.room.answered(&regulator, id, now, &mut self.changes);
+                debug_assert!(won, "an answer without a live offer");
+            }
+            RoomChange::Released { regulator } => {
+                let wrap_up = self.calls.get(&id).map_or(Duration::ZERO, |call| call.line.wrap_up);
+                self.room.released(&regulator, wrap_up, now, &mut self.changes);
+            }
+            RoomChange::Lost { regulator } => {
+                // Unknown only when the configuration lost the person, and then there is nobody to pause.
+                let _ = self.room.pause(&regulator, PauseReason::Unreachable, now, &mut self.changes);
+                self.room.released(&regulator, Duration::ZERO, now, &mut self.changes);
+            }
+        }
+    }
+
+    fn enter(&mut self, id: CallId, since: Now) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let demand = call.line.demand.clone();
+        if !self.room.anyone_on_duty(&demand) {
+            return self.queue.push_back((id, CallInput::Nobody));
+        }
+        if self.room.enter(id, &call.line.id, demand, since).is_err() {
+            // Full: the overflow message, at once.
+            self.queue.push_back((id, CallInput::Due));
+        }
+    }
+
+    /// Tells and stores every change of a regulator's state, once.
+    pub(super) fn tell_changes(&mut self, now: Now) {
+        for change in std::mem::take(&mut self.changes) {
+            let off_duty = match &change.state {
+                RegulatorState::Offline | RegulatorState::Paused { .. } => true,
+                RegulatorState::Ready
+                | RegulatorState::Ringing { .. }
+                | RegulatorState::Talking { .. }
+                | RegulatorState::WrapUp => false,
+            };
+            if off_duty {
+                self.duty_check.get_or_insert(now.moment + NOBODY_GRACE);
+            }
+            let sequence = self.regulator_sequences.entry(change.regulator.clone()).or_default();
+            *sequence += 1;
+            let sequence = *sequence;
+            self.facts.push(Fact::Regulator {
+                regulator: change.regulator.clone(),
+                state: change.state.clone(),
+                since: now.utc,
+            });
+            let kind =
+                EventKind::RegulatorState { regulator: change.regulator.clone(), state: change.state, was: change.was };
+            self.tell(Subject::Regulator(change.regulator), sequence, kind, now);
+        }
+    }
+
+    /// A fault of our own in one call's code: that call ends, its regulator is freed, its audio is sealed.
+    pub(super) fn fail(&mut self, id: CallId, now: Now, out: &mut Vec<Order>) {
+        self.room.leave(id);
+        for regulator in self.room.regulators(now) {
+            match regulator.state {
+                RegulatorState::Ringing { call } if call == id => {
+                    self.room.offer_ended(&regulator.regulator, OfferEnd::Cancelled, now, &mut self.changes);
+                }
+                RegulatorState::Talking { call } if call == id => {
+                    self.room.released(&regulator.regulator, Duration::ZERO, now, &mut self.changes);
+                }
+                RegulatorState::Ringing { .. }
+                | RegulatorState::Talking { .. }
+                | RegulatorState::Offline
+                | RegulatorState::Ready
+                | RegulatorState::WrapUp
+                | RegulatorState::Paused { .. } => {}
+            }
+        }
+        let text = "A fault in Vigie ended this call; all others go on. Please report it with the call's story \
+                    (GET /api/v1/calls/ID) and the log around this line."
+            .to_owned();
+        out.push(Order::Alarm(Alarm { kind: "call-fault".into(), call: Some(id), text }));
+        if let Some(call) = self.calls.get_mut(&id) {
+            let decisions = Switch::decisions_of_fault(call, now);
+            self.apply(id, decisions, now, out);
+        }
+        self.schedule(id);
+    }
+}

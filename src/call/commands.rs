@@ -1,0 +1,91 @@
+//! What people ask of the switch through the API, and its answers.
+
+use super::decision::CallInput;
+use super::life::{Call, State};
+use super::switch::{Order, Switch};
+use crate::model::command::{Room, WaitingView};
+use crate::model::{CallId, Command, EndedBy, Now, PauseReason, RegulatorId, Reply, Ticket};
+use crate::waiting::{WaitingError, WaitingPlace};
+
+impl Switch {
+    /// Answers at once, but for [`Command::Drain`], which is answered when the last call is over.
+    pub(super) fn command(&mut self, ticket: Ticket, command: Command, now: Now, out: &mut Vec<Order>) {
+        let reply = match command {
+            Command::Room => Reply::Room(Box::new(self.view(now))),
+            Command::Ready { regulator } => {
+                let done = self.room.ready(&regulator, now, &mut self.changes);
+                self.state_reply(&regulator, done)
+            }
+            Command::Pause { regulator, reason } => {
+                let done = self.room.pause(&regulator, PauseReason::Operator(reason), now, &mut self.changes);
+                self.state_reply(&regulator, done)
+            }
+            Command::EndCall { call } => match self.calls.get(&call) {
+                Some(live) if is_live(live) => {
+                    self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
+                    Reply::Done
+                }
+                Some(_) | None => Reply::Unknown,
+            },
+            Command::Drain => {
+                self.draining = true;
+                return self.drain_tickets.push(ticket);
+            }
+            Command::EndAll => {
+                let live: Vec<CallId> = self.calls.keys().chain(self.errands.keys()).copied().collect();
+                self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));
+                Reply::Done
+            }
+        };
+        out.push(Order::Reply { ticket, reply });
+    }
+
+    fn state_reply(&self, regulator: &RegulatorId, done: Result<(), WaitingError>) -> Reply {
+        match (done, self.room.state_of(regulator)) {
+            (Ok(()), Some(state)) => Reply::State(state.clone()),
+            (Ok(()), None) | (Err(WaitingError::UnknownRegulator), _) => Reply::Unknown,
+            (Err(error @ (WaitingError::Offline | WaitingError::Full | WaitingError::AlreadyWaiting)), _) => {
+                Reply::Refused(error.to_string())
+            }
+        }
+    }
+
+    fn view(&self, now: Now) -> Room {
+        Room {
+            waiting: self.room.waiting(now).into_iter().filter_map(|place| self.waiting_view(place)).collect(),
+            regulators: self.room.regulators(now),
+            calls_live: self.calls.values().filter(|call| is_live(call)).count() as u32,
+            draining: self.draining,
+        }
+    }
+
+    fn waiting_view(&self, place: WaitingPlace) -> Option<WaitingView> {
+        let call = self.calls.get(&place.call)?;
+        Some(WaitingView {
+            call: place.call,
+            line: place.line,
+            association: call.record.association.clone(),
+            region: place.region,
+            priority: place.priority,
+            queued_at: place.queued_at,
+            wait_ms: place.waited.as_millis() as u64,
+            step: place.step,
+            skills: place.skills,
+            offered_to: place.offered_to,
+            offers: place.offers,
+            caller: call.record.caller.clone(),
+        })
+    }
+}
+
+fn is_live(call: &Call) -> bool {
+    match call.state {
+        State::Opening { .. }
+        | State::Greeting
+        | State::Waiting
+        | State::Offering(_)
+        | State::Talking { .. }
+        | State::Farewell { .. } => true,
+        State::Ending | State::Sealing => false,
+    }
+}

@@ -1,0 +1,198 @@
+//! The end of a call: the last message, the hang-ups, the record, the seal.
+
+use super::decision::{CallInput, Decision};
+use super::leg::LegState;
+use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
+use crate::model::{Counter, EndedBy, EventKind, LegId, Now, Outcome, RecorderCommand};
+
+/// The caller hung up before an answer.
+pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.leave_room(out);
+    if call.record.answered_at.is_some() {
+        return end(call, Outcome::Answered, EndedBy::Caller, None, now, out);
+    }
+    let since = call.record.queued_at.or(call.record.accepted_at).unwrap_or(call.record.received_at);
+    call.tell(EventKind::CallAbandoned { wait_ms: now.utc.since(since).as_millis() as u64 }, out);
+    out.push(Decision::Count(Counter::CallsAbandoned));
+    let by = call.leg(call.caller_leg()).and_then(|leg| leg.record().ended_by).unwrap_or(EndedBy::Caller);
+    end(call, Outcome::Abandoned, by, None, now, out);
+}
+
+/// No RTP came from the caller for the configured time.
+pub fn caller_is_silent(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.leave_room(out);
+    let outcome = if call.record.answered_at.is_some() { Outcome::Answered } else { Outcome::Abandoned };
+    end(call, outcome, EndedBy::Silence, Some("no RTP from the caller".into()), now, out);
+}
+
+/// The media plane closed the caller's ports by itself.
+pub fn media_is_lost(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.leave_room(out);
+    end(call, Outcome::Interrupted, EndedBy::Fault, Some("the caller's media was lost".into()), now, out);
+}
+
+/// A last message is heard.
+pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    let State::Farewell { outcome, detail } = &call.state else { return };
+    let (outcome, detail) = (*outcome, detail.clone());
+    match input {
+        CallInput::Played { leg } if leg.number == 0 => {
+            end(call, outcome, EndedBy::Message, Some(detail), now, out);
+        }
+        CallInput::Due => end(call, outcome, EndedBy::Message, Some(detail), now, out),
+        CallInput::Ended { leg, .. } if leg.number == 0 => {
+            end(call, outcome, EndedBy::Caller, Some(detail), now, out);
+        }
+        CallInput::Silent { leg } if leg.number == 0 => {
+            end(call, outcome, EndedBy::Silence, Some(detail), now, out);
+        }
+        CallInput::Closed { leg, .. } if leg.number == 0 => {
+            end(call, outcome, EndedBy::Fault, Some(detail), now, out);
+        }
+        CallInput::End(by) => end(call, outcome, by, Some(detail), now, out),
+        CallInput::Opened { .. }
+        | CallInput::OpenFailed { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::Sealed(_)
+        | CallInput::RecordingFailed(_) => {}
+    }
+}
+
+/// Ends the call: every leg is hung up; the rest follows when the media plane has closed them.
+pub fn end(call: &mut Call, outcome: Outcome, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
+    call.record.ended_at = Some(now.utc);
+    call.record.outcome = Some(outcome);
+    call.record.ended_by = Some(by);
+    call.record.detail = detail;
+    let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
+    for leg in legs {
+        call.hang_up(leg, by, now, out);
+    }
+    call.state = State::Ending;
+    call.deadline = Some(now.moment + MEDIA_ANSWER_MAX);
+    if is_closed(call) {
+        tell_end(call, now, out);
+    }
+}
+
+fn is_closed(call: &Call) -> bool {
+    call.legs.iter().all(|leg| leg.state == LegState::Closed)
+}
+
+/// The ports are being closed.
+pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    match input {
+        CallInput::Closed { .. } | CallInput::OpenFailed { .. } => {
+            if is_closed(call) {
+                tell_end(call, now, out);
+            }
+        }
+        CallInput::Due => tell_end(call, now, out),
+        CallInput::RecordingFailed(reason) => {
+            out.push(Decision::KeepFailure(reason.clone()));
+            call.tell(EventKind::RecordingFailed { reason }, out);
+        }
+        CallInput::Opened { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::End(_)
+        | CallInput::Sealed(_) => {}
+    }
+}
+
+/// The call record is complete: it is stored and told, and the recorder may seal.
+fn tell_end(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.record.legs = call.legs.iter().map(super::leg::Leg::record).collect();
+    let record = &call.record;
+    let ended = EventKind::CallEnded {
+        outcome: record.outcome.unwrap_or(Outcome::Interrupted),
+        ended_by: record.ended_by.unwrap_or(EndedBy::Fault),
+        detail: record.detail.clone(),
+        regulator: record.regulator.clone(),
+        wait_ms: record.wait_ms(),
+        talk_ms: record.talk_ms(),
+    };
+    call.tell(ended, out);
+    out.push(Decision::Keep);
+    if !call.recording {
+        return out.push(Decision::Over);
+    }
+    let record = Box::new(call.record.clone());
+    out.push(Decision::Recorder(RecorderCommand::Finish { call: call.id, at: now, record }));
+    call.state = State::Sealing;
+    call.deadline = Some(now.moment + SEAL_WAIT_MAX);
+}
+
+/// The recording is being sealed.
+pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
+    match input {
+        CallInput::Sealed(sealed) => {
+            out.push(Decision::KeepRecording(sealed.clone()));
+            call.tell(sealed.event(), out);
+            out.push(Decision::Over);
+        }
+        CallInput::RecordingFailed(reason) => fail_recording(call, reason, out),
+        CallInput::Due => fail_recording(call, "the recorder did not seal in time".into(), out),
+        CallInput::Opened { .. }
+        | CallInput::OpenFailed { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::End(_) => {}
+    }
+}
+
+fn fail_recording(call: &mut Call, reason: String, out: &mut Vec<Decision>) {
+    out.push(Decision::KeepFailure(reason.clone()));
+    call.tell(EventKind::RecordingFailed { reason }, out);
+    out.push(Decision::Over);
+}
+
+/// A fault of our own: the call ends without asking any state's code, and what was recorded is sealed.
+pub fn fail(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    let detail = Some("a fault in Vigie ended the call".to_owned());
+    let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
+    for leg in legs {
+        call.hang_up(leg, EndedBy::Fault, now, out);
+    }
+    if call.record.ended_at.is_some() {
+        return out.push(Decision::Over);
+    }
+    call.record.ended_at = Some(now.utc);
+    call.record.outcome = Some(Outcome::Interrupted);
+    call.record.ended_by = Some(EndedBy::Fault);
+    call.record.detail = detail;
+    tell_end(call, now, out);
+}

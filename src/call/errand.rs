@@ -1,0 +1,104 @@
+//! A regulator's own call to a feature code (`*11` ready, `*10` pause): done at once, confirmed by a word, hung up.
+
+use std::time::Duration;
+
+use super::decision::{CallInput, Decision};
+use super::signal::{Dialled, LegOrder, Unserved};
+use crate::model::media::AfterSounds;
+use crate::model::{EndedBy, LegId, MediaCommand, Moment, Now, RemoteMedia, SoundId};
+
+/// The longest that such a call lasts.
+pub const ERRAND_DURATION_MAX: Duration = Duration::from_secs(15);
+
+/// What a feature code asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// `*11`: I am ready.
+    Ready,
+    /// `*10`: I pause.
+    Pause,
+}
+
+impl Feature {
+    /// The feature that was dialled.
+    pub fn dialled(digits: &str) -> Option<Feature> {
+        match digits {
+            "*11" => Some(Feature::Ready),
+            "*10" => Some(Feature::Pause),
+            _ => None,
+        }
+    }
+
+    /// The word that confirms it.
+    pub fn sound(self) -> SoundId {
+        match self {
+            Feature::Ready => SoundId::from("ready-fr"),
+            Feature::Pause => SoundId::from("paused-fr"),
+        }
+    }
+}
+
+/// Such a call while it lives.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    leg: LegId,
+    sound: Option<SoundId>,
+    remote: RemoteMedia,
+    /// When it is ended, whatever it does.
+    pub deadline: Moment,
+}
+
+impl Errand {
+    /// The feature was done; opens a port to say so with `sound`, where the centre has it.
+    pub fn begin(dialled: Dialled, sound: Option<SoundId>, now: Now, out: &mut Vec<Decision>) -> Errand {
+        out.push(Decision::Media(MediaCommand::Open { leg: dialled.leg }));
+        Errand { leg: dialled.leg, sound, remote: dialled.remote, deadline: now.moment + ERRAND_DURATION_MAX }
+    }
+
+    /// One input.
+    pub fn step(&mut self, input: CallInput, out: &mut Vec<Decision>) {
+        let leg = self.leg;
+        match input {
+            CallInput::Opened { rtp, .. } => {
+                out.push(Decision::Media(MediaCommand::Aim { leg, remote: self.remote.clone() }));
+                out.push(Decision::Leg(LegOrder::Accept { leg, local: rtp }));
+                match self.sound.clone() {
+                    Some(sound) => {
+                        let after = AfterSounds::Report;
+                        out.push(Decision::Media(MediaCommand::Play { leg, sounds: vec![sound], after }));
+                    }
+                    None => self.finish(out),
+                }
+            }
+            CallInput::OpenFailed { .. } => {
+                out.push(Decision::Leg(LegOrder::Refuse { leg, why: Unserved::Overloaded }));
+                out.push(Decision::Over);
+            }
+            CallInput::Played { .. } | CallInput::Due | CallInput::End(_) => self.finish(out),
+            CallInput::Ended { .. } | CallInput::Closed { .. } => {
+                out.push(Decision::Media(MediaCommand::Close { leg }));
+                out.push(Decision::Over);
+            }
+            CallInput::Reoffered { remote, .. } => {
+                out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
+            }
+            CallInput::Dtmf { .. }
+            | CallInput::Silent { .. }
+            | CallInput::Ringing { .. }
+            | CallInput::Accepted { .. }
+            | CallInput::Refused { .. }
+            | CallInput::Confirmed { .. }
+            | CallInput::Chosen(_)
+            | CallInput::Nobody
+            | CallInput::DevicesGone
+            | CallInput::Sealed(_)
+            | CallInput::RecordingFailed(_) => {}
+        }
+    }
+
+    fn finish(&self, out: &mut Vec<Decision>) {
+        out.push(Decision::Leg(LegOrder::Hangup { leg: self.leg, why: EndedBy::Message }));
+        out.push(Decision::Media(MediaCommand::Close { leg: self.leg }));
+        out.push(Decision::Over);
+    }
+}

@@ -1,0 +1,342 @@
+//! One call: its state, its legs, its record. Each state's own file says what happens in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decision::{CallInput, Decision, RoomChange};
+use super::leg::{Leg, LegState};
+use super::offer::LiveOffer;
+use super::signal::{Gone, Incoming, LegOrder, RefusalKind};
+use super::{ending, opening, talking, waiting};
+use crate::model::centre::RecordingPolicy;
+use crate::model::media::AfterSounds;
+use crate::model::{
+    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Now, Outcome,
+    RecorderCommand, RemoteMedia, Side, SoundId,
+};
+
+/// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
+pub const LEGS_MAX: u16 = 2000;
+
+/// How long the media plane may take to open or close a port.
+pub const MEDIA_ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// How long a sound may play before the call goes on without it.
+pub const SOUND_DURATION_MAX: Duration = Duration::from_secs(120);
+
+/// How long the recorder may take to seal before the call is told to have failed.
+pub const SEAL_WAIT_MAX: Duration = Duration::from_secs(1800);
+
+/// Where a call is in its life.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// The caller's port is being opened.
+    Opening {
+        /// What the caller's SDP offered.
+        remote: RemoteMedia,
+        /// Whether the line is open at this hour.
+        open: bool,
+    },
+    /// Accepted; the greeting is heard.
+    Greeting,
+    /// Waits; no offer is live.
+    Waiting,
+    /// Waits, and rings at a regulator.
+    Offering(LiveOffer),
+    /// Talks with a regulator.
+    Talking {
+        /// Over this leg.
+        leg: LegId,
+    },
+    /// A last message is heard; then the call ends.
+    Farewell {
+        /// Like this.
+        outcome: Outcome,
+        /// In words.
+        detail: String,
+    },
+    /// Over; the ports are being closed.
+    Ending,
+    /// Over and told; the recording is being sealed.
+    Sealing,
+}
+
+/// One caller's story while it lives.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its id.
+    pub id: CallId,
+    /// Where it is in its life.
+    pub state: State,
+    /// The line that it came in on, as it was when it came.
+    pub line: Arc<Line>,
+    /// The centre as it was when the call came.
+    pub centre: Arc<Centre>,
+    /// What is known of it; complete at its end.
+    pub record: CallRecord,
+    /// Every leg; number 0 is the caller's.
+    pub legs: Vec<Leg>,
+    /// When it wants to be told that time has passed.
+    pub deadline: Option<Moment>,
+    /// When it entered the waiting room for the first time; meaningful from then on.
+    pub queued: Now,
+    /// When its wait is over; meaningful while it waits.
+    pub waits_until: Moment,
+    /// The number of its last event.
+    pub sequence: u32,
+    /// Whether the recorder has begun.
+    pub recording: bool,
+    /// The legs whose far end holds.
+    pub held: Vec<LegId>,
+}
+
+/// The call that an INVITE begins, with what routing found.
+pub struct Begin {
+    /// What the trunk brought.
+    pub incoming: Incoming,
+    /// The DDI, normalised.
+    pub ddi: Option<E164>,
+    /// Whether no line knew it.
+    pub fallback: bool,
+    /// Whether the line is open at this hour.
+    pub open: bool,
+    /// The line.
+    pub line: Arc<Line>,
+    /// The centre.
+    pub centre: Arc<Centre>,
+    /// The software's name and version.
+    pub software: String,
+}
+
+impl Call {
+    /// A call that has just come in; its first decisions ask for a port.
+    pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
+        let Begin { incoming, ddi, fallback, open, line, centre, software } = begin;
+        let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
+        caller_leg.sip_call_id = incoming.sip_call_id;
+        caller_leg.state = LegState::Opening;
+        let record = CallRecord {
+            id: incoming.leg.call,
+            trunk: incoming.trunk,
+            line: line.id.clone(),
+            association: line.association.clone(),
+            region: line.demand.region.clone(),
+            language: line.language.clone(),
+            ddi_raw: incoming.ddi,
+            ddi,
+            fallback,
+            caller: incoming.caller,
+            skills: line.demand.skills.clone(),
+            priority: line.demand.priority,
+            received_at: now.utc,
+            accepted_at: None,
+            queued_at: None,
+            answered_at: None,
+            ended_at: None,
+            regulator: None,
+            outcome: None,
+            ended_by: None,
+            detail: None,
+            offers: Vec::new(),
+            legs: Vec::new(),
+            recording: line.recording,
+            software,
+        };
+        let mut call = Call {
+            id: incoming.leg.call,
+            state: State::Opening { remote: incoming.remote, open },
+            line,
+            centre,
+            record,
+            legs: vec![caller_leg],
+            deadline: Some(now.moment + MEDIA_ANSWER_MAX),
+            queued: now,
+            waits_until: now.moment,
+            sequence: 0,
+            recording: false,
+            held: Vec::new(),
+        };
+        opening::begin(&mut call, out);
+        call
+    }
+
+    /// One input; what follows from it is pushed to `out`.
+    pub fn step(&mut self, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+        self.note(&input, now, out);
+        match &self.state {
+            State::Opening { .. } => opening::step(self, input, now, out),
+            State::Greeting => opening::greeting(self, input, now, out),
+            State::Waiting => waiting::step(self, input, now, out),
+            State::Offering(_) => waiting::offering(self, input, now, out),
+            State::Talking { leg } => talking::step(self, *leg, input, now, out),
+            State::Farewell { .. } => ending::farewell(self, input, now, out),
+            State::Ending => ending::step(self, input, now, out),
+            State::Sealing => ending::sealing(self, input, out),
+        }
+    }
+
+    /// What an input says of a leg holds in every state of the call.
+    fn note(&mut self, input: &CallInput, now: Now, out: &mut Vec<Decision>) {
+        match input {
+            CallInput::Ended { leg, by, detail } => {
+                let ended_by = self.ended_by(*leg, *by);
+                self.leg_is_gone(*leg, ended_by, detail.clone(), now, out);
+            }
+            CallInput::Refused { leg, refusal } => {
+                let ended_by = match refusal.kind {
+                    RefusalKind::Busy | RefusalKind::Declined => EndedBy::Refused,
+                    RefusalKind::Unreachable => EndedBy::DeviceLost,
+                    RefusalKind::Cancelled => EndedBy::AnsweredElsewhere,
+                };
+                self.leg_is_gone(*leg, ended_by, Some(refusal.detail.clone()), now, out);
+            }
+            CallInput::OpenFailed { leg, why } => {
+                if let Some(leg) = self.leg_mut(*leg) {
+                    leg.end(EndedBy::Fault, Some(why.clone()), now);
+                    leg.state = LegState::Closed;
+                }
+            }
+            CallInput::Closed { leg, quality } => {
+                if let Some(leg) = self.leg_mut(*leg) {
+                    leg.end(EndedBy::Fault, None, now);
+                    leg.close(quality.clone());
+                }
+            }
+            CallInput::Reoffered { leg, remote } => {
+                if let Some(leg) = self.leg_mut(*leg).filter(|leg| leg.remote().is_some()) {
+                    leg.connect(remote.clone(), now);
+                    out.push(Decision::Media(MediaCommand::Aim { leg: leg.id, remote: remote.clone() }));
+                    let watched = !remote.direction.is_held();
+                    out.push(Decision::Media(MediaCommand::Watch { leg: leg.id, on: watched }));
+                }
+            }
+            CallInput::Opened { .. }
+            | CallInput::Played { .. }
+            | CallInput::Dtmf { .. }
+            | CallInput::Silent { .. }
+            | CallInput::Ringing { .. }
+            | CallInput::Accepted { .. }
+            | CallInput::Confirmed { .. }
+            | CallInput::Chosen(_)
+            | CallInput::Nobody
+            | CallInput::DevicesGone
+            | CallInput::End(_)
+            | CallInput::Sealed(_)
+            | CallInput::RecordingFailed(_)
+            | CallInput::Due => {}
+        }
+    }
+
+    fn ended_by(&self, leg: LegId, by: Gone) -> EndedBy {
+        match by {
+            Gone::HungUp | Gone::Cancelled if leg.number == 0 => EndedBy::Caller,
+            Gone::HungUp | Gone::Cancelled => EndedBy::Regulator,
+            Gone::NoAck => EndedBy::NoAck,
+            Gone::Lost => EndedBy::DeviceLost,
+        }
+    }
+
+    /// The far end is gone by itself: nothing is sent to it, its port is closed.
+    fn leg_is_gone(&mut self, leg: LegId, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
+        if let Some(leg) = self.leg_mut(leg).filter(|leg| leg.is_alive()) {
+            leg.end(by, detail, now);
+            out.push(Decision::Media(MediaCommand::Close { leg: leg.id }));
+        }
+    }
+
+    /// The leg of this name.
+    pub fn leg(&self, leg: LegId) -> Option<&Leg> {
+        self.legs.get(leg.number as usize)
+    }
+
+    /// The leg of this name, to be changed.
+    pub fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
+        self.legs.get_mut(leg.number as usize)
+    }
+
+    /// The caller's leg.
+    pub fn caller_leg(&self) -> LegId {
+        LegId { call: self.id, number: 0 }
+    }
+
+    /// Whether the caller can still be served.
+    pub fn has_caller(&self) -> bool {
+        self.legs.first().is_some_and(Leg::is_alive)
+    }
+
+    /// Hangs up a leg and closes its port; a leg that is gone is left.
+    pub fn hang_up(&mut self, leg: LegId, why: EndedBy, now: Now, out: &mut Vec<Decision>) {
+        let Some(leg) = self.leg_mut(leg).filter(|leg| leg.is_alive()) else { return };
+        let was_asked = leg.state != LegState::Opening || leg.id.number == 0;
+        leg.end(why, None, now);
+        if was_asked {
+            out.push(Decision::Leg(LegOrder::Hangup { leg: leg.id, why }));
+        }
+        out.push(Decision::Media(MediaCommand::Close { leg: leg.id }));
+    }
+
+    /// Plays sounds once and reports, or plays the last one without end.
+    pub fn play(&self, leg: LegId, sounds: Vec<SoundId>, after: AfterSounds, out: &mut Vec<Decision>) {
+        out.push(Decision::Media(MediaCommand::Play { leg, sounds, after }));
+    }
+
+    /// Tells dispatch, and counts the event as this call's next.
+    pub fn tell(&mut self, event: EventKind, out: &mut Vec<Decision>) {
+        self.sequence += 1;
+        out.push(Decision::Event(Box::new(event)));
+    }
+
+    /// Whether the line's policy records.
+    pub fn is_to_be_recorded(&self) -> bool {
+        match self.line.recording {
+            RecordingPolicy::Always => true,
+            RecordingPolicy::Never => false,
+        }
+    }
+
+    /// Brings a leg into the recording, beginning the recording with the first one.
+    pub fn record_leg(&mut self, leg: LegId, now: Now, out: &mut Vec<Decision>) {
+        if !self.is_to_be_recorded() {
+            return;
+        }
+        if !self.recording {
+            self.recording = true;
+            let so_far = Box::new(self.record_now());
+            out.push(Decision::Recorder(RecorderCommand::Begin { call: self.id, at: now, so_far }));
+        }
+        let Some(leg) = self.leg_mut(leg).filter(|leg| !leg.recorded) else { return };
+        leg.recorded = true;
+        let (id, side, regulator) = (leg.id, leg.side, leg.regulator.clone());
+        out.push(Decision::Recorder(RecorderCommand::Leg { leg: id, side, regulator }));
+        out.push(Decision::Media(MediaCommand::Record { leg: id, on: true }));
+    }
+
+    /// The record with the legs as they are now.
+    pub fn record_now(&self) -> CallRecord {
+        CallRecord { legs: self.legs.iter().map(Leg::record).collect(), ..self.record.clone() }
+    }
+
+    /// Puts the call before its end: a message when there is one, then the hang-up.
+    pub fn say_farewell(
+        &mut self,
+        message: Option<SoundId>,
+        outcome: Outcome,
+        detail: String,
+        now: Now,
+        out: &mut Vec<Decision>,
+    ) {
+        match message {
+            Some(message) => {
+                self.play(self.caller_leg(), vec![message], AfterSounds::Report, out);
+                self.deadline = Some(now.moment + SOUND_DURATION_MAX);
+                self.state = State::Farewell { outcome, detail };
+            }
+            None => ending::end(self, outcome, EndedBy::Message, Some(detail), now, out),
+        }
+    }
+
+    /// Leaves the waiting room.
+    pub fn leave_room(&self, out: &mut Vec<Decision>) {
+        out.push(Decision::Room(RoomChange::Leave));
+    }
+}

@@ -1,0 +1,153 @@
+//! From the INVITE to the waiting room: the port, the acceptance, the greeting.
+
+use std::net::SocketAddr;
+
+use super::decision::{CallInput, Decision, RoomChange};
+use super::ending;
+use super::life::{Call, SOUND_DURATION_MAX, State};
+use super::signal::{LegOrder, Unserved};
+use crate::model::centre::GreetingMode;
+use crate::model::media::AfterSounds;
+use crate::model::{Counter, EndedBy, EventKind, MediaCommand, Now, Outcome};
+
+/// The first decisions of a call.
+pub fn begin(call: &mut Call, out: &mut Vec<Decision>) {
+    out.push(Decision::Count(Counter::CallsReceived));
+    let received = EventKind::CallReceived {
+        caller: call.record.caller.clone(),
+        ddi: call.record.ddi.as_ref().map_or_else(|| call.record.ddi_raw.clone(), ToString::to_string),
+        line: call.record.line.clone(),
+        association: call.record.association.clone(),
+        region: call.record.region.clone(),
+        fallback: call.record.fallback,
+    };
+    call.tell(received, out);
+    out.push(Decision::Keep);
+    out.push(Decision::Media(MediaCommand::Open { leg: call.caller_leg() }));
+}
+
+/// The caller's port is being opened.
+pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    match input {
+        CallInput::Opened { leg, rtp } if leg.number == 0 => accept(call, rtp, now, out),
+        CallInput::OpenFailed { why, .. } => refuse(call, why, now, out),
+        CallInput::Due => refuse(call, "the media plane did not open a port in time".into(), now, out),
+        CallInput::End(by) => {
+            out.push(Decision::Leg(LegOrder::Refuse { leg: call.caller_leg(), why: Unserved::Overloaded }));
+            ending::end(call, Outcome::Interrupted, by, None, now, out);
+        }
+        CallInput::Ended { .. } => ending::abandon(call, now, out),
+        CallInput::Opened { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::Sealed(_)
+        | CallInput::RecordingFailed(_) => {}
+    }
+}
+
+fn refuse(call: &mut Call, why: String, now: Now, out: &mut Vec<Decision>) {
+    let leg = call.caller_leg();
+    out.push(Decision::Leg(LegOrder::Refuse { leg, why: Unserved::Overloaded }));
+    if let Some(caller) = call.leg_mut(leg).filter(|leg| leg.is_alive()) {
+        caller.end(EndedBy::Fault, Some(why.clone()), now);
+        out.push(Decision::Media(MediaCommand::Close { leg }));
+    }
+    ending::end(call, Outcome::Refused, EndedBy::Fault, Some(why), now, out);
+}
+
+fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
+    let leg = call.caller_leg();
+    let State::Opening { remote, open } = std::mem::replace(&mut call.state, State::Greeting) else { return };
+    let watched = !remote.direction.is_held();
+    out.push(Decision::Media(MediaCommand::Aim { leg, remote: remote.clone() }));
+    out.push(Decision::Media(MediaCommand::Watch { leg, on: watched }));
+    if let Some(caller) = call.leg_mut(leg) {
+        caller.connect(remote, now);
+    }
+    call.record.accepted_at = Some(now.utc);
+    out.push(Decision::Leg(LegOrder::Accept { leg, local: rtp }));
+    if !open {
+        let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
+        return call.say_farewell(message, Outcome::Closed, detail, now, out);
+    }
+    match call.line.greeting.clone() {
+        Some(greeting) => {
+            call.deadline = Some(now.moment + SOUND_DURATION_MAX);
+            match call.line.greeting_mode {
+                GreetingMode::Before => {
+                    call.play(leg, vec![greeting], AfterSounds::Report, out);
+                }
+                GreetingMode::Meanwhile => {
+                    let sounds = vec![greeting, call.line.music.clone()];
+                    call.play(leg, sounds, AfterSounds::RepeatLast, out);
+                    enter(call, now, out);
+                }
+            }
+        }
+        None => {
+            call.play(leg, vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
+            enter(call, now, out);
+        }
+    }
+}
+
+/// The greeting is heard.
+pub fn greeting(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    match input {
+        CallInput::Played { leg } if leg.number == 0 => begin_waiting(call, now, out),
+        CallInput::Due => begin_waiting(call, now, out),
+        CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),
+        CallInput::Silent { leg } if leg.number == 0 => ending::caller_is_silent(call, now, out),
+        CallInput::End(by) => ending::end(call, Outcome::Interrupted, by, None, now, out),
+        CallInput::Closed { leg, .. } if leg.number == 0 => ending::media_is_lost(call, now, out),
+        CallInput::Opened { .. }
+        | CallInput::OpenFailed { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::Sealed(_)
+        | CallInput::RecordingFailed(_) => {}
+    }
+}
+
+fn begin_waiting(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
+    enter(call, now, out);
+}
+
+/// The call enters the waiting room.
+fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    call.record.queued_at = Some(now.utc);
+    call.queued = now;
+    call.state = State::Waiting;
+    call.waits_until = now.moment + call.line.waiting_max;
+    call.deadline = Some(call.waits_until);
+    let queued = EventKind::CallQueued {
+        skills: call.record.skills.clone(),
+        priority: call.record.priority,
+        region: call.record.region.clone(),
+    };
+    call.tell(queued, out);
+    out.push(Decision::Keep);
+    out.push(Decision::Room(RoomChange::Enter { since: now }));
+}

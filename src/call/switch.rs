@@ -1,0 +1,382 @@
+//! The switch: every live call, the waiting room, and the total code that applies what calls decide.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decision::{CallInput, Decision};
+use super::errand::{Errand, Feature};
+use super::life::{Begin, Call};
+use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, Unserved};
+use crate::model::{
+    Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
+    PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, Ticket,
+};
+use crate::routing;
+use crate::waiting::{StateChange, WaitingRoom};
+
+/// How long callers go on waiting after the last person who could answer has gone off duty: a phone may be restarting.
+pub const NOBODY_GRACE: Duration = Duration::from_secs(30);
+
+/// Live calls and errands at once; one more is refused with 503.
+pub const CALLS_MAX: usize = 5000;
+
+/// What reaches the switch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SwitchInput {
+    /// From the user agent.
+    Signal(Signal),
+    /// From the media plane.
+    Media(MediaReport),
+    /// From the recorder.
+    Recorder(RecorderReport),
+    /// From somebody who asks.
+    Command {
+        /// Who is answered.
+        ticket: Ticket,
+        /// What is asked.
+        command: Command,
+    },
+    /// What storage remembers from before the start.
+    Remembered(Remembered),
+    /// The user agent has given a dialled leg its SIP Call-ID.
+    Named {
+        /// The leg.
+        leg: LegId,
+        /// Its SIP Call-ID.
+        sip_call_id: String,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What the switch asks of everything else.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Of the user agent.
+    Leg(LegOrder),
+    /// Of the media plane.
+    Media(MediaCommand),
+    /// Of the recorder.
+    Recorder(RecorderCommand),
+    /// Of storage: these together.
+    Store(Vec<Fact>),
+    /// Of whoever asked.
+    Reply {
+        /// Who is answered.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Of whoever runs this.
+    Alarm(Alarm),
+    /// Of the metrics.
+    Count(Counter),
+}
+
+/// Every live call, the waiting room, the regulators.
+pub struct Switch {
+    pub(super) centre: Arc<Centre>,
+    lines: HashMap<LineId, Arc<Line>>,
+    software: String,
+    pub(super) calls: HashMap<CallId, Call>,
+    pub(super) errands: HashMap<CallId, Errand>,
+    pub(super) room: WaitingRoom,
+    pub(super) chance: Chance,
+    timers: BTreeSet<(Moment, CallId)>,
+    scheduled: HashMap<CallId, Moment>,
+    pub(super) regulator_sequences: HashMap<RegulatorId, u32>,
+    pub(super) duty_check: Option<Moment>,
+    pub(super) draining: bool,
+    pub(super) drain_tickets: Vec<Ticket>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) changes: Vec<StateChange>,
+    pub(super) queue: VecDeque<(CallId, CallInput)>,
+}
+
+impl Switch {
+    /// A switch with nobody registered and no call.
+    pub fn new(centre: Arc<Centre>, software: String, chance: Chance) -> Switch {
+        Switch {
+            lines: centre.lines.iter().map(|(id, line)| (id.clone(), Arc::new(line.clone()))).collect(),
+            room: WaitingRoom::new(centre.clone()),
+            centre,
+            software,
+            calls: HashMap::new(),
+            errands: HashMap::new(),
+            chance,
+            timers: BTreeSet::new(),
+            scheduled: HashMap::new(),
+            regulator_sequences: HashMap::new(),
+            duty_check: None,
+            draining: false,
+            drain_tickets: Vec::new(),
+            facts: Vec::new(),
+            changes: Vec::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// One input and everything that follows from it; afterwards no free regulator fits anybody who waits without an offer.
+    pub fn step(&mut self, input: SwitchInput, now: Now, out: &mut Vec<Order>) {
+        match input {
+            SwitchInput::Signal(signal) => self.signal(signal, now, out),
+            SwitchInput::Media(report) => self.media(report),
+            SwitchInput::Recorder(report) => self.recorder(report),
+            SwitchInput::Command { ticket, command } => self.command(ticket, command, now, out),
+            SwitchInput::Remembered(remembered) => {
+                self.room.restore(&remembered.regulators);
+                self.regulator_sequences.extend(remembered.regulator_sequences);
+            }
+            SwitchInput::Named { leg, sip_call_id } => {
+                if let Some(leg) = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg)) {
+                    leg.sip_call_id = sip_call_id;
+                }
+            }
+            SwitchInput::Tick => self.tick(now),
+        }
+        self.settle(now, out);
+    }
+
+    /// When [`SwitchInput::Tick`] is due next.
+    pub fn deadline(&self) -> Option<Moment> {
+        let call = self.timers.first().map(|(at, _)| *at);
+        [call, self.room.deadline(), self.duty_check].into_iter().flatten().min()
+    }
+
+    /// The waiting room, to look at.
+    pub fn room(&self) -> &WaitingRoom {
+        &self.room
+    }
+
+    /// Live calls, to look at.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.values()
+    }
+
+    fn signal(&mut self, signal: Signal, now: Now, out: &mut Vec<Order>) {
+        let (leg, input) = match signal {
+            Signal::Incoming(incoming) => return self.incoming(*incoming, now, out),
+            Signal::Dialled(dialled) => return self.dialled(*dialled, now, out),
+            Signal::Registered { regulator, device, refreshed: _ } => {
+                return self.room.registered(&regulator, device, now, &mut self.changes);
+            }
+            Signal::Unregistered { regulator, device } => {
+                self.room.unregistered(&regulator, device, now, &mut self.changes);
+                if self.room.devices_of(&regulator).is_empty()
+                    && let Some(RegulatorState::Ringing { call }) = self.room.state_of(&regulator)
+                {
+                    self.queue.push_back((*call, CallInput::DevicesGone));
+                }
+                return;
+            }
+            Signal::Ringing { leg } => (leg, CallInput::Ringing { leg }),
+            Signal::Accepted { leg, remote } => (leg, CallInput::Accepted { leg, remote }),
+            Signal::Refused { leg, refusal } => (leg, CallInput::Refused { leg, refusal }),
+            Signal::Confirmed { leg } => (leg, CallInput::Confirmed { leg }),
+            Signal::Reoffered { leg, remote } => (leg, CallInput::Reoffered { leg, remote }),
+            Signal::Ended { leg, by, detail } => (leg, CallInput::Ended { leg, by, detail }),
+        };
+        self.queue.push_back((leg.call, input));
+    }
+
+    fn incoming(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Order>) {
+        let leg = incoming.leg;
+        let refuse = |why| Order::Leg(LegOrder::Refuse { leg, why });
+        if self.draining || self.calls.len() + self.errands.len() >= CALLS_MAX {
+            return out.push(refuse(Unserved::Overloaded));
+        }
+        let centre = self.centre.clone();
+        let Some(trunk) = centre.trunks.get(&incoming.trunk) else { return out.push(refuse(Unserved::Forbidden)) };
+        let routed = routing::route(&centre, trunk, &incoming.ddi, now);
+        let Some((routed, line)) = routed.and_then(|routed| Some((routed.clone(), self.lines.get(&routed.line.id)?)))
+        else {
+            return out.push(refuse(Unserved::Unavailable));
+        };
+        if routed.fallback {
+            let text = format!(
+                "A call over trunk {} for a number that no line knows went to the fallback line {}. \
+                 See the call's ladder for the number; add it to a line's `ddis`.",
+                incoming.trunk, routed.line.id
+            );
+            out.push(Order::Alarm(Alarm { kind: "unknown-ddi".into(), call: Some(leg.call), text }));
+        }
+        let begin = Begin {
+            incoming,
+            ddi: routed.ddi,
+            fallback: routed.fallback,
+            open: routed.open,
+            line: line.clone(),
+            centre: centre.clone(),
+            software: self.software.clone(),
+        };
+        let mut decisions = Vec::new();
+        let call = Call::begin(begin, now, &mut decisions);
+        self.calls.insert(leg.call, call);
+        self.apply(leg.call, decisions, now, out);
+        self.schedule(leg.call);
+    }
+
+    fn dialled(&mut self, dialled: Dialled, now: Now, out: &mut Vec<Order>) {
+        let leg = dialled.leg;
+        let refuse = |why| Order::Leg(LegOrder::Refuse { leg, why });
+        let Some(feature) = Feature::dialled(&dialled.digits) else { return out.push(refuse(Unserved::NotFound)) };
+        if self.calls.len() + self.errands.len() >= CALLS_MAX {
+            return out.push(refuse(Unserved::Overloaded));
+        }
+        let regulator = dialled.regulator.clone();
+        let done = match feature {
+            Feature::Ready => self.room.ready(&regulator, now, &mut self.changes),
+            Feature::Pause => self.room.pause(&regulator, PauseReason::Own, now, &mut self.changes),
+        };
+        if done.is_err() {
+            return out.push(refuse(Unserved::Unavailable));
+        }
+        let sound = Some(feature.sound()).filter(|sound| self.centre.sounds.contains_key(sound));
+        let mut decisions = Vec::new();
+        let errand = Errand::begin(dialled, sound, now, &mut decisions);
+        self.errands.insert(leg.call, errand);
+        self.apply(leg.call, decisions, now, out);
+        self.schedule(leg.call);
+    }
+
+    fn media(&mut self, report: MediaReport) {
+        let (leg, input) = match report {
+            MediaReport::Opened { leg, rtp } => (leg, CallInput::Opened { leg, rtp }),
+            MediaReport::OpenFailed { leg, why } => (leg, CallInput::OpenFailed { leg, why }),
+            MediaReport::Heard { .. } => return,
+            MediaReport::Played { leg } => (leg, CallInput::Played { leg }),
+            MediaReport::Dtmf { leg, digit, duration_ms: _ } => (leg, CallInput::Dtmf { leg, digit }),
+            MediaReport::Silent { leg } => (leg, CallInput::Silent { leg }),
+            MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality }),
+        };
+        self.queue.push_back((leg.call, input));
+    }
+
+    fn recorder(&mut self, report: RecorderReport) {
+        let (call, input) = match report {
+            RecorderReport::Sealed(sealed) => (sealed.call, CallInput::Sealed(sealed)),
+            RecorderReport::Failed { call, reason } => (call, CallInput::RecordingFailed(reason)),
+        };
+        self.queue.push_back((call, input));
+    }
+
+    fn tick(&mut self, now: Now) {
+        while let Some((at, call)) = self.timers.first().copied()
+            && at <= now.moment
+        {
+            self.timers.remove(&(at, call));
+            self.scheduled.remove(&call);
+            self.queue.push_back((call, CallInput::Due));
+        }
+        if self.duty_check.is_some_and(|at| at <= now.moment) {
+            self.duty_check = None;
+            for place in self.room.waiting(now) {
+                let demand = self.calls.get(&place.call).map(|call| &call.line.demand);
+                if demand.is_some_and(|demand| !self.room.anyone_on_duty(demand)) {
+                    self.queue.push_back((place.call, CallInput::Nobody));
+                }
+            }
+        }
+    }
+
+    /// Runs the queue until nothing follows any more, then hands the facts over as one transaction.
+    fn settle(&mut self, now: Now, out: &mut Vec<Order>) {
+        loop {
+            while let Some((call, input)) = self.queue.pop_front() {
+                self.run(call, input, now, out);
+            }
+            let choices = self.room.choose(now, &mut self.changes);
+            for choice in choices {
+                self.queue.push_back((choice.call, CallInput::Chosen(Box::new(choice))));
+            }
+            self.tell_changes(now);
+            if self.queue.is_empty() {
+                break;
+            }
+        }
+        if self.draining && self.calls.is_empty() && self.errands.is_empty() {
+            let tickets = std::mem::take(&mut self.drain_tickets);
+            out.extend(tickets.into_iter().map(|ticket| Order::Reply { ticket, reply: Reply::Drained }));
+        }
+        if !self.facts.is_empty() {
+            out.push(Order::Store(std::mem::take(&mut self.facts)));
+        }
+    }
+
+    /// One call's step: a fault in it ends this call alone.
+    fn run(&mut self, id: CallId, input: CallInput, now: Now, out: &mut Vec<Order>) {
+        let mut decisions = Vec::new();
+        if let Some(call) = self.calls.get_mut(&id) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| call.step(input, now, &mut decisions)));
+            if outcome.is_err() {
+                return self.fail(id, now, out);
+            }
+        } else if let Some(errand) = self.errands.get_mut(&id) {
+            errand.step(input, &mut decisions);
+        } else {
+            return self.stray(id, input, out);
+        }
+        self.apply(id, decisions, now, out);
+        self.schedule(id);
+    }
+
+    /// An input for a call that is gone: a leg that lives on there is told to end.
+    fn stray(&mut self, id: CallId, input: CallInput, out: &mut Vec<Order>) {
+        match input {
+            CallInput::Opened { leg, .. } => out.push(Order::Media(MediaCommand::Close { leg })),
+            CallInput::Accepted { leg, .. } => {
+                out.push(Order::Leg(LegOrder::Hangup { leg, why: crate::model::EndedBy::Caller }));
+            }
+            CallInput::Sealed(sealed) => self.facts.push(Fact::Recording(sealed)),
+            CallInput::Chosen(_) | CallInput::Nobody => self.room.leave(id),
+            CallInput::OpenFailed { .. }
+            | CallInput::Played { .. }
+            | CallInput::Dtmf { .. }
+            | CallInput::Silent { .. }
+            | CallInput::Closed { .. }
+            | CallInput::Ringing { .. }
+            | CallInput::Refused { .. }
+            | CallInput::Confirmed { .. }
+            | CallInput::Reoffered { .. }
+            | CallInput::Ended { by: Gone::HungUp | Gone::Cancelled | Gone::NoAck | Gone::Lost, .. }
+            | CallInput::DevicesGone
+            | CallInput::End(_)
+            | CallInput::RecordingFailed(_)
+            | CallInput::Due => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: CallId) {
+        self.calls.remove(&id);
+        self.errands.remove(&id);
+        self.room.leave(id);
+        self.schedule(id);
+    }
+
+    /// Keeps the timers true to the call's deadline.
+    pub(super) fn schedule(&mut self, id: CallId) {
+        let wanted = match (self.calls.get(&id), self.errands.get(&id)) {
+            (Some(call), _) => call.deadline,
+            (None, Some(errand)) => Some(errand.deadline),
+            (None, None) => None,
+        };
+        if self.scheduled.get(&id).copied() == wanted {
+            return;
+        }
+        if let Some(at) = self.scheduled.remove(&id) {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(at) = wanted {
+            self.scheduled.insert(id, at);
+            self.timers.insert((at, id));
+        }
+    }
+
+    pub(super) fn decisions_of_fault(call: &mut Call, now: Now) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        super::ending::fail(call, now, &mut decisions);
+        decisions
+    }
+}

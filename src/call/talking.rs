@@ -1,0 +1,194 @@
+//! A call in conversation: the answer, hold and resume, and either side's end.
+
+use super::decision::{CallInput, Decision, RoomChange};
+use super::ending;
+use super::life::{Call, State};
+use super::offer::LiveOffer;
+use super::signal::Gone;
+use super::waiting::close_offer_record;
+use crate::model::media::AfterSounds;
+use crate::model::{
+    Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, Outcome, RemoteMedia,
+};
+
+/// A device was picked up: the other devices stop ringing, the two sides are joined.
+pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &mut Vec<Decision>) {
+    let State::Offering(offer) = &mut call.state else { return };
+    if !offer.drop_leg(leg) {
+        return;
+    }
+    let LiveOffer { number, regulator, ringing, .. } = offer.clone();
+    call.state = State::Talking { leg };
+    call.deadline = None;
+    for other in ringing {
+        call.hang_up(other, EndedBy::AnsweredElsewhere, now, out);
+    }
+    if let Some(answered) = call.leg_mut(leg) {
+        answered.connect(remote.clone(), now);
+    }
+    let first_answer = call.record.answered_at.is_none();
+    call.record.answered_at.get_or_insert(now.utc);
+    call.record.regulator = Some(regulator.clone());
+    close_offer_record(call, number, OfferEnd::Accepted, None, now, out);
+    out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
+    let caller = call.caller_leg();
+    call.record_leg(caller, now, out);
+    call.record_leg(leg, now, out);
+    join(call, leg, out);
+    out.push(Decision::Room(RoomChange::Answered { regulator }));
+    if first_answer {
+        out.push(Decision::Count(Counter::CallsAnswered));
+    }
+    tell_answer(call, leg, number, now, out);
+    out.push(Decision::Keep);
+}
+
+fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: &mut Vec<Decision>) {
+    let (Some(regulator), Some(device)) = (call.record.regulator.clone(), call.leg(leg).and_then(|leg| leg.device))
+    else {
+        return;
+    };
+    let step = call.record.offers.last().map_or(0, |offer| offer.reasoning.step);
+    let queued_at = call.record.queued_at.unwrap_or(now.utc);
+    let name = call.centre.regulators.get(&regulator).map_or_else(String::new, |person| person.name.clone());
+    let answered = EventKind::CallAnswered {
+        offer: number,
+        regulator,
+        regulator_name: name,
+        device,
+        caller: call.record.caller.clone(),
+        ddi: call.record.ddi.as_ref().map_or_else(|| call.record.ddi_raw.clone(), ToString::to_string),
+        line: call.record.line.clone(),
+        line_name: call.line.name.clone(),
+        association: call.record.association.clone(),
+        region: call.record.region.clone(),
+        language: call.record.language.clone(),
+        skills: call.record.skills.clone(),
+        priority: call.record.priority,
+        step,
+        wait_ms: now.utc.since(queued_at).as_millis() as u64,
+        recorded: call.is_to_be_recorded(),
+    };
+    call.tell(answered, out);
+}
+
+/// Joins the two sides as their holds allow: bridged when neither holds, music to a side that is held by the other.
+fn join(call: &mut Call, leg: LegId, out: &mut Vec<Decision>) {
+    let caller = call.caller_leg();
+    let held_by = |id: LegId| call.leg(id).is_some_and(super::leg::Leg::is_held);
+    let sends = |id: LegId| call.leg(id).and_then(|leg| leg.remote()).is_some_and(|remote| remote.direction.sends());
+    let (caller_holds, regulator_holds) = (held_by(caller), held_by(leg));
+    for (id, holds) in [(caller, caller_holds), (leg, regulator_holds)] {
+        out.push(Decision::Media(MediaCommand::Watch { leg: id, on: !holds }));
+    }
+    if !caller_holds && !regulator_holds {
+        return out.push(Decision::Media(MediaCommand::Bridge { a: caller, b: leg }));
+    }
+    out.push(Decision::Media(MediaCommand::Unbridge { leg: caller }));
+    for id in [caller, leg] {
+        if sends(id) {
+            call.play(id, vec![call.line.hold_music.clone()], AfterSounds::RepeatLast, out);
+        } else {
+            out.push(Decision::Media(MediaCommand::Quiet { leg: id }));
+        }
+    }
+}
+
+/// In conversation over `leg`.
+pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    match input {
+        CallInput::Reoffered { leg: by, remote } if by == leg || by.number == 0 => {
+            reoffered(call, leg, by, &remote, out);
+        }
+        CallInput::Ended { leg: gone, .. } if gone.number == 0 => finish(call, EndedBy::Caller, None, now, out),
+        CallInput::Ended { leg: gone, by, detail } if gone == leg => match by {
+            Gone::HungUp | Gone::Cancelled | Gone::NoAck => {
+                finish(call, EndedBy::Regulator, detail, now, out);
+            }
+            Gone::Lost => return_to_room(call, leg, EndedBy::DeviceLost, now, out),
+        },
+        CallInput::Silent { leg: silent } if silent.number == 0 => {
+            let detail = "no RTP from the caller".to_owned();
+            finish(call, EndedBy::Silence, Some(detail), now, out);
+        }
+        CallInput::Silent { leg: silent } if silent == leg => {
+            return_to_room(call, leg, EndedBy::Silence, now, out);
+        }
+        CallInput::Closed { leg: closed, .. } if closed.number == 0 => ending::media_is_lost(call, now, out),
+        CallInput::Closed { leg: closed, .. } if closed == leg => {
+            return_to_room(call, leg, EndedBy::Fault, now, out);
+        }
+        CallInput::End(by) => finish(call, by, None, now, out),
+        CallInput::RecordingFailed(reason) => {
+            out.push(Decision::KeepFailure(reason.clone()));
+            call.tell(EventKind::RecordingFailed { reason }, out);
+        }
+        CallInput::Opened { .. }
+        | CallInput::OpenFailed { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::Sealed(_)
+        | CallInput::Due => {}
+    }
+}
+
+fn reoffered(call: &mut Call, leg: LegId, by: LegId, remote: &RemoteMedia, out: &mut Vec<Decision>) {
+    let who = if by.number == 0 { EndedBy::Caller } else { EndedBy::Regulator };
+    let was_held = call.held.contains(&by);
+    let is_held = remote.direction.is_held();
+    join(call, leg, out);
+    match (was_held, is_held) {
+        (false, true) => {
+            call.held.push(by);
+            call.tell(EventKind::CallHeld { by: who }, out);
+        }
+        (true, false) => {
+            call.held.retain(|held| *held != by);
+            call.tell(EventKind::CallResumed { by: who }, out);
+        }
+        (false, false) | (true, true) => {}
+    }
+}
+
+fn finish(call: &mut Call, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
+    release(call, out);
+    ending::end(call, Outcome::Answered, by, detail, now, out);
+}
+
+fn release(call: &Call, out: &mut Vec<Decision>) {
+    if let Some(regulator) = call.record.regulator.clone() {
+        out.push(Decision::Room(RoomChange::Released { regulator }));
+    }
+}
+
+/// The regulator's phone vanished: the caller is not lost but waits again, in its old place.
+fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut Vec<Decision>) {
+    call.hang_up(leg, why, now, out);
+    out.push(Decision::Media(MediaCommand::Unbridge { leg: call.caller_leg() }));
+    if let Some(regulator) = call.record.regulator.clone() {
+        out.push(Decision::Room(RoomChange::Lost { regulator }));
+    }
+    call.held.retain(|held| held.number == 0);
+    call.state = State::Waiting;
+    call.waits_until = now.moment + call.line.waiting_max;
+    call.deadline = Some(call.waits_until);
+    call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
+    let queued = EventKind::CallQueued {
+        skills: call.record.skills.clone(),
+        priority: call.record.priority,
+        region: call.record.region.clone(),
+    };
+    call.tell(queued, out);
+    out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
+}
