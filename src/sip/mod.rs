@@ -1,1 +1,21 @@
 //! SIP as pure values: messages, SDP, digest, and RFC 3261's transaction machines.
+
+pub mod compose;
+pub mod digest;
+pub mod header;
+pub mod headers;
+pub mod message;
+pub mod method;
+pub mod parse;
+pub mod sdp;
+pub mod status;
+pub mod transaction;
+pub mod uri;
+
+pub use header::{AuthParams, CSeq, Contact, Contacts, InvalidHeader, NameAddr, Params, Privacy, Reason, Rport, Via};
+pub use headers::{Header, Headers};
+pub use message::{Message, Request, Response};
+pub use method::Method;
+pub use parse::{Fault, Malformed};
+pub use transaction::{ClientKey, Happening, ServerKey, Transactions};
+pub use uri::{Scheme, Uri};

@@ -1,0 +1,27 @@
+//! The headers that Vigie reads, a file each.
+
+pub mod address;
+pub mod auth;
+pub mod contact;
+pub mod cseq;
+pub mod expires;
+pub mod max_forwards;
+pub mod params;
+pub mod pieces;
+pub mod privacy;
+pub mod reason;
+pub mod via;
+
+pub use address::NameAddr;
+pub use auth::AuthParams;
+pub use contact::{Contact, Contacts};
+pub use cseq::CSeq;
+pub use params::Params;
+pub use privacy::Privacy;
+pub use reason::Reason;
+pub use via::{Rport, Via};
+
+/// A header that is there but cannot be read; the answer is 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reading the header {0}: it is not as its standard says")]
+pub struct InvalidHeader(pub &'static str);
