@@ -1,5 +1,21 @@
 //! Typed settings, read from one TOML file; an unknown key or a bad value refuses to start and says where.
 
+mod centre;
+mod document;
+mod fault;
+mod hours;
+mod lines;
+mod parts;
+mod reach;
+mod read;
+mod references;
+mod values;
+
 pub mod settings;
 
+pub use fault::{Fault, Faults};
+pub use reach::{Reach, reach};
 pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

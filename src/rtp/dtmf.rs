@@ -64,7 +64,8 @@ impl Digits {
         match self.last {
             Some((known, before)) if known == timestamp => {
                 // Packets may come out of order: the longest duration and any end count.
-                let event = if event.duration < before.duration { TelephoneEvent { end: event.end, ..before } } else { event };
+                let event =
+                    if event.duration < before.duration { TelephoneEvent { end: event.end, ..before } } else { event };
                 self.last = Some((timestamp, event));
                 if event.end { self.report() } else { None }
             }

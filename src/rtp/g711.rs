@@ -138,7 +138,10 @@ mod tests {
         for sample in (i16::MIN..=i16::MAX).step_by(7) {
             for codec in BOTH {
                 let off = (decode(codec, encode(codec, sample)) as i32 - sample as i32).abs();
-                assert!(off <= 16 + sample.unsigned_abs() as i32 / 16 && off <= 1024, "{codec:?} {sample} off by {off}");
+                assert!(
+                    off <= 16 + sample.unsigned_abs() as i32 / 16 && off <= 1024,
+                    "{codec:?} {sample} off by {off}"
+                );
             }
         }
     }
@@ -150,7 +153,10 @@ mod tests {
                 let mut out = [0];
                 assert_eq!(transcode(from, to, &[code], &mut out), 1);
                 let (before, after) = (decode(from, code) as i32, decode(to, out[0]) as i32);
-                assert!((before - after).abs() <= 16 + before.abs() / 16, "{from:?} {code:#x}: {before} became {after}");
+                assert!(
+                    (before - after).abs() <= 16 + before.abs() / 16,
+                    "{from:?} {code:#x}: {before} became {after}"
+                );
             }
         }
     }

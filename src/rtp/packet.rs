@@ -76,8 +76,7 @@ mod tests {
     #[test]
     fn a_header_reads_as_rfc_3550_draws_it() {
         let packet = read(&PLAIN).expect("plain packet");
-        let header =
-            Header { payload_type: 8, marker: true, sequence: 0x1234, timestamp: 160, ssrc: 0xdead_beef };
+        let header = Header { payload_type: 8, marker: true, sequence: 0x1234, timestamp: 160, ssrc: 0xdead_beef };
         assert_eq!(packet, Packet { header, payload: &[0xd5, 0x55] });
     }
 

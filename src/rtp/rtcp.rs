@@ -144,11 +144,13 @@ pub fn read(datagram: &[u8], ours: u32) -> Option<Incoming> {
             Ok(Packet::Sr(report)) => {
                 reported = true;
                 incoming.sender_report = Some(ntp_middle(report.ntp_timestamp()));
-                incoming.about_us = report.report_blocks().find(|b| b.ssrc() == ours).map(about_us).or(incoming.about_us);
+                incoming.about_us =
+                    report.report_blocks().find(|b| b.ssrc() == ours).map(about_us).or(incoming.about_us);
             }
             Ok(Packet::Rr(report)) => {
                 reported = true;
-                incoming.about_us = report.report_blocks().find(|b| b.ssrc() == ours).map(about_us).or(incoming.about_us);
+                incoming.about_us =
+                    report.report_blocks().find(|b| b.ssrc() == ours).map(about_us).or(incoming.about_us);
             }
             Ok(Packet::Bye(_)) => incoming.bye = true,
             Ok(_) => {}
@@ -181,7 +183,13 @@ mod tests {
             ssrc: 0x1111,
             cname: "0123456789abcdef",
             sent: Some(Sent { ntp: 0xb705_2000_0000_0000, rtp_timestamp: 160, packets: 1, bytes: 160 }),
-            block: Some(Block { ssrc: 0x2222, fraction_lost: 64, cumulative_lost: -1, highest_sequence: 9, jitter: 80 }),
+            block: Some(Block {
+                ssrc: 0x2222,
+                fraction_lost: 64,
+                cumulative_lost: -1,
+                highest_sequence: 9,
+                jitter: 80,
+            }),
             last_sender_report: Some((0xb705_2000, Duration::from_millis(5250))),
             bye,
         }

@@ -1,0 +1,178 @@
+//! The sections of the centre: skills, associations, regions, regulators, trunks, sounds, weights, offers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::document::Section;
+use super::lines::{read_levels, read_lines};
+use super::parts::seconds;
+use super::values;
+use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
+use crate::model::{Centre, NumberPlan, RegionId, Regulator, RegulatorId, SkillId, SoundId, Trunk, TrunkId};
+
+/// How digest choices are written.
+const DIGESTS: [(&str, DigestChoice); 3] =
+    [("md5", DigestChoice::Md5), ("sha256", DigestChoice::Sha256), ("both", DigestChoice::Both)];
+
+/// The names of the skills, and what each means.
+pub(super) type Skills = BTreeMap<SkillId, String>;
+
+/// Reads what routing knows; `folder` is where relative sound files are.
+pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, digest: DigestChoice) -> (Centre, Skills) {
+    let skills: Skills =
+        root.pairs("skills", values::text).into_iter().map(|(id, text)| (id.as_str().into(), text)).collect();
+    let (lines, ddis) = read_lines(root);
+    let associations = root.named("associations").into_iter().map(|(id, section)| {
+        let name = section.or("name", id.clone(), values::text);
+        section.close();
+        (id.as_str().into(), Association { name })
+    });
+    let sounds = root.pairs("sounds", values::path);
+    let centre = Centre {
+        zone,
+        associations: associations.collect(),
+        regions: read_regions(root),
+        lines,
+        ddis,
+        regulators: read_regulators(root, digest),
+        trunks: read_trunks(root),
+        sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
+        weights: read_weights(root),
+        offers: read_offers(root),
+    };
+    (centre, skills)
+}
+
+/// The key `digest` in `[sip]`: what regulators without one of their own have.
+pub(super) fn read_digest(sip: &Section<'_>) -> DigestChoice {
+    sip.or("digest", DigestChoice::Both, values::choice(&DIGESTS))
+}
+
+/// The key `timezone` in `[node]`.
+pub(super) fn read_zone(node: &Section<'_>) -> TimeZone {
+    let name = node.or("timezone", "Europe/Paris".into(), values::text);
+    TimeZone::get(&name).unwrap_or_else(|_| {
+        node.report.fault(
+            &node.path("timezone"),
+            format!("`{name}` is no time zone"),
+            "write a name of the IANA database, such as \"Europe/Paris\"",
+        );
+        TimeZone::UTC
+    })
+}
+
+fn read_regions(root: &Section<'_>) -> BTreeMap<RegionId, Region> {
+    let mut regions = BTreeMap::new();
+    for (id, section) in root.named("regions") {
+        let neighbours = section.list("neighbours", values::id);
+        let region = Region {
+            name: section.or("name", id.clone(), values::text),
+            parent: section.take("parent", values::id).map(|parent| parent.as_str().into()),
+            neighbours: neighbours.into_iter().map(|(_, id)| id.as_str().into()).collect(),
+        };
+        section.close();
+        regions.insert(id.as_str().into(), region);
+    }
+    regions
+}
+
+fn read_regulators(root: &Section<'_>, digest: DigestChoice) -> BTreeMap<RegulatorId, Regulator> {
+    let mut regulators = BTreeMap::new();
+    for (id, section) in root.named("regulators") {
+        let association = section.must("association", "write the id of one of the [associations.ID]", values::id);
+        let regions = section.pairs("regions", values::whole(0..=1000));
+        let regulator = Regulator {
+            id: id.as_str().into(),
+            name: section.or("name", id.clone(), values::text),
+            association: association.unwrap_or_default().as_str().into(),
+            skills: read_levels(&section),
+            regions: regions.into_iter().map(|(region, cost)| (region.as_str().into(), cost)).collect(),
+            ready_on_register: section.or("ready_on_register", true, values::flag),
+            digest: section.or("digest", digest, values::choice(&DIGESTS)),
+        };
+        section.close();
+        regulators.insert(id.as_str().into(), regulator);
+    }
+    if regulators.is_empty() && !root.report.has_fault_under("regulators") {
+        root.report.fault(
+            "regulators",
+            "no regulator is configured",
+            "write at least one [regulators.ID] with its skills",
+        );
+    }
+    regulators
+}
+
+fn read_trunks(root: &Section<'_>) -> BTreeMap<TrunkId, Trunk> {
+    let mut trunks = BTreeMap::new();
+    for (id, section) in root.named("trunks") {
+        let plan = NumberPlan::default();
+        let fallback = section.must(
+            "fallback_line",
+            "write the id of the line that takes calls to numbers that no line knows: such a call must never be lost",
+            values::id,
+        );
+        let peers: Vec<_> = section.list("peers", values::address_block).into_iter().map(|(_, block)| block).collect();
+        if peers.is_empty() && !section.report.has_fault_under(&section.path("peers")) {
+            section.report.fault(
+                &section.path("peers"),
+                "the trunk has no peer, so no call could come in over it",
+                "write the carrier's addresses: peers = [\"192.0.2.7\"]",
+            );
+        }
+        let trunk = Trunk {
+            id: id.as_str().into(),
+            peers,
+            numbers: NumberPlan {
+                country: section.or("country", plan.country, values::digits(1)),
+                national_prefix: section.or("national_prefix", plan.national_prefix, values::digits(0)),
+                international_prefix: section.or("international_prefix", plan.international_prefix, values::digits(0)),
+            },
+            fallback_line: fallback.unwrap_or_default().as_str().into(),
+            calls_max: section.or("calls_max", 100, values::whole(1..=10_000)),
+        };
+        section.close();
+        trunks.insert(id.as_str().into(), trunk);
+    }
+    if trunks.is_empty() && !root.report.has_fault_under("trunks") {
+        root.report.fault(
+            "trunks",
+            "no trunk is configured, so no call could come in",
+            "write a [trunks.ID] with its peers",
+        );
+    }
+    trunks
+}
+
+fn read_weights(root: &Section<'_>) -> Weights {
+    let routing = root.section("routing");
+    let (default, section) = (Weights::default(), routing.section("weights"));
+    let weights = Weights {
+        region_neighbour: section.or("region_neighbour", default.region_neighbour, values::whole(0..=1000)),
+        region_sibling: section.or("region_sibling", default.region_sibling, values::whole(0..=1000)),
+        region_far: section.or("region_far", default.region_far, values::whole(0..=1000)),
+        scarcity: section.or("scarcity", default.scarcity, values::decimal(0.0..=1000.0)),
+        idle_minute: section.or("idle_minute", default.idle_minute, values::decimal(0.0..=100.0)),
+        idle_max: section.or("idle_max", default.idle_max, values::decimal(0.0..=1000.0)),
+    };
+    section.close();
+    routing.close();
+    weights
+}
+
+fn read_offers(root: &Section<'_>) -> OfferRules {
+    let (default, section) = (OfferRules::default(), root.section("offers"));
+    let pause = |key, span: Duration| section.or(key, span, values::duration(seconds(0, 3600)));
+    let ring = section.or("ring_duration_max", default.ring_duration_max, values::duration(seconds(3, 120)));
+    let rules = OfferRules {
+        ring_duration_max: ring,
+        pause_no_answer: pause("pause_no_answer", default.pause_no_answer),
+        pause_unreachable: pause("pause_unreachable", default.pause_unreachable),
+        pause_refused: pause("pause_refused", default.pause_refused),
+    };
+    section.close();
+    rules
+}

@@ -1,0 +1,186 @@
+//! The sections of the machine: node, SIP, media, recording, storage, web, dispatch.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::document::Section;
+use super::settings::{
+    EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
+};
+use super::values;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The event types that an endpoint may ask for.
+const EVENT_TYPES: [&str; 13] = [
+    "call.received",
+    "call.queued",
+    "call.offered",
+    "call.offer-ended",
+    "call.answered",
+    "call.held",
+    "call.resumed",
+    "call.transferred",
+    "call.abandoned",
+    "call.ended",
+    "recording.sealed",
+    "recording.failed",
+    "regulator.state",
+];
+
+pub(super) fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
+    Duration::from_secs(from)..=Duration::from_secs(to)
+}
+
+pub(super) fn read_node(section: &Section<'_>) -> NodeSettings {
+    NodeSettings {
+        name: section.or("name", "vigie-1".into(), values::id),
+        state: section.or("state", "state".into(), values::path),
+    }
+}
+
+pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
+    let mut listen: Vec<SocketAddr> =
+        section.list("listen", values::listener).into_iter().map(|(_, address)| address).collect();
+    if listen.is_empty() && !section.has("listen") {
+        listen.push(SocketAddr::new(LOOPBACK, 5060));
+    }
+    let advertised = section.take("advertised", values::address);
+    let report = section.report;
+    if listen.is_empty() && !report.has_fault_under(&section.path("listen")) {
+        report.fault(
+            &section.path("listen"),
+            "nothing would be listened on",
+            "write at least one \"udp:ADDRESS:PORT\"",
+        );
+    }
+    if listen.len() > u8::MAX as usize {
+        report.fault(&section.path("listen"), "more than 255 listeners", "listen on fewer addresses");
+    }
+    if listen.iter().any(|address| address.ip().is_unspecified()) && !section.has("advertised") {
+        report.fault(
+            &section.path("advertised"),
+            "is missing, and a listener on every address cannot be written into a message",
+            "write the address that phones and carriers reach this machine at",
+        );
+    }
+    let (expires_min, expires_max) = (
+        section.or("expires_min", Duration::from_secs(60), values::duration(seconds(10, 86_400))),
+        section.or("expires_max", Duration::from_secs(3600), values::duration(seconds(10, 86_400))),
+    );
+    if expires_min > expires_max {
+        report.fault(
+            &section.path("expires_min"),
+            format!("is longer than expires_max ({})", values::show_duration(expires_max)),
+            "let the shortest registration be no longer than the longest",
+        );
+    }
+    SipSettings {
+        listen,
+        advertised,
+        realm: section.or("realm", "vigie".into(), values::id),
+        expires_min,
+        expires_max,
+        nonce_lifetime: section.or("nonce_lifetime", Duration::from_secs(300), values::duration(seconds(10, 3600))),
+        devices_max: section.or("devices_max", 4, values::whole(1..=16)),
+        source_rate_max: section.or("source_rate_max", 50, values::whole(1..=100_000)),
+    }
+}
+
+pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSettings {
+    let address = section.or("address", LOOPBACK, values::address);
+    if address.is_unspecified() && !section.has("advertised") {
+        section.report.fault(
+            &section.path("advertised"),
+            "is missing, and media on every address cannot be written into SDP",
+            "write the address that phones and carriers send their audio to",
+        );
+    }
+    let ring_folder = Path::new("/dev/shm").join(format!("vigie-{}", node.name));
+    MediaSettings {
+        address,
+        advertised: section.take("advertised", values::address),
+        ports: section.or("ports", (20_000, 29_999), values::ports),
+        threads: section.or("threads", 0, values::whole(0..=64)),
+        silence_max: section.or("silence_max", Duration::from_secs(30), values::duration(seconds(5, 3600))),
+        relatch_after: section.or("relatch_after", Duration::from_secs(2), values::duration(seconds(1, 60))),
+        ring_folder: section.or("ring_folder", ring_folder, values::path),
+        ring_bytes: section.or("ring_size", 32 << 20, values::size(1 << 20..=1 << 30)),
+    }
+}
+
+pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {
+    let sync = Duration::from_millis(20)..=Duration::from_secs(5);
+    RecordingSettings {
+        folder: section.or("folder", "recordings".into(), values::path),
+        sync_every: section.or("sync_every", Duration::from_millis(200), values::duration(sync)),
+        segment_bytes: section.or("segment_size", 16 << 20, values::size(1 << 20..=1 << 30)),
+    }
+}
+
+pub(super) fn read_storage(section: &Section<'_>, node: &NodeSettings) -> StorageSettings {
+    let url = section.or("url", format!("sqlite:{}", node.state.join("vigie.db").display()), values::text);
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        section.report.fault(
+            &section.path("url"),
+            "PostgreSQL is not served by this version",
+            "write \"sqlite:PATH\", such as \"sqlite:state/vigie.db\"",
+        );
+    } else if url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
+        section.report.fault(
+            &section.path("url"),
+            format!("`{}` names no database that Vigie knows", url.split("//").next().unwrap_or_default()),
+            "write \"sqlite:PATH\", such as \"sqlite:state/vigie.db\"",
+        );
+    }
+    StorageSettings { url, ladder_days: section.or("ladder_days", 30, values::whole(1..=3650)) }
+}
+
+pub(super) fn read_web(section: &Section<'_>) -> WebSettings {
+    WebSettings { listen: section.or("listen", SocketAddr::new(LOOPBACK, 8060), values::socket_address) }
+}
+
+pub(super) fn read_dispatch(root: &Section<'_>, node: &NodeSettings) -> Vec<EndpointSettings> {
+    let mut endpoints: Vec<EndpointSettings> = Vec::new();
+    for section in root.each("dispatch") {
+        let endpoint = read_endpoint(&section, node);
+        if endpoints.iter().any(|other| other.id == endpoint.id) {
+            section.report.fault(
+                &section.path("id"),
+                format!("another endpoint is named `{}`", endpoint.id),
+                "give each endpoint an id of its own",
+            );
+        }
+        endpoints.push(endpoint);
+        section.close();
+    }
+    endpoints
+}
+
+fn read_endpoint(section: &Section<'_>, node: &NodeSettings) -> EndpointSettings {
+    let id = section.must("id", "write id = \"…\", its name in logs and in the API", values::id).unwrap_or_default();
+    let url =
+        section.must("url", "write url = \"https://…\", where events are posted", values::text).unwrap_or_default();
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    if !section.report.has_fault_under(&section.path("url")) && (host.is_empty() || host.starts_with('/')) {
+        section.report.fault(
+            &section.path("url"),
+            format!("`{url}` is no address of a web server"),
+            "write \"https://HOST/PATH\" (or http:// inside one machine)",
+        );
+    }
+    let events = section.list("events", |value| {
+        let written = values::text(value)?;
+        let known = EVENT_TYPES.map(|name| (name, ()));
+        values::choice(&known)(value).map(|()| written)
+    });
+    EndpointSettings {
+        secret_file: section.or("secret_file", node.state.join("secrets").join(format!("webhook-{id}")), values::path),
+        timeout: section.or("timeout", Duration::from_secs(10), values::duration(seconds(1, 60))),
+        events: events.into_iter().map(|(_, name)| name).collect(),
+        id,
+        url,
+    }
+}

@@ -1,0 +1,134 @@
+//! From the text of the file to [`Settings`], or to everything that is wrong with it.
+
+use std::fs;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::centre::{read_centre, read_digest, read_zone};
+use super::document::{LineStarts, Report, Section};
+use super::fault::{Fault, Faults};
+use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
+use super::references::{check_machine, check_reach, check_references};
+use super::settings::Settings;
+use crate::model::Centre;
+
+/// The largest configuration read, in bytes: a thousand lines and regulators fit many times over.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+impl Settings {
+    /// Reads and checks the file at `path`.
+    ///
+    /// Relative sound files are taken from the folder of that file; `node.state`, `recording.folder`,
+    /// `storage.url` and `dispatch.secret_file` from the folder that the server is started in.
+    pub fn read(path: &Path) -> Result<Settings, Faults> {
+        Settings::read_with_warnings(path).map(|(settings, _)| settings)
+    }
+
+    /// As [`Settings::read`], with what is odd but works.
+    pub fn read_with_warnings(path: &Path) -> Result<(Settings, Vec<Fault>), Faults> {
+        let unreadable = |problem: String, remedy: &str| {
+            let (file, remedy) = (path.to_owned(), remedy.to_owned());
+            let fault = Fault { file, line: 0, column: 0, key: String::new(), problem, remedy };
+            Faults { errors: vec![fault], warnings: Vec::new() }
+        };
+        let size = fs::metadata(path).map_or(0, |file| file.len());
+        if size > FILE_BYTES_MAX {
+            let problem = format!("the file has {size} bytes, more than {FILE_BYTES_MAX}");
+            return Err(unreadable(problem, "give the path of a Vigie configuration with --config FILE"));
+        }
+        let text = fs::read_to_string(path).map_err(|error| {
+            unreadable(
+                format!("the file cannot be read: {error}"),
+                "give the path of the configuration with --config FILE",
+            )
+        })?;
+        from_text(&text, path)
+    }
+
+    /// Reads and checks `text` as if it stood in the file `path`, for the demonstration and tests.
+    pub fn from_text(text: &str, path: &Path) -> Result<Settings, Faults> {
+        from_text(text, path).map(|(settings, _)| settings)
+    }
+}
+
+fn from_text(text: &str, path: &Path) -> Result<(Settings, Vec<Fault>), Faults> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(Faults { errors: no_toml(text, path, &errors), warnings: Vec::new() });
+    }
+    let report = Report::new(path, text, document.get_ref());
+    let settings = walk(Section::root(&report, document.get_ref()), path);
+    let (errors, warnings) = report.into_parts();
+    if errors.is_empty() { Ok((settings, warnings)) } else { Err(Faults { errors, warnings }) }
+}
+
+fn walk(root: Section<'_>, path: &Path) -> Settings {
+    let report = root.report;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (node, sip, media) = (root.section("node"), root.section("sip"), root.section("media"));
+    let (zone, digest) = (read_zone(&node), read_digest(&sip));
+    let node_settings = read_node(&node);
+    let (mut centre, skills) = read_centre(&root, folder, zone, digest);
+    let (recording, storage, web) = (root.section("recording"), root.section("storage"), root.section("web"));
+    check_references(report, &centre, &skills);
+    let settings = Settings {
+        file: path.to_owned(),
+        sip: read_sip(&sip),
+        media: read_media(&media, &node_settings),
+        recording: read_recording(&recording),
+        storage: read_storage(&storage, &node_settings),
+        web: read_web(&web),
+        dispatch: read_dispatch(&root, &node_settings),
+        node: node_settings,
+        centre: {
+            make_neighbours_mutual(&mut centre);
+            centre
+        },
+    };
+    for section in [node, sip, media, recording, storage, web, root] {
+        section.close();
+    }
+    check_machine(report, &settings.centre, &settings.sip, &settings.media);
+    // Reachability of half-read people and lines would only repeat what was told.
+    if !["lines", "regulators", "skills"].iter().any(|key| report.has_fault_under(key)) {
+        check_reach(report, &settings.centre, &skills);
+    }
+    settings
+}
+
+/// A neighbour's neighbour is oneself, even when only one of the two says so.
+fn make_neighbours_mutual(centre: &mut Centre) {
+    let pairs: Vec<_> = centre
+        .regions
+        .iter()
+        .flat_map(|(id, region)| region.neighbours.iter().map(|neighbour| (neighbour.clone(), id.clone())))
+        .collect();
+    for (id, neighbour) in pairs {
+        if let Some(region) = centre.regions.get_mut(&id)
+            && !region.neighbours.contains(&neighbour)
+        {
+            region.neighbours.push(neighbour);
+        }
+    }
+}
+
+fn no_toml(text: &str, path: &Path, errors: &[toml::de::Error]) -> Vec<Fault> {
+    let lines = LineStarts::of(text);
+    let mut faults: Vec<Fault> = errors
+        .iter()
+        .map(|error| {
+            let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
+            Fault {
+                file: path.to_owned(),
+                line,
+                column,
+                key: String::new(),
+                problem: format!("not readable as TOML: {}", error.message().lines().next().unwrap_or("unknown")),
+                remedy: "correct the line; values need quotes, lists brackets, and each key stands once".into(),
+            }
+        })
+        .collect();
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    faults
+}

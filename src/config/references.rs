@@ -1,0 +1,237 @@
+//! What names something else must name something that exists; what cannot work together is told.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::centre::Skills;
+use super::document::{Report, nearest};
+use super::reach::reach;
+use super::settings::{MediaSettings, SipSettings};
+use super::values::show_duration;
+use crate::model::centre::AddressBlock;
+use crate::model::{Centre, RegionId, SkillId, SoundId};
+
+/// Tells every reference that leads nowhere.
+pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
+    check_regions(report, centre);
+    check_lines(report, centre, skills);
+    check_regulators(report, centre, skills);
+    check_trunks(report, centre);
+}
+
+/// Tells demands that nobody can meet; only of use once the references hold.
+pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
+    let all = reach(centre);
+    for line in centre.lines.keys() {
+        let steps: Vec<_> = all.iter().filter(|reach| reach.line == *line).collect();
+        let key = format!("lines.{line}.skills");
+        if steps.iter().all(|step| step.regulators.is_empty()) {
+            report.fault(
+                &key,
+                "no regulator can answer this line, at any step",
+                "lower the levels, add a step that relaxes them, or give a regulator these skills",
+            );
+        } else if let Some(first) = steps.iter().find(|step| !step.regulators.is_empty()).filter(|step| step.step > 0) {
+            report.warn(
+                &key,
+                format!("no regulator can answer before {}", show_duration(first.after)),
+                "lower the levels, or give a regulator these skills",
+            );
+        }
+    }
+    for person in centre.regulators.keys() {
+        if !all.iter().any(|reach| reach.regulators.contains(person)) {
+            report.warn(
+                &format!("regulators.{person}.skills"),
+                "this regulator fits no line, at any step",
+                "give the person the skills that a line asks, or lower a line's levels",
+            );
+        }
+    }
+    for skill in skills.keys().filter(|skill| !centre.regulators.values().any(|r| r.skills.contains_key(*skill))) {
+        report.warn(
+            &format!("skills.{skill}"),
+            "no regulator has this skill",
+            "give it to a regulator, or take it out of the list",
+        );
+    }
+    let fallbacks: BTreeSet<_> = centre.trunks.values().map(|trunk| &trunk.fallback_line).collect();
+    for line in centre.lines.values().filter(|line| line.ddis.is_empty() && !fallbacks.contains(&line.id)) {
+        report.warn(
+            &format!("lines.{}.ddis", line.id),
+            "no number reaches this line",
+            "write its numbers: ddis = [\"+33…\"]",
+        );
+    }
+}
+
+/// Tells ports that two parts would fight for, and sounds that are no sound.
+pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings, media: &MediaSettings) {
+    for (number, address) in sip.listen.iter().enumerate() {
+        let same_place =
+            address.ip() == media.address || address.ip().is_unspecified() || media.address.is_unspecified();
+        if same_place && (media.ports.0..=media.ports.1).contains(&address.port()) {
+            report.fault(
+                &format!("sip.listen[{number}]"),
+                format!("port {} lies among the media ports {} to {}", address.port(), media.ports.0, media.ports.1),
+                "move the listener or media.ports",
+            );
+        }
+    }
+    // A bridged call has two legs, each with an RTP and an RTCP port.
+    let calls: u32 = centre.trunks.values().map(|trunk| trunk.calls_max).sum();
+    let room = u32::from(media.ports.1 - media.ports.0) / 4;
+    if calls > room {
+        report.warn(
+            "media.ports",
+            format!("has room for {room} bridged calls, and the trunks allow {calls}"),
+            "take a larger range, or lower calls_max of the trunks",
+        );
+    }
+    for (name, file) in &centre.sounds {
+        check_sound(report, name, file);
+    }
+    for (name, when) in [("ready-fr", "after *11"), ("paused-fr", "after *10")] {
+        if !centre.sounds.contains_key(&SoundId::from(name)) {
+            report.warn(
+                "sounds",
+                format!("`{name}` is missing: nothing will be heard {when}"),
+                format!("write {name} = \"sounds/{name}.wav\""),
+            );
+        }
+    }
+}
+
+fn check_sound(report: &Report, name: &SoundId, file: &Path) {
+    let key = format!("sounds.{name}");
+    let remedy = "put a WAV file there: PCM, 8000 Hz, mono, 16 bit (sox in.wav -r 8000 -c 1 -b 16 out.wav)";
+    match hound::WavReader::open(file) {
+        Err(hound::Error::IoError(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            report.fault(&key, format!("the file {} is missing", file.display()), remedy);
+        }
+        Err(error) => report.fault(&key, format!("the file {} cannot be read: {error}", file.display()), remedy),
+        Ok(reader) => {
+            let form = reader.spec();
+            let is_right = form.sample_rate == 8000
+                && form.channels == 1
+                && form.bits_per_sample == 16
+                && form.sample_format == hound::SampleFormat::Int;
+            if !is_right {
+                let found = format!("{} Hz, {} tracks, {} bit", form.sample_rate, form.channels, form.bits_per_sample);
+                report.fault(&key, format!("the file {} has the wrong form ({found})", file.display()), remedy);
+            } else if reader.len() == 0 {
+                report.fault(&key, format!("the file {} holds no sound", file.display()), remedy);
+            }
+        }
+    }
+}
+
+/// Tells `name` at `key` unless it is among `known` or was already told there.
+fn check_name<'a>(report: &Report, key: &str, name: &str, known: impl Iterator<Item = &'a str>, section: &str) {
+    let known: Vec<&str> = known.collect();
+    if known.contains(&name) || report.has_fault_under(key) {
+        return;
+    }
+    let remedy = match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => format!("configure it in [{section}]"),
+        None => format!("configure it in [{section}], or take one of: {}", known.join(", ")),
+    };
+    report.fault(key, format!("`{name}` is not configured"), remedy);
+}
+
+fn check_regions(report: &Report, centre: &Centre) {
+    let known = || centre.regions.keys().map(RegionId::as_str);
+    for (id, region) in &centre.regions {
+        let key = format!("regions.{id}.parent");
+        if let Some(parent) = &region.parent {
+            check_name(report, &key, parent.as_str(), known(), "regions.ID");
+        }
+        for (number, neighbour) in region.neighbours.iter().enumerate() {
+            let key = format!("regions.{id}.neighbours[{number}]");
+            check_name(report, &key, neighbour.as_str(), known(), "regions.ID");
+            if neighbour == id {
+                report.fault(&key, "a region is not its own neighbour", "take it out");
+            }
+        }
+        if is_its_own_ancestor(centre, id) {
+            report.fault(&key, "following the parents leads back here", "let one region of the circle have no parent");
+        }
+    }
+}
+
+fn is_its_own_ancestor(centre: &Centre, id: &RegionId) -> bool {
+    let mut at = id;
+    for _ in 0..=centre.regions.len() {
+        match centre.regions.get(at).and_then(|region| region.parent.as_ref()) {
+            None => return false,
+            Some(parent) if parent == id => return true,
+            Some(parent) => at = parent,
+        }
+    }
+    false
+}
+
+fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
+    for (id, line) in &centre.lines {
+        let key = |name: &str| format!("lines.{id}.{name}");
+        let associations = centre.associations.keys().map(|id| id.as_str());
+        check_name(report, &key("association"), line.association.as_str(), associations, "associations.ID");
+        let regions = centre.regions.keys().map(RegionId::as_str);
+        check_name(report, &key("region"), line.demand.region.as_str(), regions, "regions.ID");
+        check_skills(report, &key("skills"), line.demand.skills.keys(), skills);
+        for (number, step) in line.demand.steps.iter().enumerate() {
+            check_skills(report, &format!("lines.{id}.steps[{number}].skills"), step.skills.keys(), skills);
+        }
+        let sounds = [
+            ("greeting", line.greeting.as_ref()),
+            ("music", Some(&line.music)),
+            ("hold_music", Some(&line.hold_music).filter(|hold| **hold != line.music)),
+            ("overflow_message", line.overflow.message.as_ref()),
+            ("nobody_message", line.nobody.message.as_ref()),
+            ("closed_message", line.closed.message.as_ref()),
+        ];
+        for (name, sound) in sounds.into_iter().filter_map(|(name, sound)| Some((name, sound?))) {
+            check_name(report, &key(name), sound.as_str(), centre.sounds.keys().map(SoundId::as_str), "sounds");
+        }
+    }
+}
+
+fn check_skills<'a>(report: &Report, key: &str, asked: impl Iterator<Item = &'a SkillId>, skills: &Skills) {
+    for skill in asked {
+        check_name(report, &format!("{key}.{skill}"), skill.as_str(), skills.keys().map(SkillId::as_str), "skills");
+    }
+}
+
+fn check_regulators(report: &Report, centre: &Centre, skills: &Skills) {
+    for (id, person) in &centre.regulators {
+        let associations = centre.associations.keys().map(|id| id.as_str());
+        let key = format!("regulators.{id}");
+        check_name(report, &format!("{key}.association"), person.association.as_str(), associations, "associations.ID");
+        check_skills(report, &format!("{key}.skills"), person.skills.keys(), skills);
+        for region in person.regions.keys() {
+            let regions = centre.regions.keys().map(RegionId::as_str);
+            check_name(report, &format!("{key}.regions.{region}"), region.as_str(), regions, "regions.ID");
+        }
+    }
+}
+
+fn check_trunks(report: &Report, centre: &Centre) {
+    let mut blocks: Vec<(&str, &AddressBlock)> = Vec::new();
+    for (id, trunk) in &centre.trunks {
+        let lines = centre.lines.keys().map(|id| id.as_str());
+        let key = format!("trunks.{id}.fallback_line");
+        check_name(report, &key, trunk.fallback_line.as_str(), lines, "lines.ID");
+        for (number, block) in trunk.peers.iter().enumerate() {
+            let clash = blocks.iter().find(|(_, other)| other.contains(block.address) || block.contains(other.address));
+            if let Some((other, _)) = clash {
+                report.fault(
+                    &format!("trunks.{id}.peers[{number}]"),
+                    format!("overlaps a peer of the trunk `{other}`, so calls from there would have two meanings"),
+                    "let each address belong to one trunk",
+                );
+            }
+        }
+        blocks.extend(trunk.peers.iter().map(|block| (id.as_str(), block)));
+    }
+}
