@@ -1,0 +1,99 @@
+//! The database engine: its types, how it is opened, and the little of its speech that others do not share.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Storage, StorageError};
+
+/// The engine.
+pub(super) type Db = sqlx::Sqlite;
+/// Its connections.
+pub(super) type Pool = sqlx::Pool<Db>;
+/// One of them, inside a transaction or not.
+pub(super) type Connection = <Db as sqlx::Database>::Connection;
+/// Several statements that hold together.
+pub(super) type Transaction = sqlx::Transaction<'static, Db>;
+
+/// Connections that read: the API, the outbox and the start never need more at once.
+const READERS_MAX: u32 = 4;
+/// How long a statement waits for another process's lock (a backup, a person with a shell) before it fails; the
+/// writer then spools.
+const BUSY_MAX: Duration = Duration::from_secs(2);
+/// How long one may wait for a connection.
+const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+
+/// Opens the writing and the reading pool.
+pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
+    let path = path_of(url)?;
+    prepare_file(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit is on the disk before the outbox speaks of it or a byte of audio leaves after its audit row.
+        // NORMAL would lose the last commits with the power; here commits are grouped, so the fsync is paid rarely.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_MAX);
+    let failed = |source| StorageError::Open { path: path.clone(), source };
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_MAX).idle_timeout(None).max_lifetime(None);
+    let write = pool().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+    sqlx::migrate!("src/storage/migrations/sqlite")
+        .run(&write)
+        .await
+        .map_err(|source| StorageError::Migrate { path: path.clone(), source })?;
+    let read = pool().max_connections(READERS_MAX).connect_with(options).await.map_err(failed)?;
+    Ok((write, read))
+}
+
+/// Begins a transaction that writes; it takes the lock at once, so that it cannot fail half-way for want of it.
+pub(super) async fn begin(storage: &Storage) -> Result<Transaction, sqlx::Error> {
+    storage.write.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Whether an error means that these very values will never be stored, however often they are tried.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => !matches!(database.kind(), sqlx::error::ErrorKind::Other),
+        sqlx::Error::Encode(_) => true,
+        _ => false,
+    }
+}
+
+/// A value as a JSON column holds it.
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+/// A one-word enum as a text column holds it: its serialised name.
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
+    json(value).map(|quoted| quoted.trim_matches('"').to_owned())
+}
+
+fn path_of(url: &str) -> Result<PathBuf, StorageError> {
+    let unusable = || StorageError::Url { url: url.to_owned() };
+    let path = url.strip_prefix("sqlite:").ok_or_else(unusable)?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(':') { Err(unusable()) } else { Ok(PathBuf::from(path)) }
+}
+
+/// Makes the folder and the file before SQLite does, so that nobody else may read them (SQLite gives its `-wal` and
+/// `-shm` the same mode).
+fn prepare_file(path: &Path) -> Result<(), StorageError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| StorageError::File {
+            act: "making the folder",
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(|_| ()).map_err(|source| StorageError::File {
+        act: "making the database file",
+        path: path.to_owned(),
+        source,
+    })
+}
