@@ -101,7 +101,7 @@ impl Reception {
         source.expected_before = expected;
         source.received_before = source.received;
         let lost_now = expected_now.saturating_sub(received_now);
-        let fraction = if expected_now == 0 { 0 } else { (lost_now * 256 / expected_now).min(255) };
+        let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
         let lost = expected as i64 - source.received as i64;
         Some(Block {
             ssrc: source.ssrc,

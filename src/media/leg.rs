@@ -1,0 +1,266 @@
+//! One leg on its thread: sockets, far end, streams both ways, and what is to be closed with it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::latch::Latch;
+use super::outgoing::Outgoing;
+use super::player::Player;
+use super::ports::Pair;
+use crate::journal::{Frame, FrameKind};
+use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
+use crate::rtp::dtmf::Digits;
+use crate::rtp::packet::{Header, Packet};
+use crate::rtp::reception::Reception;
+use crate::rtp::{CLOCK_MICROS, rtcp};
+
+/// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) sockets: Pair,
+    pub(super) aim: Option<Aim>,
+    pub(super) outgoing: Outgoing,
+    pub(super) player: Option<Player>,
+    /// The place of the leg that it is bridged to.
+    pub(super) peer: Option<usize>,
+    pub(super) recording: bool,
+    pub(super) digits: Digits,
+    pub(super) quality: LegQuality,
+    watch: Watch,
+    reception: Reception,
+    frame_number: u32,
+    heard_at: Option<Moment>,
+    cname: String,
+    report_at: Option<Moment>,
+    /// Packets sent when the report before was written.
+    reported_packets: u64,
+    /// The far end's last sender report, and when it came.
+    sender_report: Option<(u32, Moment)>,
+}
+
+/// Where the leg's far end is and what it speaks.
+#[derive(Clone, Debug)]
+pub(super) struct Aim {
+    pub(super) remote: RemoteMedia,
+    pub(super) latch: Latch,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    Off,
+    Since(Moment),
+    Reported,
+}
+
+/// What the far end's packet was agreed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Audio,
+    Event,
+}
+
+impl Aim {
+    /// What a payload type was agreed to be; `None` when it was not.
+    pub(super) fn kind(&self, payload_type: u8) -> Option<Kind> {
+        if payload_type == self.remote.codec.payload_type() {
+            return Some(Kind::Audio);
+        }
+        (self.remote.dtmf_payload == Some(payload_type)).then_some(Kind::Event)
+    }
+}
+
+impl Leg {
+    pub(super) fn new(id: LegId, sockets: Pair, chance: &mut Chance) -> Leg {
+        Leg {
+            id,
+            sockets,
+            aim: None,
+            outgoing: Outgoing::new(chance),
+            player: None,
+            peer: None,
+            recording: false,
+            digits: Digits::default(),
+            quality: LegQuality::default(),
+            watch: Watch::Off,
+            reception: Reception::default(),
+            frame_number: 0,
+            heard_at: None,
+            cname: chance.token(),
+            report_at: None,
+            reported_packets: 0,
+            sender_report: None,
+        }
+    }
+
+    /// Takes what the newest SDP says.
+    pub(super) fn aim_at(&mut self, remote: RemoteMedia, chance: &mut Chance, now: Moment) {
+        let latch = Latch::new(&remote, self.aim.as_ref().map(|aim| aim.latch));
+        self.aim = Some(Aim { remote, latch });
+        self.report_at.get_or_insert(now + report_wait(chance));
+    }
+
+    /// Where sound goes now and in which codec; `None` before the first SDP, or when the far end will not hear.
+    pub(super) fn target(&self) -> Option<(SocketAddr, &RemoteMedia)> {
+        let aim = self.aim.as_ref().filter(|aim| aim.remote.direction.sends())?;
+        Some((aim.latch.send_to(), &aim.remote))
+    }
+
+    /// Counts a good packet of the far end; whether it is the leg's first.
+    pub(super) fn take(&mut self, header: &Header, kind: Kind, now: Moment) -> bool {
+        let began = self.reception.take(header, kind == Kind::Audio, now);
+        if began {
+            // Another source's timestamps say nothing about this one's keys.
+            self.digits = Digits::default();
+        }
+        self.heard_at.replace(now).is_none()
+    }
+
+    /// The frame for the ring of a packet that is to be recorded; its number is used up even if the ring refuses it.
+    pub(super) fn next_frame<'a>(&mut self, packet: &Packet<'a>, kind: Kind, codec: Codec, now: Moment) -> Frame<'a> {
+        let number = self.frame_number;
+        self.frame_number = self.frame_number.wrapping_add(1);
+        Frame {
+            call: self.id.call,
+            leg: self.id.number,
+            number,
+            codec,
+            kind: match kind {
+                Kind::Audio => FrameKind::Audio,
+                Kind::Event => FrameKind::Event,
+            },
+            rtp_sequence: packet.header.sequence,
+            rtp_timestamp: packet.header.timestamp,
+            ssrc: packet.header.ssrc,
+            marker: packet.header.marker,
+            arrival: now,
+            payload: packet.payload,
+        }
+    }
+
+    /// Begins or ends watching for silence; watching anew begins a new wait.
+    pub(super) fn watch(&mut self, on: bool, now: Moment) {
+        self.watch = if on { Watch::Since(now) } else { Watch::Off };
+    }
+
+    /// Whether the leg has just been silent for `silence_max`; true once for each watch.
+    pub(super) fn falls_silent(&mut self, silence_max: Duration, now: Moment) -> bool {
+        let Watch::Since(since) = self.watch else { return false };
+        let quiet_since = self.heard_at.map_or(since, |heard| heard.max(since));
+        let silent = now.since(quiet_since) >= silence_max;
+        if silent {
+            self.watch = Watch::Reported;
+        }
+        silent
+    }
+
+    /// Takes the far end's RTCP; false when it is none. A BYE is read and left: only signalling ends a leg.
+    pub(super) fn take_rtcp(&mut self, datagram: &[u8], ntp: u64, now: Moment) -> bool {
+        let Some(incoming) = rtcp::read(datagram, self.outgoing.ssrc()) else { return false };
+        self.quality.rtcp_received += 1;
+        if let Some(report) = incoming.sender_report {
+            self.sender_report = Some((report, now));
+        }
+        if let Some(about) = incoming.about_us {
+            self.quality.remote_loss = Some(about.fraction_lost);
+            self.quality.remote_jitter_ms = Some(about.jitter as f64 * CLOCK_MICROS as f64 / 1000.0);
+            let trip = rtcp::round_trip(rtcp::ntp_middle(ntp), about).map(|trip| trip.as_secs_f64() * 1000.0);
+            self.quality.round_trip_ms = trip.or(self.quality.round_trip_ms);
+        }
+        true
+    }
+
+    /// Whether the next report is due; then the one after is planned.
+    pub(super) fn report_is_due(&mut self, chance: &mut Chance, now: Moment) -> bool {
+        let due = self.report_at.is_some_and(|at| at <= now);
+        if due {
+            self.report_at = Some(now + report_wait(chance));
+        }
+        due
+    }
+
+    /// Writes and sends a report: a sender's when anything was sent since the last one (RFC 3550 §6.4), else a receiver's.
+    pub(super) fn send_report(&mut self, bye: bool, ntp: u64, now: Moment) {
+        let Some(aim) = &self.aim else { return };
+        let sent_since = self.outgoing.packets() > self.reported_packets;
+        self.reported_packets = self.outgoing.packets();
+        let report = rtcp::Outgoing {
+            ssrc: self.outgoing.ssrc(),
+            cname: &self.cname,
+            sent: self.outgoing.sent(ntp, now).filter(|_| sent_since),
+            block: self.reception.report(),
+            last_sender_report: self.sender_report.map(|(report, at)| (report, now.since(at))),
+            bye,
+        };
+        let mut buffer = [0; rtcp::RTCP_BYTES_MAX];
+        if let Some(bytes) = rtcp::write(&report, &mut buffer).and_then(|length| buffer.get(..length)) {
+            // A report that the system will not take is a report lost: the next one says the same.
+            let _ = self.sockets.rtcp.send_to(bytes, aim.latch.rtcp_to(aim.remote.rtcp));
+        }
+    }
+
+    /// What the leg's media was like, so far.
+    pub(super) fn quality(&self) -> LegQuality {
+        let totals = self.reception.totals();
+        LegQuality {
+            packets_received: totals.received,
+            packets_sent: self.outgoing.packets(),
+            packets_lost: totals.lost,
+            jitter_ms: self.reception.jitter_ms(),
+            ..self.quality.clone()
+        }
+    }
+}
+
+fn report_wait(chance: &mut Chance) -> Duration {
+    REPORT_EVERY.mul_f64(0.5 + chance.fraction())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CallId, Utc};
+
+    fn leg() -> Leg {
+        let mut chance = Chance::from_number(1);
+        let id = LegId { call: CallId::new(Utc(0), &mut chance), number: 0 };
+        let socket = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let (rtp, rtcp) = (socket(), socket());
+        let address = rtp.local_addr().expect("bound");
+        Leg::new(id, Pair { rtp, rtcp, address }, &mut chance)
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn silence_is_told_once_a_watch_and_counts_from_the_last_packet() {
+        let (mut leg, limit) = (leg(), Duration::from_secs(30));
+        assert!(!leg.falls_silent(limit, at(99)), "nobody watches");
+        leg.watch(true, at(100));
+        leg.take(&Header::default(), Kind::Audio, at(110));
+        assert!(
+            !leg.falls_silent(limit, at(139)) && leg.falls_silent(limit, at(140)) && !leg.falls_silent(limit, at(200))
+        );
+        leg.watch(true, at(200));
+        assert!(!leg.falls_silent(limit, at(229)) && leg.falls_silent(limit, at(230)));
+    }
+
+    #[test]
+    fn only_the_first_packet_of_a_leg_is_its_first() {
+        let mut leg = leg();
+        assert!(leg.take(&Header::default(), Kind::Audio, at(0)));
+        assert!(!leg.take(&Header { ssrc: 5, ..Header::default() }, Kind::Audio, at(1)));
+    }
+
+    #[test]
+    fn reports_come_every_five_seconds_on_average() {
+        let (mut leg, mut chance) = (leg(), Chance::from_number(2));
+        leg.report_at = Some(at(0));
+        let due = (0..100_000).filter(|tenth| leg.report_is_due(&mut chance, Moment(tenth * 100_000))).count();
+        assert!((1900..2100).contains(&due), "{due}");
+    }
+}

@@ -1,0 +1,104 @@
+//! What one leg is being played: sounds one after the other, cut into packets.
+
+use std::sync::Arc;
+
+use super::sounds::Sound;
+use crate::model::Codec;
+use crate::model::media::AfterSounds;
+use crate::rtp::{PACKET_SAMPLES, g711};
+
+#[derive(Clone, Debug)]
+pub(super) struct Player {
+    sounds: Vec<Arc<Sound>>,
+    after: AfterSounds,
+    current: usize,
+    offset: usize,
+}
+
+/// What is left after a packet was filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    More,
+    Nothing,
+}
+
+impl Player {
+    pub(super) fn new(sounds: Vec<Arc<Sound>>, after: AfterSounds) -> Player {
+        Player { sounds, after, current: 0, offset: 0 }
+    }
+
+    /// Whether there is nothing to play at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sounds.is_empty()
+    }
+
+    /// Fills the next packet; over the joints of sounds and of a loop, so that no silence slips in between.
+    pub(super) fn fill(&mut self, codec: Codec, packet: &mut [u8; PACKET_SAMPLES]) -> Left {
+        let mut filled = 0;
+        while let Some(sound) = self.sounds.get(self.current) {
+            let rest = sound.codes(codec).get(self.offset..).unwrap_or_default();
+            for (target, code) in packet.iter_mut().skip(filled).zip(rest) {
+                *target = *code;
+            }
+            let taken = rest.len().min(PACKET_SAMPLES - filled);
+            filled += taken;
+            self.offset += taken;
+            if taken == rest.len() {
+                self.turn();
+            }
+            if filled == PACKET_SAMPLES {
+                break;
+            }
+        }
+        packet.iter_mut().skip(filled).for_each(|code| *code = g711::silence(codec));
+        if self.current < self.sounds.len() { Left::More } else { Left::Nothing }
+    }
+
+    /// To the next sound. A sound is never empty, so a loop always moves.
+    fn turn(&mut self) {
+        self.offset = 0;
+        match self.after {
+            AfterSounds::RepeatLast if self.current + 1 >= self.sounds.len() => {}
+            AfterSounds::RepeatLast | AfterSounds::Report => self.current += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(samples: &[i16]) -> Arc<Sound> {
+        Arc::new(Sound::new(samples))
+    }
+
+    #[test]
+    fn sounds_follow_each_other_within_a_packet_and_the_end_is_filled_with_silence() {
+        let mut player = Player::new(vec![sound(&[1000; 100]), sound(&[-1000; 100])], AfterSounds::Report);
+        let mut packet = [0; PACKET_SAMPLES];
+        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::More);
+        assert!(packet[..100].iter().all(|c| *c == g711::encode(Codec::Pcma, 1000)));
+        assert!(packet[100..].iter().all(|c| *c == g711::encode(Codec::Pcma, -1000)));
+        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::Nothing);
+        assert_eq!(packet[39..42], [g711::encode(Codec::Pcma, -1000), 0xd5, 0xd5]);
+    }
+
+    #[test]
+    fn a_sound_that_fills_its_last_packet_ends_with_it() {
+        let mut player = Player::new(vec![sound(&[5; 320])], AfterSounds::Report);
+        let mut packet = [0; PACKET_SAMPLES];
+        assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::More);
+        assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::Nothing);
+    }
+
+    #[test]
+    fn music_repeats_without_a_seam_and_never_ends() {
+        let mut player = Player::new(vec![sound(&[7000; 10]), sound(&[1000; 70])], AfterSounds::RepeatLast);
+        let mut packet = [0; PACKET_SAMPLES];
+        player.fill(Codec::Pcmu, &mut packet);
+        for _ in 0..100 {
+            assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::More);
+            assert!(packet.iter().all(|c| *c == g711::encode(Codec::Pcmu, 1000)));
+        }
+    }
+}

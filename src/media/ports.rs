@@ -1,0 +1,108 @@
+//! The UDP ports of legs: RTP on an even one, RTCP on the next (RFC 3550 §11).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use socket2::SockRef;
+
+use super::MediaError;
+
+/// Expedited forwarding (RFC 3246), as RFC 4594 §4.1 asks for telephony, in the TOS octet.
+const EXPEDITED: u32 = 46 << 2;
+
+/// The configured range; shared by all threads, touched only when a leg opens or closes.
+#[derive(Debug)]
+pub(super) struct Ports {
+    address: IpAddr,
+    first: u16,
+    pairs: u32,
+    next: AtomicU32,
+    open: AtomicU32,
+}
+
+/// A leg's sockets, non-blocking.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    pub(super) address: SocketAddr,
+}
+
+impl Ports {
+    pub(super) fn new(address: IpAddr, (first, last): (u16, u16)) -> Result<Ports, MediaError> {
+        let even = (first as u32).next_multiple_of(2).max(2);
+        let pairs = (last as u32 + 1).saturating_sub(even) / 2;
+        match u16::try_from(even) {
+            Ok(even) if pairs > 0 => {
+                Ok(Ports { address, first: even, pairs, next: AtomicU32::new(0), open: AtomicU32::new(0) })
+            }
+            Ok(_) | Err(_) => Err(MediaError::PortRange { first, last }),
+        }
+    }
+
+    /// Binds the next free pair, after the one bound last; why not, when there is none.
+    pub(super) fn open(&self) -> Result<Pair, String> {
+        // When all are ours there is no use in asking the system for each again.
+        let tries = if self.open.load(Ordering::Relaxed) < self.pairs { self.pairs } else { 0 };
+        for _ in 0..tries {
+            let place = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
+            match bind(self.address, self.first + (place * 2) as u16) {
+                Ok(pair) => {
+                    self.open.fetch_add(1, Ordering::Relaxed);
+                    return Ok(pair);
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::AddrInUse => {}
+                Err(fault) => return Err(format!("binding RTP at {}: {fault}", self.address)),
+            }
+        }
+        Err(format!("no free pair of ports at {} from {}: widen media.ports", self.address, self.first))
+    }
+
+    /// A pair was closed.
+    pub(super) fn give_back(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<Pair> {
+    let bind_one = |port: u16| {
+        let socket = UdpSocket::bind((address, port))?;
+        socket.set_nonblocking(true)?;
+        // Without the mark the call still works.
+        let _ = match address {
+            IpAddr::V4(_) => SockRef::from(&socket).set_tos_v4(EXPEDITED),
+            IpAddr::V6(_) => SockRef::from(&socket).set_tclass_v6(EXPEDITED),
+        };
+        io::Result::Ok(socket)
+    };
+    let (rtp, rtcp) = (bind_one(port)?, bind_one(port + 1)?);
+    Ok(Pair { rtp, rtcp, address: SocketAddr::new(address, port) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn rtp_takes_even_ports_skips_those_in_use_and_says_when_none_is_left() {
+        let taken = UdpSocket::bind((HERE, 31_733)).expect("a port");
+        let ports = Ports::new(HERE, (31_729, 31_736)).expect("a range");
+        let first = ports.open().expect("30");
+        let second = ports.open().expect("34, for 33 is taken");
+        assert_eq!((first.address.port(), second.address.port()), (31_730, 31_734));
+        assert!(ports.open().expect_err("none").contains("media.ports"));
+        drop((taken, first));
+        ports.give_back();
+        assert!(ports.open().is_ok_and(|pair| [31_730, 31_732].contains(&pair.address.port())));
+    }
+
+    #[test]
+    fn a_range_without_a_pair_is_refused() {
+        assert!(Ports::new(HERE, (4001, 4002)).is_err() && Ports::new(HERE, (4001, 4003)).is_ok());
+        assert!(Ports::new(HERE, (5000, 4000)).is_err() && Ports::new(HERE, (65_534, 65_535)).is_ok());
+        assert!(Ports::new(HERE, (65_535, 65_535)).is_err());
+    }
+}

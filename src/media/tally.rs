@@ -1,0 +1,61 @@
+//! What the media threads count: one tally a thread, summed when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// Counts of the whole media plane since it started.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct MediaCounters {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        #[derive(Debug, Default)]
+        pub(super) struct Tally {
+            $(pub(super) $name: AtomicU64,)+
+        }
+
+        impl Tally {
+            pub(super) fn add_to(&self, sum: &mut MediaCounters) {
+                $(sum.$name += self.$name.load(Ordering::Relaxed);)+
+            }
+        }
+    };
+}
+
+counters! {
+    /// Legs opened.
+    legs_opened,
+    /// Legs closed again.
+    legs_closed,
+    /// RTP packets taken from legs' own far ends.
+    packets_received,
+    /// RTP packets relayed to the other leg of a bridge.
+    packets_relayed,
+    /// RTP packets played from sounds.
+    packets_played,
+    /// RTP and RTCP packets from strangers, dropped.
+    strangers,
+    /// Packets that were no RTP or RTCP, or of a payload type not agreed on, dropped.
+    malformed,
+    /// RTP packets that the system would not take.
+    sends_failed,
+    /// RTCP packets read.
+    rtcp_received,
+    /// Frames handed to the rings.
+    frames_recorded,
+    /// Frames that full rings refused.
+    frames_refused,
+    /// Times that a ring could not be written.
+    ring_faults,
+    /// Ticks left out because the thread was held up for too long.
+    ticks_skipped,
+    /// Commands for legs that are not open, or of two calls at once.
+    commands_unknown,
+    /// Commands lost because a thread's inbox was full.
+    commands_refused,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,492 @@
+//! One media thread: its wait, its commands, its packets, its ticks.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::time::Timespec;
+
+use super::leg::{Kind, Leg};
+use super::player::{Left, Player};
+use super::ports::Ports;
+use super::sounds::Sounds;
+use super::tally::{Tally, count};
+use crate::clock;
+use crate::config::settings::MediaSettings;
+use crate::journal::RingWriter;
+use crate::model::media::AfterSounds;
+use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, RemoteMedia, SoundId, Utc};
+use crate::rtp::dtmf::{Digit, TelephoneEvent};
+use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
+use crate::rtp::{PACKET_SAMPLES, g711, rtcp};
+
+/// Sockets served in one wake-up; those beyond it are served by the next, at once.
+const EVENTS_MAX: usize = 256;
+/// The length of a packet that Vigie makes.
+const TICK: Duration = Duration::from_millis(20);
+/// A thread held up for longer leaves ticks out rather than flood its legs.
+const CATCH_UP_MAX: Duration = Duration::from_millis(100);
+/// How often silence and RTCP are looked after.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Commands done before packets are served again.
+const COMMANDS_AT_ONCE: usize = 64;
+/// The eventfd's token; a leg's are twice its place (RTP) and one more (RTCP).
+const WAKE_TOKEN: u64 = u64::MAX;
+
+/// How a thread is spoken to and answers.
+pub(super) struct Post<R> {
+    pub(super) inbox: Receiver<MediaCommand>,
+    pub(super) wake: Arc<OwnedFd>,
+    pub(super) stopping: Arc<AtomicBool>,
+    pub(super) report: R,
+}
+
+pub(super) struct Worker<R> {
+    epoll: OwnedFd,
+    post: Post<R>,
+    sounds: Arc<Sounds>,
+    ports: Arc<Ports>,
+    ring: RingWriter,
+    tally: Arc<Tally>,
+    chance: Chance,
+    silence_max: Duration,
+    relatch_after: Duration,
+    legs: Vec<Option<Box<Leg>>>,
+    places: HashMap<LegId, usize>,
+    now: Moment,
+    /// The wall clock when `Moment(0)` was, so that NTP times never step (RFC 3550 §4).
+    epoch: Utc,
+    next_tick: Option<Moment>,
+    next_sweep: Option<Moment>,
+    inbound: [u8; PACKET_BYTES_MAX + 1],
+    scratch: [u8; PACKET_BYTES_MAX],
+    outbound: [u8; PACKET_BYTES_MAX + HEADER_BYTES],
+}
+
+impl<R: Fn(MediaReport)> Worker<R> {
+    pub(super) fn new(
+        settings: &MediaSettings,
+        (sounds, ports): (Arc<Sounds>, Arc<Ports>),
+        (ring, tally): (RingWriter, Arc<Tally>),
+        post: Post<R>,
+        chance: Chance,
+    ) -> io::Result<Worker<R>> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &post.wake, EventData::new_u64(WAKE_TOKEN), EventFlags::IN)?;
+        let started = clock::now();
+        Ok(Worker {
+            epoll,
+            post,
+            sounds,
+            ports,
+            ring,
+            tally,
+            chance,
+            silence_max: settings.silence_max,
+            relatch_after: settings.relatch_after,
+            legs: Vec::new(),
+            places: HashMap::new(),
+            now: started.moment,
+            epoch: Utc(started.utc.0.saturating_sub(started.moment.0 as i64)),
+            next_tick: None,
+            next_sweep: None,
+            inbound: [0; PACKET_BYTES_MAX + 1],
+            scratch: [0; PACKET_BYTES_MAX],
+            outbound: [0; PACKET_BYTES_MAX + HEADER_BYTES],
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events: Vec<Event> = Vec::with_capacity(EVENTS_MAX);
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), self.wait().as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(fault) => {
+                    tracing::error!(%fault, "a media thread cannot wait for its sockets and ends: its calls are lost; restart Vigie");
+                    return;
+                }
+            }
+            self.now = clock::moment();
+            let stopping = self.post.stopping.load(Ordering::Acquire);
+            let mut woken = stopping;
+            for event in &events {
+                match event.data.u64() {
+                    WAKE_TOKEN => woken = true,
+                    token if token % 2 == 0 => self.take_rtp((token / 2) as usize),
+                    token => self.take_rtcp((token / 2) as usize),
+                }
+            }
+            self.tick();
+            self.sweep();
+            self.flush();
+            // Commands last: a leg that one closes has no event left in this batch.
+            if woken && self.take_commands() && stopping {
+                return self.close_all();
+            }
+        }
+    }
+
+    /// Until when to sleep: the next tick or sweep; for ever when there is neither.
+    fn wait(&self) -> Option<Timespec> {
+        let next = self.next_tick.into_iter().chain(self.next_sweep).min()?;
+        let span = next.since(clock::moment());
+        Some(Timespec { tv_sec: span.as_secs() as i64, tv_nsec: span.subsec_nanos() as _ })
+    }
+
+    /// Does what is in the inbox; whether it is empty now. The eventfd keeps the rest from being slept over.
+    fn take_commands(&mut self) -> bool {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.post.wake, &mut count);
+        for _ in 0..COMMANDS_AT_ONCE {
+            match self.post.inbox.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => return true,
+            }
+        }
+        let _ = rustix::io::write(&self.post.wake, &1u64.to_ne_bytes());
+        false
+    }
+
+    fn obey(&mut self, command: MediaCommand) {
+        match command {
+            MediaCommand::Open { leg } => self.open(leg),
+            MediaCommand::Aim { leg, remote } => self.aim(leg, remote),
+            MediaCommand::Play { leg, sounds, after } => self.play(leg, &sounds, after),
+            MediaCommand::Bridge { a, b } => self.bridge(a, b),
+            MediaCommand::Quiet { leg } => self.with(leg, |leg, _| leg.player = None),
+            MediaCommand::Record { leg, on } => self.with(leg, |leg, _| leg.recording = on),
+            MediaCommand::Watch { leg, on } => self.with(leg, |leg, now| leg.watch(on, now)),
+            MediaCommand::Unbridge { leg } => match self.place(leg) {
+                Some(place) => self.part(place),
+                None => count(&self.tally.commands_unknown),
+            },
+            MediaCommand::Close { leg } => match self.places.remove(&leg) {
+                Some(place) => self.close(place),
+                None => count(&self.tally.commands_unknown),
+            },
+        }
+    }
+
+    fn open(&mut self, id: LegId) {
+        if let Some(leg) = self.place(id).and_then(|place| self.leg(place)) {
+            count(&self.tally.commands_unknown);
+            return (self.post.report)(MediaReport::Opened { leg: id, rtp: leg.sockets.address });
+        }
+        let sockets = match self.ports.open() {
+            Ok(sockets) => sockets,
+            Err(why) => return (self.post.report)(MediaReport::OpenFailed { leg: id, why }),
+        };
+        let place = self.legs.iter().position(Option::is_none).unwrap_or(self.legs.len());
+        let register = |socket, token| epoll::add(&self.epoll, socket, EventData::new_u64(token), EventFlags::IN);
+        let token = place as u64 * 2;
+        if let Err(fault) = register(&sockets.rtp, token).and_then(|()| register(&sockets.rtcp, token + 1)) {
+            // Closing the sockets takes them out of the epoll.
+            drop(sockets);
+            self.ports.give_back();
+            return (self.post.report)(MediaReport::OpenFailed {
+                leg: id,
+                why: format!("watching the socket: {fault}"),
+            });
+        }
+        let rtp = sockets.address;
+        let leg = Some(Box::new(Leg::new(id, sockets, &mut self.chance)));
+        match self.legs.get_mut(place) {
+            Some(free) => *free = leg,
+            None => self.legs.push(leg),
+        }
+        self.places.insert(id, place);
+        self.next_sweep.get_or_insert(self.now + SWEEP);
+        count(&self.tally.legs_opened);
+        (self.post.report)(MediaReport::Opened { leg: id, rtp });
+    }
+
+    fn aim(&mut self, id: LegId, remote: RemoteMedia) {
+        let now = self.now;
+        match self.places.get(&id).and_then(|place| self.legs.get_mut(*place)?.as_mut()) {
+            Some(leg) => leg.aim_at(remote, &mut self.chance, now),
+            None => count(&self.tally.commands_unknown),
+        }
+    }
+
+    fn play(&mut self, id: LegId, names: &[SoundId], after: AfterSounds) {
+        let found: Vec<_> = names.iter().filter_map(|name| self.sounds.find(name)).collect();
+        if found.len() < names.len() {
+            tracing::error!(leg = %id, sounds = ?names, "a sound to be played was not loaded and is left out");
+        }
+        let player = Player::new(found, after);
+        let empty = player.is_empty();
+        let Some(leg) = self.place(id).and_then(|place| self.legs.get_mut(place)?.as_mut()) else {
+            return count(&self.tally.commands_unknown);
+        };
+        leg.player = (!empty).then_some(player);
+        match after {
+            AfterSounds::Report if empty => (self.post.report)(MediaReport::Played { leg: id }),
+            AfterSounds::Report | AfterSounds::RepeatLast => {}
+        }
+        self.next_tick.get_or_insert(self.now);
+    }
+
+    fn bridge(&mut self, a: LegId, b: LegId) {
+        let (Some(first), Some(second)) = (self.place(a), self.place(b)) else {
+            return count(&self.tally.commands_unknown);
+        };
+        if first == second {
+            return count(&self.tally.commands_unknown);
+        }
+        self.part(first);
+        self.part(second);
+        for (place, peer) in [(first, second), (second, first)] {
+            if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) {
+                leg.peer = Some(peer);
+                leg.player = None;
+                leg.outgoing.cut();
+            }
+        }
+    }
+
+    /// Ends the bridge of the leg at `place`, on both sides.
+    fn part(&mut self, place: usize) {
+        let peer = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.peer.take());
+        if let Some(other) = peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) {
+            other.peer = None;
+        }
+    }
+
+    fn close(&mut self, place: usize) {
+        self.part(place);
+        let Some(mut leg) = self.legs.get_mut(place).and_then(Option::take) else { return };
+        leg.send_report(true, self.ntp(), self.now);
+        // Its last frame is in the ring before anybody hears that it is closed.
+        self.flush();
+        let report = MediaReport::Closed { leg: leg.id, quality: leg.quality() };
+        drop(leg);
+        self.ports.give_back();
+        count(&self.tally.legs_closed);
+        if self.places.is_empty() {
+            (self.next_sweep, self.next_tick) = (None, None);
+        }
+        (self.post.report)(report);
+    }
+
+    fn close_all(&mut self) {
+        for leg in self.legs.iter_mut().filter_map(Option::take) {
+            drop(leg);
+            self.ports.give_back();
+        }
+        self.flush();
+    }
+
+    /// Takes one RTP packet; a socket with more is ready again at once, after the others had their turn.
+    fn take_rtp(&mut self, place: usize) {
+        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
+        let Some((length, from)) = receive(&leg.sockets.rtp, &mut self.inbound) else { return };
+        let admitted = leg.aim.as_ref().is_some_and(|aim| aim.latch.admits(from, self.relatch_after, self.now));
+        let Some(aim) = leg.aim.as_mut().filter(|_| admitted) else {
+            leg.quality.strangers += 1;
+            return count(&self.tally.strangers);
+        };
+        let packet = self.inbound.get(..length).and_then(packet::read);
+        let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
+        let Some((packet, kind)) = kinded else {
+            leg.quality.malformed += 1;
+            return count(&self.tally.malformed);
+        };
+        aim.latch.take(from, self.now);
+        let codec = aim.remote.codec;
+        count(&self.tally.packets_received);
+        if leg.take(&packet.header, kind, self.now) {
+            (self.post.report)(MediaReport::Heard { leg: leg.id });
+        }
+        if leg.recording {
+            let frame = leg.next_frame(&packet, kind, codec, self.now);
+            if self.ring.push(&frame) {
+                leg.quality.frames_recorded += 1;
+                count(&self.tally.frames_recorded);
+            } else {
+                leg.quality.frames_refused += 1;
+                count(&self.tally.frames_refused);
+            }
+        }
+        let digit = match kind {
+            Kind::Audio => leg.digits.audio(packet.header.timestamp),
+            Kind::Event => {
+                TelephoneEvent::read(packet.payload).and_then(|event| leg.digits.take(packet.header.timestamp, event))
+            }
+        };
+        if let Some(Digit { key, duration_ms }) = digit {
+            (self.post.report)(MediaReport::Dtmf { leg: leg.id, digit: key, duration_ms });
+        }
+        let Some(peer) = leg.peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) else { return };
+        let relay =
+            Relay { tally: &self.tally, scratch: &mut self.scratch, outbound: &mut self.outbound, now: self.now };
+        relay.pass(peer, &packet, kind, codec);
+    }
+
+    fn take_rtcp(&mut self, place: usize) {
+        let ntp = self.ntp();
+        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
+        let Some((length, from)) = receive(&leg.sockets.rtcp, &mut self.inbound) else { return };
+        if !leg.aim.as_ref().is_some_and(|aim| aim.latch.admits_rtcp(from, aim.remote.rtcp)) {
+            leg.quality.strangers += 1;
+            count(&self.tally.strangers);
+        } else if self.inbound.get(..length).is_some_and(|datagram| leg.take_rtcp(datagram, ntp, self.now)) {
+            count(&self.tally.rtcp_received);
+        } else {
+            leg.quality.malformed += 1;
+            count(&self.tally.malformed);
+        }
+    }
+
+    /// Plays as many packets as are due. Ticks stand on one grid, so a late one makes the next no later.
+    fn tick(&mut self) {
+        while let Some(at) = self.next_tick.filter(|at| *at <= self.now) {
+            let playing = self.play_once();
+            let late = self.now.since(at);
+            let next = if late > CATCH_UP_MAX {
+                let skipped = late.as_micros() / TICK.as_micros();
+                self.tally.ticks_skipped.fetch_add(skipped as u64, Ordering::Relaxed);
+                at + TICK * (skipped as u32).saturating_add(1)
+            } else {
+                at + TICK
+            };
+            self.next_tick = playing.then_some(next);
+        }
+    }
+
+    /// One packet for each leg that is played something; whether any still is.
+    fn play_once(&mut self) -> bool {
+        let mut playing = false;
+        let mut sound = [0; PACKET_SAMPLES];
+        for leg in self.legs.iter_mut().flatten() {
+            let Some(player) = &mut leg.player else { continue };
+            // Before the first SDP the sound waits: nobody must miss its beginning.
+            let Some(aim) = &leg.aim else {
+                playing = true;
+                continue;
+            };
+            let left = player.fill(aim.remote.codec, &mut sound);
+            if let Some((to, remote)) = leg.target() {
+                let payload_type = remote.codec.payload_type();
+                let header = Header { payload_type, ..leg.outgoing.next_of_sound(self.now) };
+                if send(leg, (header, &sound), to, &mut self.outbound) {
+                    count(&self.tally.packets_played);
+                } else {
+                    count(&self.tally.sends_failed);
+                }
+            }
+            match left {
+                Left::More => playing = true,
+                Left::Nothing => {
+                    leg.player = None;
+                    (self.post.report)(MediaReport::Played { leg: leg.id });
+                }
+            }
+        }
+        playing
+    }
+
+    /// Looks after what is due seldom: silence and reports.
+    fn sweep(&mut self) {
+        let (now, ntp) = (self.now, self.ntp());
+        if self.next_sweep.is_none_or(|at| now < at) {
+            return;
+        }
+        self.next_sweep = Some(now + SWEEP);
+        for leg in self.legs.iter_mut().flatten() {
+            if leg.falls_silent(self.silence_max, now) {
+                (self.post.report)(MediaReport::Silent { leg: leg.id });
+            }
+            if leg.report_is_due(&mut self.chance, now) {
+                leg.send_report(false, ntp, now);
+            }
+        }
+    }
+
+    /// Everything that this wake-up recorded, with one write. A fault costs frames, never the call: the ring keeps what it
+    /// can and tries again.
+    fn flush(&mut self) {
+        if let Err(fault) = self.ring.flush()
+            && self.tally.ring_faults.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::error!(%fault, "the ring of audio frames cannot be written: recordings will have gaps; check media.ring_folder");
+        }
+    }
+
+    fn with(&mut self, id: LegId, act: impl FnOnce(&mut Leg, Moment)) {
+        let now = self.now;
+        match self.place(id).and_then(|place| self.legs.get_mut(place)?.as_mut()) {
+            Some(leg) => act(leg, now),
+            None => count(&self.tally.commands_unknown),
+        }
+    }
+
+    fn place(&self, id: LegId) -> Option<usize> {
+        self.places.get(&id).copied()
+    }
+
+    fn leg(&self, place: usize) -> Option<&Leg> {
+        self.legs.get(place)?.as_deref()
+    }
+
+    fn ntp(&self) -> u64 {
+        rtcp::ntp(Utc(self.epoch.0.saturating_add(self.now.0 as i64)))
+    }
+}
+
+/// The way of one packet to the other leg of its bridge.
+struct Relay<'a> {
+    tally: &'a Tally,
+    scratch: &'a mut [u8; PACKET_BYTES_MAX],
+    outbound: &'a mut [u8],
+    now: Moment,
+}
+
+impl Relay<'_> {
+    fn pass(self, to_leg: &mut Leg, packet: &Packet, kind: Kind, from_codec: Codec) {
+        // What a leg is played stands before what it is relayed.
+        if to_leg.player.is_some() {
+            return;
+        }
+        let Some((to, remote)) = to_leg.target() else { return };
+        let (codec, dtmf) = (remote.codec, remote.dtmf_payload);
+        let (payload_type, payload) = match (kind, dtmf) {
+            (Kind::Audio, _) if codec == from_codec => (codec.payload_type(), packet.payload),
+            (Kind::Audio, _) => {
+                let length = g711::transcode(from_codec, codec, packet.payload, self.scratch);
+                (codec.payload_type(), self.scratch.get(..length).unwrap_or_default())
+            }
+            (Kind::Event, Some(payload_type)) => (payload_type, packet.payload),
+            (Kind::Event, None) => return to_leg.outgoing.leave_out(),
+        };
+        let header = Header { payload_type, ..to_leg.outgoing.next_of_relay(&packet.header, self.now) };
+        if send(to_leg, (header, payload), to, self.outbound) {
+            count(&self.tally.packets_relayed);
+        } else {
+            count(&self.tally.sends_failed);
+        }
+    }
+}
+
+/// Writes a packet and hands it to the system; false when it would not be taken.
+fn send(leg: &mut Leg, (header, payload): (Header, &[u8]), to: SocketAddr, outbound: &mut [u8]) -> bool {
+    let bytes = packet::write(&header, payload, outbound).and_then(|length| outbound.get(..length));
+    let sent = bytes.is_some_and(|bytes| leg.sockets.rtp.send_to(bytes, to).is_ok());
+    if sent {
+        leg.outgoing.count(payload.len());
+    }
+    sent
+}
+
+/// One datagram; `None` when there is none, or it was a passing fault of the socket.
+fn receive(socket: &std::net::UdpSocket, inbound: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    socket.recv_from(inbound).ok()
+}
