@@ -1,6 +1,7 @@
 //! Reads the sources and refuses what the house does not allow: arrows, sizes, impurity, names.
 //!
 //! The rules stand in the tables below; the reader of Rust is no compiler, it only takes apart what the rules need.
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
 
 use std::fs;
 use std::path::Path;

@@ -11,10 +11,12 @@ mod read;
 mod references;
 mod values;
 
+pub mod secrets;
 pub mod settings;
 
 pub use fault::{Fault, Faults};
 pub use reach::{Reach, reach};
+pub use secrets::{ApiRole, ApiToken, Secrets, SecretsError};
 pub use settings::Settings;
 
 #[cfg(test)]
