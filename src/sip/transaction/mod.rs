@@ -1,16 +1,23 @@
 //! The four transaction machines of RFC 3261 §17 with RFC 6026's Accepted states, as plain state in virtual time.
 
+mod invite_client;
+mod invite_server;
 pub mod key;
-
-use std::collections::BTreeMap;
+mod other_client;
+mod other_server;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod timers;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Message, Request, Response};
-use crate::model::{Moment, Path};
+use super::message::{Request, Response};
+use crate::model::Path;
 
 pub use key::{ClientKey, ServerKey};
+pub use table::{SERVERS_MAX, Transactions};
 
 /// What came of a message, of an order or of time passing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,47 +39,12 @@ pub enum Happening {
     Retransmitted,
 }
 
-/// Every transaction of this machine.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Transactions {
-    servers: BTreeMap<ServerKey, u8>,
-}
-
-impl Transactions {
-    /// None yet.
-    pub fn new() -> Transactions {
-        Transactions::default()
-    }
-
-    /// A message came in.
-    pub fn receive(&mut self, path: Path, message: Message, now: Moment, out: &mut Vec<Happening>) {
-        let _ = (path, message, now, out);
-    }
-
-    /// Sends a request of ours in a transaction of its own; its topmost Via, with a fresh branch, is the caller's work.
-    /// Not for an ACK, which is sent as it is.
-    pub fn request(&mut self, path: Path, request: Request, now: Moment, out: &mut Vec<Happening>) -> ClientKey {
-        let _ = (path, now, out);
-        ClientKey::of(&request)
-    }
-
-    /// Answers a request; an answer to a transaction that is over is left. A 2xx to an INVITE may be given again and again.
-    pub fn respond(&mut self, key: &ServerKey, response: Response, now: Moment, out: &mut Vec<Happening>) {
-        let _ = (key, response, now, out);
-    }
-
-    /// Cancels an INVITE of ours: at once, or when its first provisional answer comes (RFC 3261 §9.1). `Response` or `TimedOut` follows.
-    pub fn cancel(&mut self, key: &ClientKey, now: Moment, out: &mut Vec<Happening>) {
-        let _ = (key, now, out);
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, now: Moment, out: &mut Vec<Happening>) {
-        let _ = (now, out);
-    }
-
-    /// When `tick` is wanted next.
-    pub fn deadline(&self) -> Option<Moment> {
-        None
-    }
+/// Whether a client transaction ended when time passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    /// The user has long had its answer.
+    Quietly,
+    /// The user must be told.
+    TimedOut,
 }
