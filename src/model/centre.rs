@@ -214,6 +214,13 @@ pub struct AddressBlock {
     pub prefix: u8,
 }
 
+impl std::fmt::Display for AddressBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.prefix == width { write!(f, "{}", self.address) } else { write!(f, "{}/{}", self.address, self.prefix) }
+    }
+}
+
 impl AddressBlock {
     /// Reads `address` or `address/prefix`.
     pub fn parse(text: &str) -> Option<AddressBlock> {
