@@ -1,1 +1,4 @@
 //! The commands: serve, demo, check, verify.
+
+pub mod check;
+pub mod password;

@@ -1,0 +1,129 @@
+//! `vigie check`: everything that is wrong with a configuration at once, or what the centre is when nothing is.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::{Fault, Reach, Settings, reach};
+use crate::model::centre::RecordingPolicy;
+use crate::model::{Centre, Line};
+
+/// Check a configuration without starting anything: exit status 0 when it is right, 1 when it is not.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "config/vigie.toml")]
+    pub config: PathBuf,
+}
+
+/// Reads the file; errors and warnings go to standard error, the summary to standard output.
+pub fn run(arguments: &CheckArguments) -> ExitCode {
+    match Settings::read_with_warnings(&arguments.config) {
+        Ok((settings, warnings)) => {
+            tell_warnings(&warnings);
+            print!("{}", summary(&settings));
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            tell_warnings(&faults.warnings);
+            eprintln!("{faults}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell_warnings(warnings: &[Fault]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// The centre in words: its lines with their numbers, and who can answer each at each step.
+pub fn summary(settings: &Settings) -> String {
+    let centre = &settings.centre;
+    let mut text = format!("{}: no errors\n", settings.file.display());
+    let listeners: Vec<String> = settings.sip.listen.iter().map(|address| format!("udp:{address}")).collect();
+    let endpoints: Vec<&str> = settings.dispatch.iter().map(|endpoint| endpoint.id.as_str()).collect();
+    let rows = [
+        ("SIP", listeners.join(", ")),
+        ("media", format!("{} ports {}-{}", settings.media.address, settings.media.ports.0, settings.media.ports.1)),
+        ("API", format!("http://{}", settings.web.listen)),
+        ("state", settings.node.state.display().to_string()),
+        ("recordings", settings.recording.folder.display().to_string()),
+        ("dispatch", if endpoints.is_empty() { "nobody".into() } else { endpoints.join(", ") }),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(text, "  {name:<11} {value}");
+    }
+    let reach = reach(centre);
+    for line in centre.lines.values() {
+        let steps: Vec<&Reach> = reach.iter().filter(|step| step.line == line.id).collect();
+        write_line(&mut text, line, &steps);
+    }
+    write_trunks(&mut text, centre);
+    text
+}
+
+fn write_line(text: &mut String, line: &Line, steps: &[&Reach]) {
+    let ddis: Vec<&str> = line.ddis.iter().map(|number| number.as_str()).collect();
+    let recorded = match line.recording {
+        RecordingPolicy::Always => "recorded",
+        RecordingPolicy::Never => "not recorded",
+    };
+    let hours = if line.hours.is_some() { "at its hours" } else { "always open" };
+    let _ = writeln!(
+        text,
+        "\nline {} ({}): {}\n  {}, {}, priority {}, {recorded}, {hours}, waits at most {} s",
+        line.id,
+        line.name,
+        if ddis.is_empty() { "no number".into() } else { ddis.join(" ") },
+        line.association,
+        line.demand.region,
+        line.demand.priority,
+        line.waiting_max.as_secs(),
+    );
+    for step in steps {
+        let asked: Vec<String> =
+            line.demand.skills_at(step.step).iter().map(|(skill, level)| format!("{skill} {level}")).collect();
+        let people: Vec<&str> = step.regulators.iter().map(|person| person.as_str()).collect();
+        let people = if people.is_empty() { "NOBODY".into() } else { people.join(", ") };
+        let _ = writeln!(text, "  from {:>3} s  {}: {people}", step.after.as_secs(), asked.join(", "));
+    }
+}
+
+fn write_trunks(text: &mut String, centre: &Centre) {
+    for trunk in centre.trunks.values() {
+        let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "\ntrunk {}: from {}, at most {} calls, unknown numbers go to {}",
+            trunk.id,
+            peers.join(", "),
+            trunk.calls_max,
+            trunk.fallback_line
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn sample() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml")
+    }
+
+    #[test]
+    fn the_summary_names_who_can_answer_each_step() {
+        let settings = Settings::read(&sample()).unwrap_or_else(|faults| panic!("{faults}"));
+        let text = summary(&settings);
+        assert!(text.contains("line rouen-en (Rouen in English): +33261910203"), "{text}");
+        assert!(text.contains("from   0 s  lang-en 60, regulation 50: bruno\n"), "{text}");
+        assert!(text.contains("trunk carrier: from 127.0.0.2, at most 100 calls"), "{text}");
+        assert!(!text.contains("NOBODY"), "{text}");
+    }
+}
