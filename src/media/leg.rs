@@ -32,7 +32,10 @@ pub(super) struct Leg {
     watch: Watch,
     reception: Reception,
     frame_number: u32,
-    heard_at: Option<Moment>,
+    /// A good packet has come.
+    heard: bool,
+    /// When anything of the far end's that is RTP came last.
+    alive_at: Option<Moment>,
     cname: String,
     report_at: Option<Moment>,
     /// Packets sent when the report before was written.
@@ -87,7 +90,8 @@ impl Leg {
             watch: Watch::Off,
             reception: Reception::default(),
             frame_number: 0,
-            heard_at: None,
+            heard: false,
+            alive_at: None,
             cname: chance.token(),
             report_at: None,
             reported_packets: 0,
@@ -115,7 +119,17 @@ impl Leg {
             // Another source's timestamps say nothing about this one's keys.
             self.digits = Digits::default();
         }
-        self.heard_at.replace(now).is_none()
+        self.alive_at = Some(now);
+        !std::mem::replace(&mut self.heard, true)
+    }
+
+    /// Counts a packet of the far end that is of no use. If it is RTP, as the comfort noise of a muted phone (RFC 3389), it shows
+    /// that the far end is alive.
+    pub(super) fn take_useless(&mut self, is_rtp: bool, now: Moment) {
+        self.quality.malformed += 1;
+        if is_rtp {
+            self.alive_at = Some(now);
+        }
     }
 
     /// The frame for the ring of a packet that is to be recorded; its number is used up even if the ring refuses it.
@@ -148,7 +162,7 @@ impl Leg {
     /// Whether the leg has just been silent for `silence_max`; true once for each watch.
     pub(super) fn falls_silent(&mut self, silence_max: Duration, now: Moment) -> bool {
         let Watch::Since(since) = self.watch else { return false };
-        let quiet_since = self.heard_at.map_or(since, |heard| heard.max(since));
+        let quiet_since = self.alive_at.map_or(since, |alive| alive.max(since));
         let silent = now.since(quiet_since) >= silence_max;
         if silent {
             self.watch = Watch::Reported;
@@ -247,6 +261,17 @@ mod tests {
         );
         leg.watch(true, at(200));
         assert!(!leg.falls_silent(limit, at(229)) && leg.falls_silent(limit, at(230)));
+    }
+
+    #[test]
+    fn comfort_noise_nobody_agreed_on_is_no_silence() {
+        let mut leg = leg();
+        leg.watch(true, at(0));
+        leg.take_useless(true, at(20));
+        leg.take_useless(false, at(29));
+        let limit = Duration::from_secs(30);
+        assert!(!leg.falls_silent(limit, at(49)) && leg.falls_silent(limit, at(50)));
+        assert!(leg.take(&Header::default(), Kind::Audio, at(51)), "the first good one is yet to come");
     }
 
     #[test]

@@ -142,7 +142,9 @@ impl Media {
         match thread.commands.try_send(command) {
             Ok(()) => wake(&thread.wake),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                thread.tally.commands_refused.fetch_add(1, Ordering::Relaxed);
+                if thread.tally.commands_refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!("a media thread is stuck or gone and loses commands: restart Vigie");
+                }
             }
         }
     }

@@ -7,12 +7,17 @@ use crate::model::Codec;
 use crate::model::media::AfterSounds;
 use crate::rtp::{PACKET_SAMPLES, g711};
 
+/// Silence sent after the last sound (200 ms) before it counts as played: a hang-up at once would cut off what still waits in
+/// the far end's jitter buffer.
+const TAIL_PACKETS: u8 = 10;
+
 #[derive(Clone, Debug)]
 pub(super) struct Player {
     sounds: Vec<Arc<Sound>>,
     after: AfterSounds,
     current: usize,
     offset: usize,
+    tail: u8,
 }
 
 /// What is left after a packet was filled.
@@ -24,7 +29,7 @@ pub(super) enum Left {
 
 impl Player {
     pub(super) fn new(sounds: Vec<Arc<Sound>>, after: AfterSounds) -> Player {
-        Player { sounds, after, current: 0, offset: 0 }
+        Player { sounds, after, current: 0, offset: 0, tail: TAIL_PACKETS }
     }
 
     /// Whether there is nothing to play at all.
@@ -51,7 +56,10 @@ impl Player {
             }
         }
         packet.iter_mut().skip(filled).for_each(|code| *code = g711::silence(codec));
-        if self.current < self.sounds.len() { Left::More } else { Left::Nothing }
+        if filled == 0 {
+            self.tail = self.tail.saturating_sub(1);
+        }
+        if self.current < self.sounds.len() || self.tail > 0 { Left::More } else { Left::Nothing }
     }
 
     /// To the next sound. A sound is never empty, so a loop always moves.
@@ -79,16 +87,16 @@ mod tests {
         assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::More);
         assert!(packet[..100].iter().all(|c| *c == g711::encode(Codec::Pcma, 1000)));
         assert!(packet[100..].iter().all(|c| *c == g711::encode(Codec::Pcma, -1000)));
-        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::Nothing);
+        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::More);
         assert_eq!(packet[39..42], [g711::encode(Codec::Pcma, -1000), 0xd5, 0xd5]);
     }
 
     #[test]
-    fn a_sound_that_fills_its_last_packet_ends_with_it() {
-        let mut player = Player::new(vec![sound(&[5; 320])], AfterSounds::Report);
+    fn a_sound_ends_after_a_tail_of_silence() {
+        let mut player = Player::new(vec![sound(&[5000; 320])], AfterSounds::Report);
         let mut packet = [0; PACKET_SAMPLES];
-        assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::More);
-        assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::Nothing);
+        let filled = (1..100).find(|_| player.fill(Codec::Pcmu, &mut packet) == Left::Nothing);
+        assert_eq!((filled, packet), (Some(2 + TAIL_PACKETS as usize), [0xff; PACKET_SAMPLES]));
     }
 
     #[test]

@@ -36,6 +36,8 @@ counters! {
     packets_played,
     /// RTP and RTCP packets from strangers, dropped.
     strangers,
+    /// Packets before the leg's first SDP, from whoever they were, dropped.
+    early,
     /// Packets that were no RTP or RTCP, or of a payload type not agreed on, dropped.
     malformed,
     /// RTP packets that the system would not take.

@@ -289,15 +289,15 @@ impl<R: Fn(MediaReport)> Worker<R> {
     fn take_rtp(&mut self, place: usize) {
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
         let Some((length, from)) = receive(&leg.sockets.rtp, &mut self.inbound) else { return };
-        let admitted = leg.aim.as_ref().is_some_and(|aim| aim.latch.admits(from, self.relatch_after, self.now));
-        let Some(aim) = leg.aim.as_mut().filter(|_| admitted) else {
+        let Some(aim) = &mut leg.aim else { return count(&self.tally.early) };
+        if !aim.latch.admits(from, self.relatch_after, self.now) {
             leg.quality.strangers += 1;
             return count(&self.tally.strangers);
-        };
+        }
         let packet = self.inbound.get(..length).and_then(packet::read);
         let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
         let Some((packet, kind)) = kinded else {
-            leg.quality.malformed += 1;
+            leg.take_useless(packet.is_some(), self.now);
             return count(&self.tally.malformed);
         };
         aim.latch.take(from, self.now);
@@ -335,7 +335,8 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let ntp = self.ntp();
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
         let Some((length, from)) = receive(&leg.sockets.rtcp, &mut self.inbound) else { return };
-        if !leg.aim.as_ref().is_some_and(|aim| aim.latch.admits_rtcp(from, aim.remote.rtcp)) {
+        let Some(aim) = &leg.aim else { return count(&self.tally.early) };
+        if !aim.latch.admits_rtcp(from, aim.remote.rtcp) {
             leg.quality.strangers += 1;
             count(&self.tally.strangers);
         } else if self.inbound.get(..length).is_some_and(|datagram| leg.take_rtcp(datagram, ntp, self.now)) {
