@@ -105,6 +105,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_range_without_a_pair_is_refused() {
+        let range = |ports| Ports::new(own_address(), ports);
         assert!(range((4001, 4002)).is_err() && range((4001, 4003)).is_ok());
         assert!(range((5000, 4000)).is_err() && range((65_534, 65_535)).is_ok());
         assert!(range((65_535, 65_535)).is_err());
