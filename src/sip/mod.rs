@@ -7,6 +7,8 @@ pub mod headers;
 pub mod message;
 pub mod method;
 pub mod parse;
+#[cfg(test)]
+mod properties;
 pub mod sdp;
 pub mod status;
 pub mod transaction;

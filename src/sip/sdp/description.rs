@@ -237,3 +237,93 @@ fn rtcp(media: &Media, rtp: SocketAddr) -> SocketAddr {
     let address = words.nth(2).and_then(|a| a.parse().ok());
     SocketAddr::new(address.unwrap_or(rtp.ip()), port.unwrap_or(rtp.port().saturating_add(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audio(text: &str) -> Option<Audio> {
+        Description::parse(text.as_bytes()).expect("readable").audio
+    }
+
+    const PHONE: &str = "v=0\r\no=- 3868331676 3868331676 IN IP4 192.168.1.7\r\ns=a call\r\nb=AS:84\r\nt=0 0\r\na=X-nat:0\r\n\
+        m=audio 4002 RTP/AVP 98 8 0 97 101\r\nc=IN IP4 192.168.1.7\r\nb=TIAS:64000\r\na=rtcp:4009 IN IP4 192.168.1.8\r\n\
+        a=sendrecv\r\na=rtpmap:98 speex/16000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:97 telephone-event/16000\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\nm=video 4006 RTP/AVP 34\r\na=inactive\r\n";
+
+    #[test]
+    fn an_ordinary_offer_is_read() {
+        let description = Description::parse(PHONE.as_bytes()).expect("readable");
+        let audio = description.audio.expect("audio");
+        assert_eq!((audio.rtp, audio.rtcp), ("192.168.1.7:4002".parse().unwrap(), "192.168.1.8:4009".parse().unwrap()));
+        assert_eq!(audio.codecs, [(Codec::Pcma, 8), (Codec::Pcmu, 0)]);
+        assert_eq!((audio.dtmf_payload, audio.direction, audio.ptime_ms), (Some(101), Direction::Both, Some(20)));
+        assert_eq!(description.lines.len(), 2);
+        assert_eq!(audio.choose(&[Codec::Pcmu, Codec::Pcma]), Some(Codec::Pcmu));
+        assert_eq!(audio.choose(&[]), Some(Codec::Pcma));
+    }
+
+    #[test]
+    fn a_dynamic_payload_is_known_by_its_map_and_a_static_one_by_itself() {
+        let mapped =
+            audio("c=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 96 0\na=rtpmap:96 pcma/8000/1\na=rtpmap:0 PCMU/16000\n");
+        assert_eq!(mapped.map(|a| a.codecs), Some(vec![(Codec::Pcma, 96)]));
+        let none = audio("c=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 18 4\n");
+        assert_eq!(none.map(|a| (a.codecs.len(), a.choose(&[Codec::Pcma]))), Some((0, None)));
+    }
+
+    #[test]
+    fn each_way_of_holding_is_seen() {
+        for (connection, attribute, expected) in [
+            ("1.2.3.4", "a=sendonly", Direction::ReceiveOnly),
+            ("1.2.3.4", "a=recvonly", Direction::SendOnly),
+            ("1.2.3.4", "a=inactive", Direction::Inactive),
+            ("0.0.0.0", "a=sendrecv", Direction::ReceiveOnly),
+            ("0.0.0.0", "a=recvonly", Direction::Inactive),
+            ("1.2.3.4", "a=ptime:20", Direction::Both),
+        ] {
+            let media = format!("v=0\r\nc=IN IP4 {connection}\r\nm=audio 4000 RTP/AVP 8\r\n{attribute}\r\n");
+            let session = format!("v=0\r\nc=IN IP4 {connection}\r\n{attribute}\r\nm=audio 4000 RTP/AVP 8\r\n");
+            for text in [media, session] {
+                assert_eq!(audio(&text).map(|a| a.direction), Some(expected), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_on_hold_by_zero_address_is_never_aimed_at_zero() {
+        let held = audio("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 4000 RTP/AVP 8\r\n").expect("audio");
+        let remote = held.remote(Codec::Pcma, "192.0.2.1".parse().unwrap());
+        assert_eq!((remote.rtp, remote.rtcp), ("192.0.2.1:4000".parse().unwrap(), "192.0.2.1:4001".parse().unwrap()));
+        assert!(!remote.direction.sends() && remote.direction.is_held());
+    }
+
+    #[test]
+    fn a_refused_secured_or_nameless_audio_line_is_passed_over() {
+        for line in [
+            "m=audio 0 RTP/AVP 8",
+            "m=audio 4000 RTP/SAVP 8",
+            "m=video 4000 RTP/AVP 8",
+            "m=audio 4000 RTP/AVP 8\r\nc=IN IP4 phone.example",
+        ] {
+            let text = format!("v=0\r\nc=IN IP4 1.2.3.4\r\n{line}\r\nm=audio 5000 RTP/AVP 0\r\n");
+            assert_eq!(audio(&text).map(|a| (a.index, a.rtp.port())), Some((1, 5000)), "{line}");
+        }
+        assert_eq!(audio("v=0\r\nm=audio 5000 RTP/AVP 0\r\n"), None, "no address at all");
+    }
+
+    #[test]
+    fn wrong_lines_that_nobody_needs_do_not_lose_the_call() {
+        let text = "v=0\r\no=broken\r\ns=\r\nt=now\r\nb=x\r\nc=IN IP6 2001:db8::5 \r\nz\r\nm=audio 4000 RTP/AVP 8 \r\nk=\r\n\0";
+        assert_eq!(audio(text).map(|a| a.rtp), "[2001:db8::5]:4000".parse().ok());
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        assert_eq!(Description::parse(b""), Err(SdpFault::Size));
+        assert_eq!(Description::parse("a=x\r\n".repeat(600).as_bytes()), Err(SdpFault::Size));
+        assert_eq!(Description::parse(&[b'a'; SDP_LENGTH_MAX + 1]), Err(SdpFault::Size));
+        assert_eq!(Description::parse("m=audio 1 RTP/AVP 8\r\n".repeat(17).as_bytes()), Err(SdpFault::MediaMany));
+        assert!(matches!(Description::parse(b"m=audio x RTP/AVP 8"), Err(SdpFault::Grammar(_))));
+    }
+}

@@ -120,3 +120,67 @@ fn write(local: &LocalMedia, medias: Vec<Media>) -> Bytes {
     let _ = session.write(&mut out);
     out.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(direction: Direction) -> LocalMedia {
+        LocalMedia { rtp: "10.0.0.1:20000".parse().expect("address"), origin: Origin::new(u64::MAX), direction }
+    }
+
+    fn text(bytes: Bytes) -> String {
+        String::from_utf8(bytes.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn our_offer_reads_back() {
+        let offer = write_offer(&local(Direction::Both), &[Codec::Pcmu, Codec::Pcma]);
+        let audio = Description::parse(&offer).expect("readable").audio.expect("audio");
+        assert_eq!(audio.codecs, [(Codec::Pcmu, 0), (Codec::Pcma, 8)]);
+        assert_eq!((audio.rtp, audio.dtmf_payload), ("10.0.0.1:20000".parse().expect("address"), Some(101)));
+        assert!(text(offer).starts_with("v=0\r\no=vigie 4611686018427387903 1 IN IP4 10.0.0.1\r\ns=-\r\n"));
+    }
+
+    #[test]
+    fn every_line_of_an_offer_is_answered_in_its_order() {
+        let offer = "v=0\r\nc=IN IP4 1.2.3.4\r\nm=video 4006 RTP/AVP 34 96\r\nm=audio 4000 RTP/AVPF 96 97\r\n\
+            a=rtpmap:96 PCMA/8000\r\na=rtpmap:97 telephone-event/8000\r\nm=application 9 UDP/BFCP *\r\n";
+        let offer = Description::parse(offer.as_bytes()).expect("readable");
+        let answer = text(write_answer(&local(Direction::Both), &offer, Codec::Pcma));
+        let lines: Vec<_> = answer.lines().filter(|l| l.starts_with("m=")).collect();
+        assert_eq!(lines, ["m=video 0 RTP/AVP 34 96", "m=audio 20000 RTP/AVPF 96 97", "m=application 0 UDP/BFCP *"]);
+        assert!(
+            answer.contains("a=rtpmap:96 PCMA/8000\r\n") && answer.contains("a=rtpmap:97 telephone-event/8000\r\n")
+        );
+    }
+
+    #[test]
+    fn an_answer_offers_no_telephone_event_that_was_not_offered() {
+        let offer = Description::parse(b"c=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\n").expect("readable");
+        assert!(!text(write_answer(&local(Direction::Both), &offer, Codec::Pcma)).contains("telephone-event"));
+    }
+
+    #[test]
+    fn an_answers_direction_stays_within_the_offers() {
+        for (offered, ours, expected) in [
+            ("sendonly", Direction::Both, "recvonly"),
+            ("recvonly", Direction::Both, "sendonly"),
+            ("inactive", Direction::Both, "inactive"),
+            ("sendrecv", Direction::Both, "sendrecv"),
+            ("sendrecv", Direction::SendOnly, "sendonly"),
+            ("sendonly", Direction::SendOnly, "inactive"),
+        ] {
+            let offer = format!("c=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\na={offered}\r\n");
+            let offer = Description::parse(offer.as_bytes()).expect("readable");
+            let answer = text(write_answer(&local(ours), &offer, Codec::Pcma));
+            assert!(answer.contains(&format!("a={expected}\r\n")), "{offered}: {answer}");
+        }
+    }
+
+    #[test]
+    fn the_next_edition_keeps_its_id() {
+        let first = Origin::new(40);
+        assert_eq!((first.next().id, first.next().version), (first.id, first.version + 1));
+    }
+}
