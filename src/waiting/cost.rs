@@ -95,3 +95,113 @@ fn distance(centre: &Centre, served: &RegionId, region: &RegionId) -> u32 {
     }
     centre.weights.region_far
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+    use crate::routing::sample::{centre, demand, regulator};
+
+    const PLAIN: &[(&str, u8)] = &[("regulation", 50)];
+
+    /// Who gets a call of this demand, and the candidates' costs.
+    fn chosen(stage: &mut Stage, demand: Demand) -> Vec<Candidate> {
+        stage.enter(demand);
+        let choices = stage.choose();
+        assert_eq!(choices.len(), 1);
+        assert_eq!(choices[0].regulator, choices[0].reasoning.candidates[0].regulator);
+        choices[0].reasoning.candidates.clone()
+    }
+
+    fn names(candidates: &[Candidate]) -> Vec<&str> {
+        candidates.iter().map(|one| one.regulator.as_str()).collect()
+    }
+
+    #[test]
+    fn nearer_regions_cost_less_and_none_excludes() {
+        let person = |id, regions| regulator(id, PLAIN, regions);
+        let mut stage = Stage::new(vec![
+            person("a-nowhere", &[]),
+            person("b-far", &[("cannes", 0)]),
+            person("c-sibling", &[("rouen", 0)]),
+            person("d-neighbour", &[("caen", 3)]),
+            person("e-whole", &[("normandie", 2)]),
+            person("f-home", &[("cherbourg", 0)]),
+        ]);
+        stage.register(&["a-nowhere", "b-far", "c-sibling", "d-neighbour", "e-whole", "f-home"]);
+        let candidates = chosen(&mut stage, demand("cherbourg", PLAIN, &[]));
+        assert_eq!(names(&candidates), ["f-home", "e-whole", "d-neighbour", "c-sibling", "a-nowhere", "b-far"]);
+        let costs: Vec<f64> = candidates.iter().map(|one| one.region).collect();
+        assert_eq!(costs, [0.0, 2.0, 13.0, 20.0, 40.0, 40.0]);
+    }
+
+    #[test]
+    fn a_region_served_at_a_cost_can_lose_to_a_neighbour() {
+        let people = vec![regulator("dear", PLAIN, &[("cherbourg", 15)]), regulator("near", PLAIN, &[("caen", 0)])];
+        let centre = centre(people, Vec::new());
+        let cost = |id: &str| region_cost(&centre, &centre.regulators[&id.into()], &"cherbourg".into());
+        assert_eq!((cost("dear"), cost("near")), (15, 10));
+    }
+
+    #[test]
+    fn a_scarce_skill_is_kept_free() {
+        let both = &[("regulation", 50), ("paediatrics", 50)];
+        let mut stage = Stage::new(vec![regulator("a-both", both, &[]), regulator("b-plain", PLAIN, &[])]);
+        stage.register(&["a-both", "b-plain"]);
+        let candidates = chosen(&mut stage, demand("cherbourg", PLAIN, &[]));
+        assert_eq!(names(&candidates), ["b-plain", "a-both"]);
+        assert_eq!((candidates[0].scarcity, candidates[1].scarcity), (0.0, 15.0));
+    }
+
+    #[test]
+    fn a_skill_that_several_on_duty_have_is_less_scarce() {
+        let both = &[("regulation", 50), ("paediatrics", 50)];
+        let people = ["a", "b", "c"].map(|id| regulator(id, both, &[])).to_vec();
+        let mut stage = Stage::new(people);
+        stage.register(&["a", "b"]);
+        assert_eq!(chosen(&mut stage, demand("cherbourg", PLAIN, &[]))[0].scarcity, 7.5);
+        // The one at whose phone it rings is still on duty; the third comes.
+        stage.register(&["c"]);
+        assert_eq!(chosen(&mut stage, demand("cherbourg", PLAIN, &[]))[0].scarcity, 5.0);
+    }
+
+    #[test]
+    fn a_skill_asked_before_a_step_relaxed_is_not_wasted() {
+        let both = &[("regulation", 50), ("paediatrics", 50)];
+        let mut stage =
+            Stage::new(vec![regulator("a-plain", PLAIN, &[]), regulator("b-both", both, &[("cherbourg", 0)])]);
+        let child = demand("cherbourg", &[("paediatrics", 80)], &[(20, PLAIN)]);
+        stage.enter(child);
+        stage.pass(20);
+        stage.register(&["a-plain", "b-both"]);
+        let choices = stage.choose();
+        assert_eq!((choices[0].regulator.as_str(), choices[0].reasoning.step), ("b-both", 1));
+        assert_eq!(choices[0].reasoning.candidates[0].scarcity, 0.0);
+    }
+
+    #[test]
+    fn the_longest_idle_is_taken_and_idleness_counts_for_no_more_than_its_bound() {
+        let mut stage = Stage::new(["a", "b", "c"].map(|id| regulator(id, PLAIN, &[])).to_vec());
+        stage.register(&["c"]);
+        stage.pass(60);
+        stage.register(&["b"]);
+        stage.pass(120);
+        stage.register(&["a"]);
+        let candidates = chosen(&mut stage, demand("cherbourg", PLAIN, &[]));
+        assert_eq!(names(&candidates), ["c", "b", "a"]);
+        assert_eq!(candidates.iter().map(|one| one.idle).collect::<Vec<_>>(), [-1.5, -1.0, 0.0]);
+        stage.pass(1_000_000);
+        assert_eq!(chosen(&mut stage, demand("cherbourg", PLAIN, &[]))[0].idle, -9.0);
+    }
+
+    #[test]
+    fn at_equal_cost_the_longest_idle_and_then_the_first_id_wins() {
+        let mut stage = Stage::new(["a", "b", "c"].map(|id| regulator(id, PLAIN, &[])).to_vec());
+        stage.register(&["b"]);
+        stage.pass(1);
+        stage.register(&["c", "a"]);
+        // Both at the bound of idleness, so the totals are equal.
+        stage.pass(1_000_000);
+        assert_eq!(names(&chosen(&mut stage, demand("cherbourg", PLAIN, &[]))), ["b", "a", "c"]);
+    }
+}

@@ -5,7 +5,11 @@ mod desk;
 mod need;
 mod regulators;
 mod room;
+#[cfg(test)]
+mod stage;
 mod view;
+#[cfg(test)]
+mod walk;
 
 use thiserror::Error;
 

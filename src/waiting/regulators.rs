@@ -74,7 +74,8 @@ impl Regulators {
         let was_on_duty = desk.is_on_duty();
         let was = std::mem::replace(&mut desk.state, turn.state);
         desk.since = now;
-        *self.counts.entry(was.name()).or_default() -= 1;
+        let before = self.counts.entry(was.name()).or_default();
+        *before = before.saturating_sub(1);
         *self.counts.entry(desk.state.name()).or_default() += 1;
         if was_on_duty != desk.is_on_duty()
             && let Some(one) = self.centre.regulators.get(&desk.regulator)

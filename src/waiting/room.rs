@@ -308,3 +308,162 @@ impl WaitingRoom {
         excluded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+    use crate::routing::sample::{demand, regulator, skills};
+
+    const PLAIN: &[(&str, u8)] = &[("regulation", 50)];
+
+    fn stage_of(ids: &[&str]) -> Stage {
+        Stage::new(ids.iter().map(|id| regulator(id, PLAIN, &[("cherbourg", 0)])).collect())
+    }
+
+    fn urgent() -> Demand {
+        Demand { priority: 1, ..demand("cannes", PLAIN, &[]) }
+    }
+
+    #[test]
+    fn priority_goes_first_and_then_arrival() {
+        let mut stage = stage_of(&["a", "b"]);
+        let (first, second) = (stage.enter_plain(), stage.enter_plain());
+        let hurried = stage.enter(urgent());
+        stage.register(&["a"]);
+        assert_eq!(stage.pairs(), [(hurried, "a".to_owned())]);
+        stage.register(&["b"]);
+        assert_eq!(stage.pairs(), [(first, "b".to_owned())]);
+        let order: Vec<CallId> = stage.room.waiting(stage.now).iter().map(|one| one.call).collect();
+        assert_eq!(order, [hurried, first, second]);
+    }
+
+    #[test]
+    fn every_match_is_made_at_once_and_no_call_twice() {
+        let mut stage = stage_of(&["a", "b", "c"]);
+        let (first, second) = (stage.enter_plain(), stage.enter_plain());
+        stage.register(&["a", "b", "c"]);
+        assert_eq!(stage.pairs(), [(first, "a".to_owned()), (second, "b".to_owned())]);
+        assert!(stage.choose().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_nobody_fits_does_not_hold_up_those_behind_it() {
+        let mut stage = stage_of(&["a"]);
+        stage.enter(Demand { priority: 1, ..demand("cherbourg", &[("lang-en", 10)], &[]) });
+        let plain = stage.enter_plain();
+        stage.register(&["a"]);
+        assert_eq!(stage.pairs(), [(plain, "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_level_below_the_one_asked_does_not_fit_until_the_step_lowers_it() {
+        let mut stage = Stage::new(vec![regulator("a", &[("regulation", 30)], &[])]);
+        stage.register(&["a"]);
+        let call = stage.enter(demand("rouen", PLAIN, &[(20, &[("regulation", 40)]), (60, &[("regulation", 30)])]));
+        let entered = stage.now.moment;
+        assert!(stage.choose().is_empty());
+        assert_eq!(stage.room.deadline(), Some(entered + Duration::from_secs(20)));
+        stage.pass(20);
+        assert!(stage.choose().is_empty());
+        assert_eq!(stage.room.waiting(stage.now)[0].skills, skills(&[("regulation", 40)]));
+        assert_eq!(stage.room.deadline(), Some(entered + Duration::from_secs(60)));
+        stage.pass(40);
+        let choices = stage.choose();
+        assert_eq!((choices[0].call, choices[0].reasoning.step), (call, 2));
+        assert_eq!(stage.room.deadline(), None);
+    }
+
+    #[test]
+    fn a_step_begins_by_itself_while_the_phone_rings() {
+        let mut stage = stage_of(&["a", "b"]);
+        stage.register(&["a"]);
+        let call = stage.enter(demand("rouen", PLAIN, &[(5, &[])]));
+        assert_eq!(stage.choose().len(), 1);
+        stage.pass(15);
+        stage.end_offer("a", OfferEnd::TimedOut);
+        stage.register(&["b"]);
+        let choices = stage.choose();
+        assert_eq!((choices[0].call, choices[0].reasoning.step), (call, 1));
+    }
+
+    #[test]
+    fn an_unanswered_offer_puts_the_caller_back_in_its_place() {
+        let mut stage = stage_of(&["a", "b"]);
+        stage.register(&["a"]);
+        let (first, _second) = (stage.enter_plain(), stage.enter_plain());
+        assert_eq!(stage.pairs(), [(first, "a".to_owned())]);
+        stage.end_offer("a", OfferEnd::Refused);
+        stage.room.put_back(first);
+        stage.register(&["b"]);
+        assert_eq!(stage.pairs(), [(first, "b".to_owned())]);
+        assert_eq!(stage.room.waiting(stage.now)[0].offers, 2);
+    }
+
+    #[test]
+    fn putting_back_too_early_makes_no_second_offer() {
+        let mut stage = stage_of(&["a", "b"]);
+        stage.register(&["a"]);
+        let call = stage.ring("a");
+        stage.room.put_back(call);
+        stage.register(&["b"]);
+        assert!(stage.choose().is_empty());
+        stage.end_offer("a", OfferEnd::TimedOut);
+        assert_eq!(stage.pairs(), [(call, "b".to_owned())]);
+    }
+
+    #[test]
+    fn who_left_while_it_rang_is_offered_no_more() {
+        let mut stage = stage_of(&["a", "b"]);
+        stage.register(&["a"]);
+        let call = stage.ring("a");
+        stage.room.leave(call);
+        stage.end_offer("a", OfferEnd::Cancelled);
+        stage.room.put_back(call);
+        stage.register(&["b"]);
+        assert!(stage.choose().is_empty());
+        assert!(stage.room.waiting(stage.now).is_empty());
+    }
+
+    #[test]
+    fn the_room_is_bounded_and_nobody_enters_twice() {
+        let mut stage = stage_of(&[]);
+        let call = stage.enter_plain();
+        let again = stage.room.enter(call, &"line".into(), urgent(), stage.now);
+        assert_eq!(again, Err(WaitingError::AlreadyWaiting));
+        for _ in 1..WAITING_MAX {
+            stage.enter_plain();
+        }
+        let late = CallId(uuid::Uuid::from_u128(1));
+        assert_eq!(stage.room.enter(late, &"line".into(), urgent(), stage.now), Err(WaitingError::Full));
+        stage.room.leave(call);
+        assert_eq!(stage.room.enter(late, &"line".into(), urgent(), stage.now), Ok(()));
+    }
+
+    #[test]
+    fn the_reasoning_counts_everybody_once() {
+        let ids: Vec<String> = (0..20).map(|n| format!("r{n:02}")).collect();
+        let level = |n: usize| if n < 12 { PLAIN } else { &[("physician", 50)] };
+        let people = ids.iter().enumerate().map(|(n, id)| regulator(id, level(n), &[("cherbourg", n as u32)]));
+        let mut stage = Stage::new(people.collect());
+        for id in &ids[..18] {
+            stage.register(&[id]);
+        }
+        stage.room.pause(&"r00".into(), PauseReason::Own, stage.now, &mut stage.out).expect("known");
+        stage.talk("r01");
+        stage.talk("r02");
+        stage.release("r02", 30);
+        stage.enter_plain();
+        let ringing = stage.choose();
+        assert_eq!(ringing[0].devices, [DeviceId(1)]);
+        stage.enter_plain();
+        let reasoning = stage.choose().remove(0).reasoning;
+        assert_eq!(reasoning.candidates.len(), CANDIDATES_MAX);
+        assert_eq!(reasoning.candidates[0].regulator.as_str(), "r04");
+        assert_eq!(reasoning.fitting, 8);
+        assert_eq!(reasoning.skills, skills(PLAIN));
+        let counted: Vec<(&str, u32)> = reasoning.excluded.iter().map(|(why, count)| (why.as_str(), *count)).collect();
+        let expected = [("offline", 2), ("paused", 1), ("ringing", 1), ("skills", 6), ("talking", 1), ("wrap-up", 1)];
+        assert_eq!(counted, expected);
+    }
+}

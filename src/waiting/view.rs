@@ -88,3 +88,59 @@ impl WaitingRoom {
         people.any(|(index, desk)| desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+    use crate::model::{OfferEnd, PauseReason};
+    use crate::routing::sample::{demand, regulator};
+
+    #[test]
+    fn on_duty_is_who_will_take_calls_again_without_anybodys_doing() {
+        let mut stage = Stage::new(vec![regulator("anne", &[("regulation", 50)], &[])]);
+        let wide = demand("cherbourg", &[("lang-en", 50)], &[(20, &[("lang-de", 1)]), (60, &[("regulation", 1)])]);
+        let narrow = demand("cherbourg", &[("lang-en", 50)], &[]);
+        assert!(!stage.room.anyone_on_duty(&wide));
+        stage.register(&["anne"]);
+        assert!(stage.room.anyone_on_duty(&wide) && !stage.room.anyone_on_duty(&narrow));
+        stage.talk("anne");
+        assert!(stage.room.anyone_on_duty(&wide));
+        stage.release("anne", 10);
+        assert!(stage.room.anyone_on_duty(&wide));
+        stage.pass(10);
+        stage.tick();
+        stage.ring("anne");
+        stage.end_offer("anne", OfferEnd::TimedOut);
+        assert!(stage.room.anyone_on_duty(&wide));
+        stage.room.pause(&"anne".into(), PauseReason::Own, stage.now, &mut stage.out).expect("known");
+        assert!(!stage.room.anyone_on_duty(&wide));
+    }
+
+    #[test]
+    fn a_state_that_ends_by_itself_is_shown_with_its_end() {
+        let mut stage = Stage::new(vec![regulator("anne", &[("regulation", 50)], &[])]);
+        stage.register(&["anne"]);
+        stage.talk("anne");
+        stage.pass(5);
+        stage.release("anne", 10);
+        stage.pass(4);
+        let view = stage.room.regulators(stage.now).remove(0);
+        assert_eq!((view.state, view.devices), (RegulatorState::WrapUp, vec![DeviceId(1)]));
+        assert_eq!(stage.now.utc.since(view.since), Duration::from_secs(4));
+        assert_eq!(view.until.map(|until| until.since(stage.now.utc)), Some(Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn a_caller_is_shown_with_wait_step_and_offer() {
+        let mut stage = Stage::new(vec![regulator("anne", &[("regulation", 50)], &[])]);
+        let call = stage.enter(demand("rouen", &[("lang-en", 1)], &[(20, &[("regulation", 1)])]));
+        stage.pass(21);
+        stage.register(&["anne"]);
+        assert_eq!(stage.choose().len(), 1);
+        let shown = stage.room.waiting(stage.now).remove(0);
+        assert_eq!((shown.call, shown.step, shown.waited), (call, 1, Duration::from_secs(21)));
+        assert_eq!((shown.offered_to, shown.offers), (Some("anne".into()), 1));
+        assert!(shown.skills.contains_key(&"regulation".into()));
+    }
+}

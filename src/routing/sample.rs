@@ -1,0 +1,100 @@
+//! A small centre for the tests of routing and of the waiting room.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::model::centre::{
+    Centre, Demand, DigestChoice, Farewell, Line, OfferRules, RecordingPolicy, Region, Regulator, Step, Trunk, Weights,
+};
+use crate::model::{E164, NumberPlan, RegionId, SkillId};
+
+/// What a test writes for skills: names and levels.
+pub(crate) type Levels<'a> = &'a [(&'a str, u8)];
+
+pub(crate) fn skills(levels: Levels<'_>) -> BTreeMap<SkillId, u8> {
+    levels.iter().map(|(skill, level)| (SkillId::from(*skill), *level)).collect()
+}
+
+pub(crate) fn demand(region: &str, levels: Levels<'_>, steps: &[(u64, Levels<'_>)]) -> Demand {
+    let step =
+        |(after, levels): &(u64, Levels<'_>)| Step { after: Duration::from_secs(*after), skills: skills(levels) };
+    Demand { region: region.into(), skills: skills(levels), priority: 5, steps: steps.iter().map(step).collect() }
+}
+
+pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -> Regulator {
+    Regulator {
+        id: id.into(),
+        name: format!("Dr {id}"),
+        association: "sos".into(),
+        skills: skills(levels),
+        regions: regions.iter().map(|(region, cost)| (RegionId::from(*region), *cost)).collect(),
+        ready_on_register: true,
+        digest: DigestChoice::Md5,
+    }
+}
+
+pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
+    let farewell = Farewell { message: None };
+    Line {
+        id: id.into(),
+        name: id.to_owned(),
+        association: "sos".into(),
+        ddis: E164::parse(ddi).into_iter().collect(),
+        demand,
+        language: "fr".to_owned(),
+        greeting: None,
+        music: "music".into(),
+        hold_music: "music".into(),
+        recording: RecordingPolicy::Always,
+        wrap_up: Duration::from_secs(10),
+        waiting_max: Duration::from_secs(600),
+        hours: None,
+        overflow: farewell.clone(),
+        nobody: farewell.clone(),
+        closed: farewell,
+    }
+}
+
+pub(crate) fn trunk(fallback_line: &str) -> Trunk {
+    Trunk {
+        id: "trunk".into(),
+        peers: Vec::new(),
+        numbers: NumberPlan::default(),
+        fallback_line: fallback_line.into(),
+        calls_max: 100,
+    }
+}
+
+/// Caen is beside Cherbourg; both and Rouen are parts of Normandie; Cannes is far from all.
+fn regions() -> BTreeMap<RegionId, Region> {
+    let region = |name: &str, parent: Option<&str>, neighbours: &[&str]| {
+        let neighbours = neighbours.iter().map(|one| RegionId::from(*one)).collect();
+        (RegionId::from(name), Region { name: name.to_owned(), parent: parent.map(RegionId::from), neighbours })
+    };
+    BTreeMap::from([
+        region("normandie", None, &[]),
+        region("cherbourg", Some("normandie"), &["caen"]),
+        region("caen", Some("normandie"), &["cherbourg"]),
+        region("rouen", Some("normandie"), &[]),
+        region("cannes", None, &[]),
+    ])
+}
+
+pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
+    let ddis: HashMap<_, _> =
+        lines.iter().flat_map(|line| line.ddis.iter().map(|ddi| (ddi.clone(), line.id.clone()))).collect();
+    Centre {
+        zone: TimeZone::get("Europe/Paris").expect("a bundled zone"),
+        associations: BTreeMap::new(),
+        regions: regions(),
+        lines: lines.into_iter().map(|line| (line.id.clone(), line)).collect(),
+        ddis,
+        regulators: regulators.into_iter().map(|one| (one.id.clone(), one)).collect(),
+        trunks: BTreeMap::new(),
+        sounds: BTreeMap::new(),
+        weights: Weights::default(),
+        offers: OfferRules::default(),
+    }
+}
