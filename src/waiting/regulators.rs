@@ -103,6 +103,8 @@ impl Regulators {
         while let Some((until, index)) = self.timers.first().copied()
             && until <= now.moment
         {
+            // Taken out here, not only by `turn`: this loop must end whatever else is wrong.
+            self.timers.pop_first();
             self.turn(index, Turn { state: RegulatorState::Ready, lasting: None }, now, out);
         }
     }
