@@ -78,6 +78,22 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
             );
         }
     }
+    let is_open = sip.listen.iter().any(|address| !address.ip().is_loopback());
+    if is_open && media.address.is_loopback() {
+        report.warn(
+            "media.address",
+            "is this machine alone, but SIP is listened for beyond it: callers from elsewhere would hear nothing",
+            "write the address of the network interface that the phones and the carrier reach",
+        );
+    }
+    let is_far = |block: &AddressBlock| !block.address.is_loopback();
+    for trunk in centre.trunks.values().filter(|trunk| !is_open && trunk.peers.iter().any(is_far)) {
+        report.warn(
+            &format!("trunks.{}.peers", trunk.id),
+            "is beyond this machine, but SIP is listened for on it alone",
+            "open sip.listen to the network",
+        );
+    }
     // A bridged call has two legs, each with an RTP and an RTCP port.
     let calls: u32 = centre.trunks.values().map(|trunk| trunk.calls_max).sum();
     let room = u32::from(media.ports.1 - media.ports.0) / 4;
@@ -182,6 +198,13 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
         check_skills(report, &key("skills"), line.demand.skills.keys(), skills);
         for (number, step) in line.demand.steps.iter().enumerate() {
             check_skills(report, &format!("lines.{id}.steps[{number}].skills"), step.skills.keys(), skills);
+        }
+        if line.hours.is_some() && line.closed.message.is_none() {
+            report.warn(
+                &key("hours"),
+                "callers out of hours would hear nothing before the hang-up",
+                "name a sound: closed_message = \"…\"",
+            );
         }
         let sounds = [
             ("greeting", line.greeting.as_ref()),

@@ -251,3 +251,41 @@ fn every_key_that_is_read_stands_in_the_sample() {
         }
     }
 }
+
+#[test]
+fn what_works_but_is_odd_is_a_warning() {
+    let table = [
+        (r#"realm = "vigie""#, r#"listen = ["udp:192.0.2.7:5060"]"#, "media.address"),
+        (r#"peers = ["127.0.0.2"]"#, r#"peers = ["192.0.2.0/24"]"#, "trunks.carrier.peers"),
+        (r#"region = "here""#, "region = \"here\"\nhours = [\"Mon 08:00-12:00\"]", "lines.main.hours"),
+        (r#"region = "here""#, "region = \"here\"\nwaiting_max = \"15s\"", "lines.main.steps[0].after"),
+        ("[associations.sos]", "chess = \"plays well\"\n[associations.sos]", "skills.chess"),
+        (r#"ports = "20000-20999""#, r#"ports = "20000-20099""#, "media.ports"),
+        (
+            "{ regulation = 60 }",
+            "{ regulation = 60 }\n[regulators.eve]\nassociation = \"sos\"",
+            "regulators.eve.skills",
+        ),
+    ];
+    for (from, to, key) in table {
+        let folder = folder();
+        let file = folder.path().join("test.toml");
+        std::fs::write(&file, changed(from, to)).expect("written");
+        let (_, warnings) = Settings::read_with_warnings(&file).unwrap_or_else(|faults| panic!("{to}: {faults}"));
+        assert!(warnings.iter().any(|warning| warning.key == key), "{to}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_sample_that_lost_any_one_line_is_read_or_told_with_a_place_and_a_remedy() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml");
+    let lines: Vec<&str> = SAMPLE.lines().collect();
+    for lost in (0..lines.len()).filter(|n| lines.get(*n).is_some_and(|line| line.contains(['=', '[', ']']))) {
+        let text: String =
+            lines.iter().enumerate().filter(|(n, _)| *n != lost).map(|(_, l)| format!("{l}\n")).collect();
+        if let Err(faults) = Settings::from_text(&text, &file) {
+            assert!(!faults.errors.is_empty());
+            assert!(faults.errors.iter().all(|f| f.line > 0 && f.column > 0 && !f.remedy.is_empty()), "{faults}");
+        }
+    }
+}
