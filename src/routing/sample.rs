@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::model::centre::{
-    Centre, Demand, DigestChoice, Farewell, Line, OfferRules, RecordingPolicy, Region, Regulator, Step, Trunk, Weights,
+    Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy, Region, Regulator, Step,
+    Trunk, Weights,
 };
 use crate::model::{E164, NumberPlan, RegionId, SkillId};
 
@@ -45,6 +46,7 @@ pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
         demand,
         language: "fr".to_owned(),
         greeting: None,
+        greeting_mode: GreetingMode::default(),
         music: "music".into(),
         hold_music: "music".into(),
         recording: RecordingPolicy::Always,
