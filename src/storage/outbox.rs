@@ -197,17 +197,26 @@ pub async fn due(storage: &Storage, endpoint: &str, now: Utc, limit: u32) -> Res
     .fetch_all(&storage.read)
     .await
     .map_err(failed("reading what is due in the outbox"))?;
-    let read = |row: Row| {
+    let mut owed = Vec::with_capacity(rows.len());
+    for row in rows {
         let (position, attempts, owed_since, id, subject, call, sequence, at, kind, payload) = row;
         let event: EventRow = (id, subject, call, sequence, at, kind, payload);
-        Ok(Owed {
-            position,
-            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-            owed_since: Utc(owed_since),
-            event: events::read(event)?,
-        })
-    };
-    rows.into_iter().map(read).collect()
+        match events::read(event) {
+            Ok(event) => owed.push(Owed {
+                position,
+                attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+                owed_since: Utc(owed_since),
+                event,
+            }),
+            // A row that nobody can read must not hold up all the others.
+            Err(error) => {
+                let verdict = Verdict::Dead { reason: error.to_string() };
+                settle(storage, &[Settled { position, at: now, elapsed_ms: 0, status: None, error: None, verdict }])
+                    .await?;
+            }
+        }
+    }
+    Ok(owed)
 }
 
 /// When the next row of an endpoint is due that is not due at `now`.

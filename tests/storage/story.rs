@@ -193,3 +193,8 @@ pub fn regulator_event(sequence: u32) -> Fact {
     let id = EventId::new(at, &mut Chance::from_number(900_000_000 + u64::from(sequence)));
     Fact::Event(Box::new(Event { id, subject: Subject::Regulator("anne".into()), sequence, at, kind }))
 }
+
+/// An event that happens now, for tests in which the outbox's clock matters.
+pub fn event_now(n: u64, sequence: u32) -> Fact {
+    Fact::Event(Box::new(Event { at: vigie::clock::utc(), ..event(n, sequence) }))
+}
