@@ -129,7 +129,7 @@ mod tests {
     fn a_busy_endpoint_is_left_alone_as_long_as_it_asks_within_bounds() {
         assert_eq!(seconds(&judged(503, Some(20), 0).0), Some(20));
         assert_eq!(judged(429, Some(86_400), 0).1, Health::Busy(RETRY_AFTER_MAX));
-        assert_eq!(seconds(&judged(429, Some(1), 6).0), Some(60), "the schedule may ask for more");
+        assert_eq!(seconds(&judged(429, Some(1), 5).0), Some(60), "the schedule may ask for more");
         assert_eq!(seconds(&judged(500, Some(99), 0).0), Some(1), "only 429 and 503 are asked");
     }
 
