@@ -7,6 +7,7 @@ use super::timers::{PATIENCE, TIMER_D, Wake, Woken, lingering};
 use super::{Ended, Happening};
 use crate::model::{Moment, Path};
 use crate::sip::compose;
+use crate::sip::header::Reason;
 use crate::sip::message::{Request, Response};
 
 /// An INVITE of ours.
@@ -15,6 +16,8 @@ pub(crate) struct InviteClient {
     pub(crate) path: Path,
     state: State,
     pub(crate) wake: Wake,
+    /// What its CANCEL gives as the Reason (RFC 3326).
+    reason: Option<Reason>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,7 +55,7 @@ impl InviteClient {
         let bytes = invite.to_bytes();
         out.push(Happening::Send { path, bytes: bytes.clone() });
         let state = State::Calling { invite: Box::new(invite), bytes, cancel: Cancel::Unwanted };
-        InviteClient { path, state, wake: Wake::repeating(path.transport, PATIENCE, now) }
+        InviteClient { path, state, wake: Wake::repeating(path.transport, PATIENCE, now), reason: None }
     }
 
     pub(crate) fn hear(&mut self, response: &Response, now: Moment, out: &mut Vec<Happening>) -> Heard {
@@ -103,14 +106,18 @@ impl InviteClient {
 
     /// RFC 3261 §9.1: if no final answer comes within 64 × T1 of the CANCEL, the INVITE counts as cancelled.
     fn send_cancel(&mut self, invite: Box<Request>, now: Moment) -> Request {
-        let cancel = compose::cancel(&invite);
+        let mut cancel = compose::cancel(&invite);
+        if let Some(reason) = &self.reason {
+            cancel.headers.push("Reason", reason.to_string());
+        }
         self.state = State::Proceeding { invite, cancel: Cancel::Sent };
         self.wake = Wake::ending(PATIENCE, now);
         cancel
     }
 
     /// The CANCEL to send now, when a provisional answer has come and none was sent.
-    pub(crate) fn cancel(&mut self, now: Moment) -> Option<Request> {
+    pub(crate) fn cancel(&mut self, reason: Option<&Reason>, now: Moment) -> Option<Request> {
+        self.reason = reason.cloned();
         match &mut self.state {
             State::Calling { cancel, .. } => {
                 *cancel = Cancel::Wanted;

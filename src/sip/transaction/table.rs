@@ -14,6 +14,7 @@ use super::timers::{Owner, Timers};
 use super::{Ended, Happening};
 use crate::model::{Moment, Path};
 use crate::sip::compose;
+use crate::sip::header::Reason;
 use crate::sip::message::{Message, Request, Response};
 use crate::sip::method::Method;
 
@@ -124,10 +125,15 @@ impl Transactions {
 
     /// Cancels an INVITE of ours: at once, or when its first provisional answer comes (RFC 3261 §9.1). `Response` or `TimedOut` follows.
     pub fn cancel(&mut self, key: &ClientKey, now: Moment, out: &mut Vec<Happening>) {
+        self.cancel_because(key, None, now, out);
+    }
+
+    /// The same, with a Reason for the phone to show (RFC 3326).
+    pub fn cancel_because(&mut self, key: &ClientKey, reason: Option<&Reason>, now: Moment, out: &mut Vec<Happening>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let old = client.next();
         let due = match client {
-            Client::Invite(invite) => invite.cancel(now).map(|cancel| (invite.path, cancel)),
+            Client::Invite(invite) => invite.cancel(reason, now).map(|cancel| (invite.path, cancel)),
             Client::Other(_) => None,
         };
         self.timers.shift(Owner::Client(key.clone()), old, client.next());
