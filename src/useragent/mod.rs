@@ -1,1 +1,179 @@
 //! SIP on one side, legs on the other: registrar, trunks, dialogs, SDP offer and answer.
+
+mod admission;
+mod answer;
+mod bindings;
+mod caller;
+mod dialog;
+mod door;
+mod incoming;
+mod ladder;
+mod leg;
+mod legs;
+mod nonce;
+mod outgoing;
+mod registrar;
+pub mod rules;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod within;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::call::signal::{LegOrder, Signal};
+use crate::model::{Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId};
+use crate::sip::transaction::Transactions;
+use crate::sip::{Fault, Malformed, Message};
+
+pub use rules::Rules;
+
+use admission::Admission;
+use ladder::Ladder;
+use legs::Legs;
+use registrar::Registrar;
+use wire::{Beat, Wire};
+
+/// The user agent: bytes and orders in, [`Effect`]s out.
+#[derive(Debug)]
+pub struct UserAgent {
+    wire: Wire,
+    legs: Legs,
+    admission: Admission,
+    registrar: Registrar,
+}
+
+/// What the user agent asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send these bytes.
+    Send {
+        /// Which way.
+        path: Path,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Tell the switch.
+    Signal(Signal),
+    /// Remember this.
+    Remember(Fact),
+    /// Tell whoever runs this.
+    Alarm(Alarm),
+    /// Count.
+    Count(Counter),
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// A SIP transaction repeats a message or ends.
+    Transaction,
+    /// A 200 waits for its ACK, or an ended leg is forgotten.
+    Leg,
+    /// A device's binding expires.
+    Binding,
+}
+
+impl UserAgent {
+    /// A user agent with no leg and no binding. `credentials` holds the HA1 of each regulator in `rules.realm`.
+    pub fn new(
+        rules: Rules,
+        centre: Arc<Centre>,
+        credentials: HashMap<RegulatorId, Credential>,
+        mut chance: Chance,
+    ) -> Self {
+        let realm = rules.realm.clone();
+        let admission = Admission::new(realm, rules.nonce_lifetime, centre, credentials, chance.fork());
+        let registrar = Registrar::new(chance.fork());
+        let (transactions, ladder) = (Transactions::new(), Ladder::default());
+        let wire = Wire { rules, transactions, ladder, chance };
+        UserAgent { wire, legs: Legs::default(), admission, registrar }
+    }
+
+    /// A datagram came in.
+    pub fn receive(&mut self, path: Path, bytes: &Bytes, now: Now, out: &mut Vec<Effect>) {
+        let mut beat = Beat { now, out };
+        if self.wire.rules.listener(path.listener).is_none() {
+            return;
+        }
+        match Message::parse(bytes) {
+            Ok(message) => self.heard(path, message, bytes, &mut beat),
+            Err(malformed) => self.refuse_malformed(path, &malformed, &mut beat),
+        }
+    }
+
+    fn refuse_malformed(&mut self, path: Path, malformed: &Malformed, beat: &mut Beat<'_>) {
+        if malformed.fault == Fault::KeepAlive {
+            return;
+        }
+        beat.count(Counter::SipMalformed);
+        if let Some((path, bytes)) = malformed.answer(path) {
+            self.wire.send(path, bytes, None, beat);
+        }
+    }
+
+    /// Does what the switch asks; an order for a leg that is gone, or has not come so far, is left.
+    pub fn order(&mut self, order: LegOrder, now: Now, out: &mut Vec<Effect>) {
+        let mut beat = Beat { now, out };
+        match order {
+            LegOrder::Ring { leg } => self.ring(leg, &mut beat),
+            LegOrder::Accept { leg, local } => self.accept(leg, local, &mut beat),
+            LegOrder::Refuse { leg, why } => self.refuse(leg, why, &mut beat),
+            LegOrder::Dial(dial) => self.dial(*dial, &mut beat),
+            LegOrder::Hangup { leg, why } => self.hang_up(leg, why, &mut beat),
+        }
+    }
+
+    /// Takes the bindings from before a restart; those that have ended, or whose regulator or listener is gone, are
+    /// forgotten.
+    pub fn restore(&mut self, bindings: Vec<Binding>, now: Now, out: &mut Vec<Effect>) {
+        for binding in bindings {
+            let is_ours =
+                self.admission.knows(&binding.regulator) && self.wire.rules.listener(binding.listener).is_some();
+            if is_ours {
+                self.registrar.bindings.restore(binding, now, out);
+            } else {
+                let (regulator, device) = (binding.regulator, binding.device);
+                out.push(Effect::Remember(Fact::BindingGone { regulator, device }));
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let mut beat = Beat { now, out };
+        let mut happenings = Vec::new();
+        self.wire.transactions.tick(now.moment, &mut happenings);
+        for happening in self.wire.flow(happenings, None, &mut beat) {
+            self.happened(happening, &Bytes::new(), &mut beat);
+        }
+        for leg in self.legs.due(now.moment) {
+            self.tick_leg(leg, &mut beat);
+        }
+        for call in self.legs.forget(now.moment) {
+            self.wire.ladder.forget(call);
+        }
+        self.registrar.bindings.tick(now.moment, beat.out);
+    }
+
+    /// When [`UserAgent::tick`] is wanted next, and why.
+    pub fn deadline(&self) -> Option<(Moment, Why)> {
+        let transaction = self.wire.transactions.deadline().map(|at| (at, Why::Transaction));
+        let leg = self.legs.deadline().map(|at| (at, Why::Leg));
+        let binding = self.registrar.bindings.deadline().map(|at| (at, Why::Binding));
+        transaction.into_iter().chain(leg).chain(binding).min()
+    }
+
+    /// The SIP Call-ID of a leg, while it lives and a little longer.
+    pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
+        self.legs.find(leg).map(|leg| leg.dialog.call_id.as_str())
+    }
+
+    /// How many legs live.
+    pub fn legs_live(&self) -> usize {
+        self.legs.live()
+    }
+}

@@ -1,0 +1,173 @@
+//! Who may ask what: trunks by their source address, regulators by digest (RFC 7616, RFC 8760).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::centre::DigestChoice;
+use crate::model::{Centre, Chance, Credential, Moment, RegulatorId, Trunk};
+use crate::sip::digest::{Algorithm, Authorization, Challenge};
+use crate::sip::{Request, Response, Uri};
+
+use super::nonce::{Freshness, Nonces};
+
+/// Credentials looked at in one request: one a challenge, and a few of other realms.
+const CREDENTIALS_MAX: usize = 8;
+
+/// The gate.
+#[derive(Debug)]
+pub(super) struct Admission {
+    realm: String,
+    centre: Arc<Centre>,
+    credentials: HashMap<RegulatorId, Credential>,
+    /// What an unknown user's response is verified against, so that it takes as long as a known one's.
+    nobody: Credential,
+    nonces: Nonces,
+}
+
+/// Which pair of headers (RFC 3261 §22.2, §22.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// 401, WWW-Authenticate, Authorization.
+    Registrar,
+    /// 407, Proxy-Authenticate, Proxy-Authorization.
+    Proxy,
+}
+
+/// What a request's credentials prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It is this regulator.
+    Is(RegulatorId),
+    /// Nothing: there are none, or they are wrong.
+    Nothing,
+    /// The password is right, but the nonce is to be replaced.
+    Stale,
+}
+
+impl Gate {
+    /// The status of a challenge.
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Gate::Registrar => 401,
+            Gate::Proxy => 407,
+        }
+    }
+
+    fn asks(self) -> &'static str {
+        match self {
+            Gate::Registrar => "WWW-Authenticate",
+            Gate::Proxy => "Proxy-Authenticate",
+        }
+    }
+
+    /// The header that answers a challenge.
+    pub(super) fn answers(self) -> &'static str {
+        match self {
+            Gate::Registrar => "Authorization",
+            Gate::Proxy => "Proxy-Authorization",
+        }
+    }
+}
+
+impl Admission {
+    /// A gate for `centre`.
+    pub(super) fn new(
+        realm: String,
+        nonce_lifetime: Duration,
+        centre: Arc<Centre>,
+        credentials: HashMap<RegulatorId, Credential>,
+        mut chance: Chance,
+    ) -> Admission {
+        let nobody = Credential {
+            md5: chance.token() + &chance.token(),
+            sha256: [chance.token(), chance.token(), chance.token(), chance.token()].concat(),
+        };
+        Admission { realm, centre, credentials, nobody, nonces: Nonces::new(nonce_lifetime, chance) }
+    }
+
+    /// The trunk that this address belongs to.
+    pub(super) fn trunk_at(&self, address: IpAddr) -> Option<&Trunk> {
+        self.centre.trunks.values().find(|trunk| trunk.peers.iter().any(|block| block.contains(address)))
+    }
+
+    /// Whether there is such a regulator, with a password.
+    pub(super) fn knows(&self, regulator: &RegulatorId) -> bool {
+        self.centre.regulators.contains_key(regulator) && self.credentials.contains_key(regulator)
+    }
+
+    /// Looks at a request's credentials.
+    pub(super) fn prove(&mut self, request: &Request, gate: Gate, now: Moment) -> Proof {
+        let all: Vec<Authorization> = request
+            .headers
+            .auth_params(gate.answers())
+            .iter()
+            .take(CREDENTIALS_MAX)
+            .filter_map(|params| Authorization::read(params).ok())
+            .filter(|a| a.realm == self.realm && algorithms(self.choice(&a.username)).contains(&a.algorithm))
+            .collect();
+        // Of several, the one for a nonce of ours that still lives.
+        let best = all.iter().find(|a| self.nonces.is_current(&a.nonce, now)).or(all.first());
+        let Some(authorization) = best.filter(|a| is_same_uri(&a.uri, &request.uri)) else { return Proof::Nothing };
+        let regulator = RegulatorId::from(authorization.username.as_str());
+        let is_known = self.knows(&regulator);
+        let credential = self.credentials.get(&regulator).filter(|_| is_known).unwrap_or(&self.nobody);
+        let ha1 = match authorization.algorithm {
+            Algorithm::Md5 => &credential.md5,
+            Algorithm::Sha256 => &credential.sha256,
+        };
+        let is_proven = authorization.is_proven_by(ha1, &request.method);
+        if !is_proven || !is_known {
+            return Proof::Nothing;
+        }
+        match self.nonces.spend(&authorization.nonce, authorization.nonce_count, now) {
+            Freshness::Fresh => Proof::Is(regulator),
+            Freshness::Stale => Proof::Stale,
+        }
+    }
+
+    /// Writes the challenges for `user` into a 401 or 407.
+    pub(super) fn challenge(
+        &mut self,
+        response: &mut Response,
+        gate: Gate,
+        (user, is_stale): (&str, bool),
+        now: Moment,
+    ) {
+        for algorithm in algorithms(self.choice(user)) {
+            let mut challenge = Challenge::new(self.realm.clone(), self.nonces.issue(now), *algorithm);
+            challenge.is_stale = is_stale;
+            response.headers.push(gate.asks(), challenge.to_string());
+        }
+    }
+
+    /// A regulator's algorithms; for an unknown name those of a regulator chosen by the name, so that asking
+    /// again and again tells no stranger who exists.
+    fn choice(&self, user: &str) -> DigestChoice {
+        let regulators = &self.centre.regulators;
+        if let Some(regulator) = regulators.get(&RegulatorId::from(user)) {
+            return regulator.digest;
+        }
+        let hash = Sha256::digest(format!("{}:{user}", self.realm));
+        let draw = hash.iter().take(4).fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+        let at = draw % regulators.len().max(1);
+        regulators.values().nth(at).map_or(DigestChoice::Both, |regulator| regulator.digest)
+    }
+}
+
+fn algorithms(choice: DigestChoice) -> &'static [Algorithm] {
+    match choice {
+        DigestChoice::Md5 => &[Algorithm::Md5],
+        DigestChoice::Sha256 => &[Algorithm::Sha256],
+        DigestChoice::Both => &[Algorithm::Sha256, Algorithm::Md5],
+    }
+}
+
+/// RFC 7616 §3.4.6: the `uri` that was hashed names what was asked for.
+fn is_same_uri(hashed: &str, asked: &str) -> bool {
+    let same = || Some(Uri::parse(hashed)?.is_same_as(&Uri::parse(asked)?));
+    hashed == asked || same().unwrap_or(false)
+}

@@ -1,0 +1,175 @@
+//! One dialog (RFC 3261 §12): who is at its ends, the way between them, and the order of its requests.
+
+use bytes::Bytes;
+
+use crate::model::Path;
+use crate::sip::{Method, NameAddr, Request, Response, Uri};
+
+use super::rules::{ROUTES_MAX, Rules, TEXT_LENGTH_MAX, URI_LENGTH_MAX};
+
+/// The longest From or To kept, in bytes: a name, a URI and a tag.
+const ADDRESS_LENGTH_MAX: usize = 1024;
+
+/// One dialog, or what will become one with the far end's tag.
+#[derive(Clone, Debug)]
+pub(super) struct Dialog {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub local_tag: String,
+    /// The far end's tag; a dialled dialog has none before the first answer that carries one.
+    pub remote_tag: Option<String>,
+    /// Where the far end's last message within the dialog came from. Without a Route our requests go there, and
+    /// not to the address in its Contact: behind NAT only this way is open.
+    pub path: Path,
+    local: Bytes,
+    remote: Bytes,
+    target: String,
+    routes: Vec<String>,
+    cseq_local: u32,
+    cseq_remote: Option<u32>,
+}
+
+/// What a request's CSeq says within its dialog (RFC 3261 §12.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    InOrder,
+    OutOfOrder,
+}
+
+impl Dialog {
+    /// The dialog that our 2xx to this INVITE makes (RFC 3261 §12.1.1); `None` when what it must keep is
+    /// missing or too long.
+    pub(super) fn of_invite(invite: &Request, path: Path, local_tag: String) -> Option<Dialog> {
+        let headers = &invite.headers;
+        let routes = routes(headers.addresses("Record-Route"))?;
+        let mut local = headers.first_bytes("To")?.to_vec();
+        local.extend_from_slice(b";tag=");
+        local.extend_from_slice(local_tag.as_bytes());
+        let remote = headers.first_bytes("From")?.clone();
+        let (call_id, remote_tag) = (headers.call_id()?.into_owned(), invite.from_tag());
+        let target = contact(headers.contacts().ok()?.first()?.address.uri.clone())?;
+        let is_bounded = call_id.len() <= TEXT_LENGTH_MAX
+            && remote_tag.as_ref().is_none_or(|tag| tag.len() <= TEXT_LENGTH_MAX)
+            && local.len().max(remote.len()) <= ADDRESS_LENGTH_MAX;
+        is_bounded.then(|| Dialog {
+            call_id,
+            local_tag,
+            remote_tag,
+            path,
+            local: local.into(),
+            remote,
+            target,
+            routes,
+            cseq_local: 0,
+            cseq_remote: headers.cseq().map(|cseq| cseq.number),
+        })
+    }
+
+    /// The start of a dialog that we dial, from one address to another; `target` is the device's Contact.
+    pub(super) fn dialling(
+        call_id: String,
+        local_tag: String,
+        (from, to): (NameAddr, NameAddr),
+        target: String,
+        path: Path,
+    ) -> Dialog {
+        let local = from.with_tag(&local_tag).to_string().into();
+        let remote = to.to_string().into();
+        let (remote_tag, routes, cseq_remote) = (None, Vec::new(), None);
+        Dialog { call_id, local_tag, remote_tag, path, local, remote, target, routes, cseq_local: 0, cseq_remote }
+    }
+
+    /// The dialog that this answer to our INVITE makes or updates (RFC 3261 §12.1.2, §13.2.2.4).
+    pub(super) fn answered(&self, response: &Response, path: Path) -> Dialog {
+        let headers = &response.headers;
+        let mut dialog = self.clone();
+        dialog.remote_tag = response.to_tag().filter(|tag| tag.len() <= TEXT_LENGTH_MAX);
+        if let Some(to) = headers.first_bytes("To").filter(|to| to.len() <= ADDRESS_LENGTH_MAX) {
+            dialog.remote = to.clone();
+        }
+        dialog.retarget(headers.contacts().ok().as_ref().and_then(|c| c.first()).map(|c| c.address.uri.clone()));
+        // RFC 3261 §12.1.2: for the caller the recorded route is read backwards.
+        if let Some(routes) = routes(headers.addresses("Record-Route")) {
+            dialog.routes = routes.into_iter().rev().collect();
+        }
+        dialog.path = path;
+        dialog
+    }
+
+    /// Takes a new remote target (RFC 3261 §12.2.1.2, §12.2.2).
+    pub(super) fn retarget(&mut self, uri: Option<String>) {
+        if let Some(target) = uri.and_then(contact) {
+            self.target = target;
+        }
+    }
+
+    /// Counts a request of the far end.
+    pub(super) fn count(&mut self, number: u32) -> Order {
+        if self.cseq_remote.is_some_and(|last| number <= last) {
+            return Order::OutOfOrder;
+        }
+        self.cseq_remote = Some(number);
+        Order::InOrder
+    }
+
+    /// Whether a request or response with these tags belongs here; a dialog without a remote tag yet takes any.
+    pub(super) fn is_with(&self, call_id: &str, remote_tag: Option<&str>) -> bool {
+        self.call_id == call_id && (self.remote_tag.is_none() || self.remote_tag.as_deref() == remote_tag)
+    }
+
+    /// A new request within the dialog, numbered; without its Via (RFC 3261 §12.2.1.1).
+    pub(super) fn request(&mut self, method: Method, rules: &Rules) -> Request {
+        self.cseq_local += 1;
+        self.numbered(method, self.cseq_local, rules)
+    }
+
+    /// The ACK of a 2xx to our INVITE: it has the INVITE's number (RFC 3261 §13.2.2.4).
+    pub(super) fn ack(&self, number: u32, rules: &Rules) -> Request {
+        self.numbered(Method::Ack, number, rules)
+    }
+
+    fn numbered(&self, method: Method, number: u32, rules: &Rules) -> Request {
+        let (uri, routes) = self.way();
+        let mut request = Request::new(method, uri);
+        for route in routes {
+            request.headers.push("Route", format!("<{route}>"));
+        }
+        request.headers.push("Max-Forwards", "70");
+        request.headers.push("From", self.local.clone());
+        request.headers.push("To", self.remote.clone());
+        request.headers.push("Call-ID", self.call_id.clone());
+        request.headers.push("CSeq", format!("{number} {}", request.method));
+        request.headers.push("User-Agent", rules.software.clone());
+        request
+    }
+
+    /// Request-URI and Route (RFC 3261 §12.2.1.1): a first route without `lr` is a strict router.
+    fn way(&self) -> (String, Vec<String>) {
+        match self.routes.split_first() {
+            Some((strict, rest)) if !Uri::parse(strict).is_some_and(|uri| uri.is_loose_router()) => {
+                (strict.clone(), rest.iter().chain([&self.target]).cloned().collect())
+            }
+            Some(_) | None => (self.target.clone(), self.routes.clone()),
+        }
+    }
+
+    /// Where our next request is sent: to the first Route when it is an address, else back where the far end's
+    /// messages come from.
+    pub(super) fn next_path(&self) -> Path {
+        let route = self.routes.first().and_then(|route| Uri::parse(route)?.socket_addr());
+        match route {
+            Some(peer) if peer.is_ipv4() == self.path.peer.is_ipv4() => Path { peer, ..self.path },
+            Some(_) | None => self.path,
+        }
+    }
+}
+
+fn contact(uri: String) -> Option<String> {
+    (uri.len() <= URI_LENGTH_MAX).then_some(uri)
+}
+
+fn routes(addresses: Vec<NameAddr>) -> Option<Vec<String>> {
+    let is_bounded = addresses.len() <= ROUTES_MAX && addresses.iter().all(|a| a.uri.len() <= URI_LENGTH_MAX);
+    is_bounded.then(|| addresses.into_iter().map(|address| address.uri).collect())
+}

@@ -1,0 +1,201 @@
+//! Where a message goes that came in: answered at the door without a trace, or on to its transaction, leg or registrar.
+
+use bytes::Bytes;
+
+use crate::model::{Counter, Path, RegulatorId};
+use crate::sip::transaction::Happening;
+use crate::sip::{Message, Method, Request, Response, Uri, compose};
+
+use super::UserAgent;
+use super::admission::{Gate, Proof};
+use super::answer::answer;
+use super::incoming::{Arrival, Origination, check};
+use super::outgoing::is_repeated_ok;
+use super::registrar::user_of;
+use super::rules::{ACCEPT, ALLOW};
+use super::wire::Beat;
+
+impl UserAgent {
+    /// A message that could be read.
+    pub(super) fn heard(&mut self, path: Path, mut message: Message, bytes: &Bytes, beat: &mut Beat<'_>) {
+        if let Message::Request(request) = &mut message {
+            // The transactions do so again, to the same effect.
+            compose::stamp_via(request, path.peer);
+        }
+        if let Message::Request(request) = &message
+            && let Some(response) = self.answer_at_door(path, request, beat)
+        {
+            return self.wire.respond_stateless(path, request, &response, beat);
+        }
+        let leg = self.legs.of_message(&message).and_then(|id| self.legs.find(id));
+        let is_repeated = matches!((&message, leg), (Message::Response(ok), Some(leg)) if is_repeated_ok(leg, ok));
+        let leg = leg.and_then(|leg| leg.traced());
+        let starts = matches!(&message, Message::Request(r) if r.method == Method::Invite && r.to_tag().is_none());
+        let mut happenings = Vec::new();
+        self.wire.transactions.receive(path, message, beat.now.moment, &mut happenings);
+        let is_for_new_leg = starts && happenings.iter().any(|h| matches!(h, Happening::Request { .. }));
+        let leg = leg.filter(|_| !is_for_new_leg);
+        // The ACK of a 200 is kept where it is found to be the first.
+        let is_kept_later = happenings.iter().any(|h| matches!(h, Happening::Ack { .. } | Happening::Retransmitted));
+        if let Some(leg) = leg.filter(|_| !is_kept_later && !is_repeated) {
+            self.wire.note(leg, path, bytes, beat);
+        }
+        for happening in self.wire.flow(happenings, leg, beat) {
+            self.happened(happening, bytes, beat);
+        }
+    }
+
+    /// What may be answered without keeping anything: whatever comes unauthenticated and outside every dialog.
+    fn answer_at_door(&mut self, path: Path, request: &Request, beat: &mut Beat<'_>) -> Option<Response> {
+        let is_from_trunk = self.admission.trunk_at(path.peer.ip()).is_some();
+        let is_within = request.to_tag().is_some();
+        match &request.method {
+            Method::Ack | Method::Cancel => None,
+            Method::Register if is_from_trunk => {
+                // A registration never comes from a trunk: it could take a regulator's calls away.
+                beat.count(Counter::SipUnauthorised);
+                Some(answer(request, 403, &self.wire.rules))
+            }
+            Method::Register if request.headers.has(Gate::Registrar.answers()) => None,
+            Method::Register => Some(self.challenge(request, Gate::Registrar, request.headers.to(), beat)),
+            _ if is_within => {
+                let is_known = self.legs.of_dialog(request).is_some();
+                (!is_known).then(|| answer(request, 481, &self.wire.rules))
+            }
+            Method::Invite if is_from_trunk || request.headers.has(Gate::Proxy.answers()) => None,
+            Method::Invite if self.claims_regulator(request) => {
+                Some(self.challenge(request, Gate::Proxy, request.headers.from(), beat))
+            }
+            Method::Invite => {
+                beat.count(Counter::SipUnauthorised);
+                Some(answer(request, 403, &self.wire.rules))
+            }
+            Method::Options => Some(self.describe(request)),
+            Method::Bye => Some(answer(request, 481, &self.wire.rules)),
+            Method::Info
+            | Method::Update
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Refer
+            | Method::Message
+            | Method::Publish
+            | Method::Other(_) => Some(answer(request, self.status_of_other(&request.method), &self.wire.rules)),
+        }
+    }
+
+    fn challenge(
+        &mut self,
+        request: &Request,
+        gate: Gate,
+        claimed: Option<crate::sip::NameAddr>,
+        beat: &mut Beat<'_>,
+    ) -> Response {
+        let mut response = answer(request, gate.status(), &self.wire.rules);
+        let user = user_of(claimed).unwrap_or_default();
+        self.admission.challenge(&mut response, gate, (&user, false), beat.now.moment);
+        response
+    }
+
+    /// What we can do (RFC 3261 §11.2). An empty Supported says: no extension (§20.37).
+    fn describe(&self, request: &Request) -> Response {
+        if let Err(refusal) = check(request) {
+            return refusal.response(request, &self.wire.rules);
+        }
+        let mut response = answer(request, 200, &self.wire.rules);
+        response.headers.push("Allow", ALLOW);
+        response.headers.push("Accept", ACCEPT);
+        response.headers.push("Supported", "");
+        response
+    }
+
+    /// Whether an INVITE claims to be a regulator's, known or not: its From is of our realm, of one of our own
+    /// addresses, or of any name. A number at another address is a stranger's call.
+    fn claims_regulator(&self, request: &Request) -> bool {
+        let Some(uri) = request.headers.from().and_then(|from| from.to_uri()) else { return false };
+        let is_id = uri.user_decoded().is_some_and(|user| crate::model::ids::is_valid_id(&user));
+        is_id && self.is_our_host(&uri)
+    }
+
+    fn is_our_host(&self, uri: &Uri) -> bool {
+        match uri.ip() {
+            None => true,
+            Some(ip) => self
+                .wire
+                .rules
+                .listeners
+                .iter()
+                .any(|listener| listener.ip() == ip && uri.port.is_none_or(|port| port == listener.port())),
+        }
+    }
+
+    /// What the transactions tell.
+    pub(super) fn happened(&mut self, happening: Happening, bytes: &Bytes, beat: &mut Beat<'_>) {
+        match happening {
+            Happening::Request { key, path, request } => {
+                let arrival = Arrival { key, path, request, bytes: bytes.clone() };
+                self.asked(arrival, beat);
+            }
+            Happening::Ack { path, request } => {
+                if let Some(leg) = self.legs.of_dialog(&request) {
+                    self.acknowledged(leg, (path, bytes), &request, beat);
+                }
+            }
+            Happening::Cancelled { invite, cancel } => self.cancelled(&invite, &cancel, beat),
+            Happening::Response { key, path, response } => self.responded(&key, path, &response, beat),
+            Happening::TimedOut { key } => self.timed_out(&key, beat),
+            Happening::Send { .. } | Happening::Retransmitted => {}
+        }
+    }
+
+    /// A new request, which wants an answer in its transaction.
+    fn asked(&mut self, arrival: Arrival, beat: &mut Beat<'_>) {
+        let request = &arrival.request;
+        if request.method == Method::Register {
+            let arrived = (arrival.path, request);
+            let (admission, rules) = (&mut self.admission, &self.wire.rules);
+            let response = self.registrar.register(arrived, admission, rules, beat.now, beat.out);
+            if matches!(response.status, 401 | 403) {
+                beat.count(Counter::SipUnauthorised);
+            }
+            return self.wire.respond(&arrival.key, response, None, beat);
+        }
+        if let Some(leg) = self.legs.of_dialog(request) {
+            return self.asked_within(leg, arrival, beat);
+        }
+        match self.originator(&arrival, beat) {
+            Ok(by) => self.invited(arrival, by, beat),
+            Err(response) => {
+                beat.count(Counter::SipUnauthorised);
+                self.wire.respond(&arrival.key, response, None, beat);
+            }
+        }
+    }
+
+    /// Who may start this call: a trunk, or a registered regulator with the right password.
+    fn originator(&mut self, arrival: &Arrival, beat: &mut Beat<'_>) -> Result<Origination, Response> {
+        let request = &arrival.request;
+        if request.method != Method::Invite {
+            return Err(answer(request, 481, &self.wire.rules));
+        }
+        if let Some(trunk) = self.admission.trunk_at(arrival.path.peer.ip()) {
+            return Ok(Origination::Trunk(trunk.clone()));
+        }
+        let claimed = user_of(request.headers.from()).unwrap_or_default();
+        let proof = self.admission.prove(request, Gate::Proxy, beat.now.moment);
+        match proof {
+            Proof::Is(regulator) if self.may_dial(&regulator, &claimed) => Ok(Origination::Regulator(regulator)),
+            Proof::Is(_) => Err(answer(request, 403, &self.wire.rules)),
+            Proof::Nothing | Proof::Stale => {
+                let mut response = answer(request, Gate::Proxy.status(), &self.wire.rules);
+                let is_stale = proof == Proof::Stale;
+                self.admission.challenge(&mut response, Gate::Proxy, (&claimed, is_stale), beat.now.moment);
+                Err(response)
+            }
+        }
+    }
+
+    fn may_dial(&self, regulator: &RegulatorId, claimed: &str) -> bool {
+        regulator.as_str() == claimed && !self.registrar.bindings.of(regulator).is_empty()
+    }
+}

@@ -1,0 +1,281 @@
+//! Calls that come in: from an INVITE to a leg, and what the switch orders of it (RFC 3261 §13.3).
+
+use bytes::Bytes;
+
+use crate::call::signal::{Dialled, Gone, Incoming, Signal, Unserved};
+use crate::model::{CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
+use crate::sip::sdp::{Description, Origin, write_answer};
+use crate::sip::transaction::ServerKey;
+use crate::sip::{Request, Response, Scheme, Uri};
+
+use super::UserAgent;
+use super::answer::{answer, answer_tagged};
+use super::caller::{dialled, read_caller};
+use super::dialog::Dialog;
+use super::leg::{Invited, Leg, LegMedia, Stage, Unacked};
+use super::rules::{ACCEPT, ALLOW, RETRY_AFTER_S, Rules};
+use super::wire::Beat;
+
+/// A request as it came: its transaction, its way, itself, and its bytes for the ladder.
+pub(super) struct Arrival {
+    pub key: ServerKey,
+    pub path: Path,
+    pub request: Request,
+    pub bytes: Bytes,
+}
+
+/// Who starts a call.
+pub(super) enum Origination {
+    /// A carrier.
+    Trunk(Trunk),
+    /// A registered regulator, proven by digest.
+    Regulator(RegulatorId),
+}
+
+/// Why a request is refused, as its response says it.
+pub(super) struct Refusal {
+    status: u16,
+    header: Option<(&'static str, String)>,
+}
+
+impl Refusal {
+    fn of(status: u16) -> Refusal {
+        Refusal { status, header: None }
+    }
+
+    fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
+        Refusal { status, header: Some((name, value.into())) }
+    }
+
+    /// 503 with the time to try again.
+    fn overloaded() -> Refusal {
+        Refusal::with(503, "Retry-After", RETRY_AFTER_S.to_string())
+    }
+
+    pub(super) fn response(self, request: &Request, rules: &Rules) -> Response {
+        let mut response = answer(request, self.status, rules);
+        if let Some((name, value)) = self.header {
+            response.headers.push(name, value);
+        }
+        response
+    }
+}
+
+/// What every INVITE must pass, within a dialog or not (RFC 3261 §8.2): what cannot be honoured is not begun.
+pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+    match request.headers.max_forwards() {
+        Some(Ok(0)) => return Err(Refusal::of(483)),
+        Some(Err(_)) => return Err(Refusal::of(400)),
+        Some(Ok(_)) | None => {}
+    }
+    let required = request.headers.tokens("Require");
+    if !required.is_empty() {
+        return Err(Refusal::with(420, "Unsupported", required.join(", ")));
+    }
+    Ok(())
+}
+
+/// The SDP that a message carries: none, or one with an audio line and a codec that we speak.
+pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<Option<Description>, Refusal> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let kind = headers.first("Content-Type");
+    let kind = kind.as_deref().and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case(ACCEPT) || headers.has("Content-Encoding") {
+        return Err(Refusal::with(415, "Accept", ACCEPT));
+    }
+    // RFC 3261 §20.43: 304 for the media, 305 for their formats.
+    let warn = |code: u16, text: &str| Refusal::with(488, "Warning", format!("{code} vigie \"{text}\""));
+    let offer = Description::parse(body).map_err(|_| warn(399, "The SDP cannot be read"))?;
+    match &offer.audio {
+        None => Err(warn(304, "Media type not available: audio over RTP/AVP is needed")),
+        Some(audio) if audio.choose(&[]).is_none() => {
+            Err(warn(305, "Incompatible media format: PCMA or PCMU is needed"))
+        }
+        Some(_) => Ok(Some(offer)),
+    }
+}
+
+impl UserAgent {
+    /// An INVITE outside any dialog, from somebody who may.
+    pub(super) fn invited(&mut self, arrival: Arrival, by: Origination, beat: &mut Beat<'_>) {
+        if let Err(refusal) = self.begin(&arrival, by, beat) {
+            let response = refusal.response(&arrival.request, &self.wire.rules);
+            self.wire.respond(&arrival.key, response, None, beat);
+        }
+    }
+
+    fn begin(&mut self, arrival: &Arrival, by: Origination, beat: &mut Beat<'_>) -> Result<(), Refusal> {
+        let Arrival { key, path, request, bytes } = arrival;
+        match Uri::parse(&request.uri).map(|uri| uri.scheme) {
+            Some(Scheme::Sip | Scheme::Sips | Scheme::Tel) => {}
+            Some(Scheme::Other(_)) => return Err(Refusal::of(416)),
+            None => return Err(Refusal::of(400)),
+        }
+        check(request)?;
+        let offer = read_offer(&request.headers, &request.body)?;
+        let is_full = self.legs.live() >= self.wire.rules.legs_max;
+        let is_trunk_full = matches!(&by, Origination::Trunk(t) if self.legs.live_on(&t.id) >= t.calls_max);
+        if is_full || is_trunk_full {
+            return Err(Refusal::overloaded());
+        }
+        let tag = self.wire.chance.token();
+        let dialog = Dialog::of_invite(request, *path, tag).ok_or(Refusal::of(400))?;
+        let call = CallId::new(beat.now.utc, &mut self.wire.chance);
+        let leg = LegId { call, number: 0 };
+        let remote = remote_of(offer.as_ref(), *path);
+        let origin = Origin::new(self.wire.chance.next_u64());
+        let mut media = LegMedia::new(origin, remote.codec);
+        media.remote = Some(remote.clone());
+        let sip_call_id = dialog.call_id.clone();
+        let (trunk, signal) = introduce(by, leg, request, remote, sip_call_id);
+        let has_ladder = trunk.is_some();
+        let invited = Invited { key: key.clone(), request: request.clone(), offer };
+        let stage = Stage::Invited(Box::new(invited));
+        let new = Leg { id: leg, dialog, stage, media, trunk, has_ladder, ack: None, forks: Vec::new() };
+        let traced = new.traced();
+        self.legs.add(new, Some(request));
+        if let Some(leg) = traced {
+            self.wire.note(leg, *path, bytes, beat);
+        }
+        // RFC 3261 §13.3.1.1: at once, so that the far end stops repeating.
+        let trying = crate::sip::compose::response(request, 100, None);
+        self.wire.respond(key, trying, traced, beat);
+        beat.signal(signal);
+        Ok(())
+    }
+
+    /// 180, when nothing final was said.
+    pub(super) fn ring(&mut self, leg: LegId, beat: &mut Beat<'_>) {
+        let Some(leg) = self.legs.find(leg) else { return };
+        let Stage::Invited(invited) = &leg.stage else { return };
+        let mut response = answer_tagged(&invited.request, 180, &leg.dialog.local_tag, &self.wire.rules);
+        if let Some(contact) = self.wire.contact(leg.dialog.path) {
+            response.headers.push("Contact", contact);
+        }
+        let (key, traced) = (invited.key.clone(), leg.traced());
+        self.wire.respond(&key, response, traced, beat);
+    }
+
+    /// 200 with our SDP.
+    pub(super) fn accept(&mut self, id: LegId, rtp: std::net::SocketAddr, beat: &mut Beat<'_>) {
+        let Some(leg) = self.legs.find_mut(id) else { return };
+        let Stage::Invited(invited) = &leg.stage else { return };
+        let local = leg.media.open(rtp);
+        let body = match &invited.offer {
+            Some(offer) => write_answer(&local, offer, leg.media.codec),
+            None => leg.media.offer(&local),
+        };
+        let mut ok = answer_tagged(&invited.request, 200, &leg.dialog.local_tag, &self.wire.rules);
+        complete(&mut ok, self.wire.contact(leg.dialog.path), body);
+        let number = invited.request.headers.cseq().map_or(0, |cseq| cseq.number);
+        let unacked = Unacked::new(invited.key.clone(), number, ok.clone(), invited.offer.is_none(), beat.now.moment);
+        let (key, traced) = (invited.key.clone(), leg.traced());
+        self.legs.turn(id, Stage::Accepted(unacked), beat.now.moment);
+        self.wire.respond(&key, ok, traced, beat);
+    }
+
+    /// A refusal in the switch's words.
+    pub(super) fn refuse(&mut self, id: LegId, why: Unserved, beat: &mut Beat<'_>) {
+        let refusal = match why {
+            Unserved::Overloaded => Refusal::overloaded(),
+            Unserved::Forbidden => Refusal::of(403),
+            Unserved::NotFound => Refusal::of(404),
+            Unserved::Unavailable => Refusal::of(480),
+            Unserved::Fault => Refusal::of(500),
+        };
+        self.decline(id, refusal, beat);
+    }
+
+    /// A hang-up before acceptance.
+    pub(super) fn hang_up_invited(&mut self, id: LegId, why: EndedBy, beat: &mut Beat<'_>) {
+        let refusal = match why {
+            EndedBy::Caller => Refusal::of(487),
+            EndedBy::Shutdown => Refusal::overloaded(),
+            EndedBy::Fault => Refusal::of(500),
+            EndedBy::Regulator
+            | EndedBy::Message
+            | EndedBy::Silence
+            | EndedBy::NoAck
+            | EndedBy::DeviceLost
+            | EndedBy::AnsweredElsewhere
+            | EndedBy::NoAnswer
+            | EndedBy::Operator
+            | EndedBy::Refused => Refusal::of(480),
+        };
+        self.decline(id, refusal, beat);
+    }
+
+    fn decline(&mut self, id: LegId, refusal: Refusal, beat: &mut Beat<'_>) {
+        let Some(leg) = self.legs.find(id) else { return };
+        let Stage::Invited(invited) = &leg.stage else { return };
+        let mut response = answer_tagged(&invited.request, refusal.status, &leg.dialog.local_tag, &self.wire.rules);
+        if let Some((name, value)) = refusal.header {
+            response.headers.push(name, value);
+        }
+        let (key, traced) = (invited.key.clone(), leg.traced());
+        self.legs.turn(id, Stage::Ended, beat.now.moment);
+        self.wire.respond(&key, response, traced, beat);
+    }
+
+    /// The caller gave up before acceptance (RFC 3261 §9.2): the INVITE gets its 487.
+    pub(super) fn cancelled(&mut self, invite: &ServerKey, cancel: &Request, beat: &mut Beat<'_>) {
+        let Some(id) = self.legs.of_invite(cancel) else { return };
+        let is_its = |leg: &Leg| matches!(&leg.stage, Stage::Invited(invited) if invited.key == *invite);
+        if !self.legs.find(id).is_some_and(is_its) {
+            return;
+        }
+        let detail = cancel.headers.reason().and_then(|reason| reason.text);
+        self.decline(id, Refusal::of(487), beat);
+        beat.signal(Signal::Ended { leg: id, by: Gone::Cancelled, detail });
+    }
+}
+
+/// What a 200 with SDP carries (RFC 3261 §13.3.1.4).
+pub(super) fn complete(ok: &mut Response, contact: Option<String>, body: Bytes) {
+    if let Some(contact) = contact {
+        ok.headers.push("Contact", contact);
+    }
+    ok.headers.push("Allow", ALLOW);
+    ok.headers.push("Content-Type", ACCEPT);
+    ok.body = body;
+}
+
+/// What the far end offers. Without an SDP nothing may be sent before its answer comes in the ACK.
+fn remote_of(offer: Option<&Description>, path: Path) -> RemoteMedia {
+    let agreed = offer.and_then(|offer| offer.audio.as_ref()).and_then(|audio| Some((audio, audio.choose(&[])?)));
+    let signalling = path.peer.ip();
+    match agreed {
+        Some((audio, codec)) => audio.remote(codec, signalling),
+        None => RemoteMedia {
+            rtp: (signalling, 9).into(),
+            rtcp: (signalling, 10).into(),
+            signalling,
+            codec: Codec::Pcma,
+            dtmf_payload: None,
+            direction: Direction::Inactive,
+        },
+    }
+}
+
+fn introduce(
+    by: Origination,
+    leg: LegId,
+    request: &Request,
+    remote: RemoteMedia,
+    sip_call_id: String,
+) -> (Option<TrunkId>, Signal) {
+    match by {
+        Origination::Trunk(trunk) => {
+            let caller = read_caller(request, &trunk.numbers);
+            let (ddi, id) = (dialled(request), trunk.id.clone());
+            let incoming = Incoming { leg, trunk: trunk.id, ddi, caller, sip_call_id, remote };
+            (Some(id), Signal::Incoming(Box::new(incoming)))
+        }
+        Origination::Regulator(regulator) => {
+            let digits = Uri::parse(&request.uri).and_then(|uri| uri.user_decoded()).unwrap_or_default();
+            (None, Signal::Dialled(Box::new(Dialled { leg, regulator, digits, remote })))
+        }
+    }
+}

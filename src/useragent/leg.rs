@@ -1,0 +1,185 @@
+//! One leg: its dialog, its media and where it stands.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::{Codec, Direction, LegId, Moment, Path, RemoteMedia, TrunkId};
+use crate::sip::sdp::{Description, LocalMedia, Origin, write_offer};
+use crate::sip::transaction::{ClientKey, ServerKey};
+use crate::sip::{Request, Response};
+
+use super::dialog::Dialog;
+use super::rules::{PATIENCE, T1, T2};
+
+/// Other forks of one INVITE that picked up and were hung up: a phone has few.
+pub(super) const FORKS_MAX: usize = 8;
+
+/// One leg.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub id: LegId,
+    pub dialog: Dialog,
+    pub stage: Stage,
+    pub media: LegMedia,
+    /// The trunk that an incoming call came over.
+    pub trunk: Option<TrunkId>,
+    /// Whether its messages are kept; those of a feature code are not, since no call record is.
+    pub has_ladder: bool,
+    /// Our ACK of the 2xx that made the dialog, sent again for every repetition of it.
+    pub ack: Option<Ack>,
+    /// The To tags of other forks that we have hung up.
+    pub forks: Vec<String>,
+}
+
+/// Where a leg stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Incoming: no final answer yet.
+    Invited(Box<Invited>),
+    /// Incoming: our 200 is out, its ACK not yet in.
+    Accepted(Unacked),
+    /// Incoming: hung up by us before the ACK, which the BYE waits for (RFC 3261 §15).
+    Leaving(Unacked),
+    /// Dialled: no final answer yet.
+    Dialling { invite: ClientKey, has_rung: bool },
+    /// Dialled: cancelled, or to be as soon as the first answer comes.
+    Cancelling { invite: ClientKey },
+    /// Both sides talk; a re-INVITE of the far end may wait for its ACK.
+    Confirmed { reoffered: Option<Unacked> },
+    /// Over; late messages still find it.
+    Ended,
+}
+
+/// An INVITE that waits for our answer.
+#[derive(Debug)]
+pub(super) struct Invited {
+    pub key: ServerKey,
+    pub request: Request,
+    /// What it offers; without it our 200 makes the offer (RFC 3261 §13.3.1.4).
+    pub offer: Option<Description>,
+}
+
+/// A 200 of ours that waits for its ACK (RFC 3261 §13.3.1.4).
+#[derive(Clone, Debug)]
+pub(super) struct Unacked {
+    pub key: ServerKey,
+    pub number: u32,
+    pub ok: Response,
+    /// Whether the 200 made the SDP offer, so that the ACK brings the answer.
+    pub is_offer: bool,
+    wait: Duration,
+    next: Moment,
+    until: Moment,
+}
+
+/// An ACK that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Ack {
+    pub to_tag: Option<String>,
+    pub path: Path,
+    pub bytes: Bytes,
+}
+
+/// Both sides' media as agreed so far.
+#[derive(Clone, Debug)]
+pub(super) struct LegMedia {
+    /// Ours, once a socket was given.
+    pub local: Option<LocalMedia>,
+    /// The far end's.
+    pub remote: Option<RemoteMedia>,
+    pub codec: Codec,
+    pub origin: Origin,
+}
+
+impl Leg {
+    /// The leg, when its messages are kept.
+    pub(super) fn traced(&self) -> Option<LegId> {
+        self.has_ladder.then_some(self.id)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        !matches!(self.stage, Stage::Ended)
+    }
+
+    /// The INVITE of ours that still wants its final answer.
+    pub(super) fn client_key(&self) -> Option<&ClientKey> {
+        match &self.stage {
+            Stage::Dialling { invite, .. } | Stage::Cancelling { invite } => Some(invite),
+            Stage::Invited(_) | Stage::Accepted(_) | Stage::Leaving(_) | Stage::Confirmed { .. } | Stage::Ended => None,
+        }
+    }
+
+    /// When the stage wants the clock; what has ended is forgotten after [`PATIENCE`], which the table sees to.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Accepted(unacked) | Stage::Leaving(unacked) | Stage::Confirmed { reoffered: Some(unacked) } => {
+                Some(unacked.next.min(unacked.until))
+            }
+            Stage::Invited(_)
+            | Stage::Dialling { .. }
+            | Stage::Cancelling { .. }
+            | Stage::Confirmed { reoffered: None }
+            | Stage::Ended => None,
+        }
+    }
+
+    /// The 200 that waits for its ACK.
+    pub(super) fn unacked(&mut self) -> Option<&mut Unacked> {
+        match &mut self.stage {
+            Stage::Accepted(unacked) | Stage::Leaving(unacked) => Some(unacked),
+            Stage::Confirmed { reoffered } => reoffered.as_mut(),
+            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling { .. } | Stage::Ended => None,
+        }
+    }
+}
+
+impl Unacked {
+    pub(super) fn new(key: ServerKey, number: u32, ok: Response, is_offer: bool, now: Moment) -> Unacked {
+        Unacked { key, number, ok, is_offer, wait: T1, next: now + T1, until: now + PATIENCE }
+    }
+
+    /// No ACK came in time.
+    pub(super) fn is_lost(&self, now: Moment) -> bool {
+        now >= self.until
+    }
+
+    /// The 200 is due again; the next wait is twice as long, T2 at most.
+    pub(super) fn is_due(&mut self, now: Moment) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.wait = (self.wait * 2).min(T2);
+        self.next = now + self.wait;
+        true
+    }
+}
+
+impl LegMedia {
+    pub(super) fn new(origin: Origin, codec: Codec) -> LegMedia {
+        LegMedia { local: None, remote: None, codec, origin }
+    }
+
+    /// Our socket is known.
+    pub(super) fn open(&mut self, rtp: std::net::SocketAddr) -> LocalMedia {
+        let local = LocalMedia { rtp, origin: self.origin, direction: Direction::Both };
+        self.local = Some(local);
+        local
+    }
+
+    /// Our side, as the next SDP of the same dialog states it (RFC 3264 §8).
+    pub(super) fn next_local(&mut self) -> Option<LocalMedia> {
+        let local = self.local.as_mut()?;
+        local.origin = local.origin.next();
+        Some(*local)
+    }
+
+    /// An offer of ours: the codec in use first.
+    pub(super) fn offer(&self, local: &LocalMedia) -> Bytes {
+        let other = match self.codec {
+            Codec::Pcma => Codec::Pcmu,
+            Codec::Pcmu => Codec::Pcma,
+        };
+        write_offer(local, &[self.codec, other])
+    }
+}

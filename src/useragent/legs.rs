@@ -1,0 +1,170 @@
+//! Every leg, found by its name, by our tag and by the INVITE that it came with; and when each wants the clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use crate::model::{CallId, LegId, Moment, TrunkId};
+use crate::sip::transaction::ClientKey;
+use crate::sip::{Message, Method, Request};
+
+use super::leg::{Leg, Stage};
+use super::rules::{ENDED_LEGS_MAX, PATIENCE};
+
+/// The legs, live ones and those that have just ended.
+#[derive(Debug, Default)]
+pub(super) struct Legs {
+    by_id: BTreeMap<LegId, Leg>,
+    by_tag: HashMap<String, LegId>,
+    by_invite: HashMap<(String, String), LegId>,
+    by_client: BTreeMap<ClientKey, LegId>,
+    wakes: BTreeSet<(Moment, LegId)>,
+    /// When each was to be woken last, so that the entry in `wakes` is found again.
+    waking: HashMap<LegId, Moment>,
+    ended: VecDeque<(Moment, LegId)>,
+    on_trunk: HashMap<TrunkId, u32>,
+}
+
+impl Legs {
+    /// Live legs.
+    pub(super) fn live(&self) -> usize {
+        self.by_id.len().saturating_sub(self.ended.len())
+    }
+
+    /// Live legs of one trunk.
+    pub(super) fn live_on(&self, trunk: &TrunkId) -> u32 {
+        self.on_trunk.get(trunk).copied().unwrap_or(0)
+    }
+
+    pub(super) fn find(&self, id: LegId) -> Option<&Leg> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn find_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The leg of an INVITE of ours.
+    pub(super) fn of_client(&self, key: &ClientKey) -> Option<LegId> {
+        self.by_client.get(key).copied()
+    }
+
+    /// The leg that came with an INVITE of this Call-ID and From tag.
+    pub(super) fn of_invite(&self, request: &Request) -> Option<LegId> {
+        let call_id = request.headers.call_id()?.into_owned();
+        self.by_invite.get(&(call_id, request.from_tag().unwrap_or_default())).copied()
+    }
+
+    /// The leg whose dialog a request is within.
+    pub(super) fn of_dialog(&self, request: &Request) -> Option<LegId> {
+        let leg = self.find(*self.by_tag.get(&request.to_tag()?)?)?;
+        let call_id = request.headers.call_id()?;
+        leg.dialog.is_with(&call_id, request.from_tag().as_deref()).then_some(leg.id)
+    }
+
+    /// The leg that any message belongs to.
+    pub(super) fn of_message(&self, message: &Message) -> Option<LegId> {
+        match message {
+            Message::Request(request) if request.to_tag().is_some() => self.of_dialog(request),
+            Message::Request(request) => match &request.method {
+                Method::Invite | Method::Cancel | Method::Ack => self.of_invite(request),
+                _ => None,
+            },
+            Message::Response(response) => {
+                let tag = response.headers.from()?.tag()?.to_owned();
+                let leg = self.find(*self.by_tag.get(&tag)?)?;
+                (response.headers.call_id()?.as_ref() == leg.dialog.call_id).then_some(leg.id)
+            }
+        }
+    }
+
+    /// Adds a leg; `false` when its name is taken.
+    pub(super) fn add(&mut self, leg: Leg, invite: Option<&Request>) -> bool {
+        if self.by_id.contains_key(&leg.id) {
+            return false;
+        }
+        self.by_tag.insert(leg.dialog.local_tag.clone(), leg.id);
+        if let Some(key) = leg.client_key() {
+            self.by_client.insert(key.clone(), leg.id);
+        }
+        if invite.is_some() {
+            let tag = leg.dialog.remote_tag.clone().unwrap_or_default();
+            self.by_invite.insert((leg.dialog.call_id.clone(), tag), leg.id);
+        }
+        if let Some(trunk) = &leg.trunk {
+            *self.on_trunk.entry(trunk.clone()).or_default() += 1;
+        }
+        self.by_id.insert(leg.id, leg);
+        true
+    }
+
+    /// Moves a leg to its next stage, and its wake-up with it.
+    pub(super) fn turn(&mut self, id: LegId, stage: Stage, now: Moment) {
+        let Some(leg) = self.by_id.get_mut(&id) else { return };
+        if let Some(key) = leg.client_key() {
+            self.by_client.remove(key);
+        }
+        let was_live = leg.is_live();
+        leg.stage = stage;
+        if let Some(key) = leg.client_key() {
+            self.by_client.insert(key.clone(), id);
+        }
+        if was_live && !leg.is_live() {
+            if let Some(live) = leg.trunk.as_ref().and_then(|trunk| self.on_trunk.get_mut(trunk)) {
+                *live = live.saturating_sub(1);
+            }
+            self.ended.push_back((now + PATIENCE, id));
+        }
+        self.reckon(id);
+    }
+
+    /// Looks again at when a leg wants the clock.
+    pub(super) fn reckon(&mut self, id: LegId) {
+        let wanted = self.by_id.get(&id).and_then(Leg::deadline);
+        if let Some(old) = self.waking.remove(&id) {
+            self.wakes.remove(&(old, id));
+        }
+        if let Some(at) = wanted {
+            self.waking.insert(id, at);
+            self.wakes.insert((at, id));
+        }
+    }
+
+    /// When the next leg wants the clock, or is to be forgotten.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        let forget = self.ended.front().map(|(at, _)| *at);
+        wake.into_iter().chain(forget).min()
+    }
+
+    /// The legs that want the clock by now.
+    pub(super) fn due(&self, now: Moment) -> Vec<LegId> {
+        self.wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect()
+    }
+
+    /// Forgets what ended long enough ago, and the oldest when there are too many; returns the calls of which
+    /// no leg is left.
+    pub(super) fn forget(&mut self, now: Moment) -> Vec<CallId> {
+        let mut over = Vec::new();
+        while let Some((at, id)) = self.ended.front().copied() {
+            if at > now && self.ended.len() <= ENDED_LEGS_MAX {
+                break;
+            }
+            self.ended.pop_front();
+            self.remove(id);
+            let (first, last) = (LegId { number: 0, ..id }, LegId { number: u16::MAX, ..id });
+            if self.by_id.range(first..=last).next().is_none() {
+                over.push(id.call);
+            }
+        }
+        over
+    }
+
+    fn remove(&mut self, id: LegId) {
+        let Some(leg) = self.by_id.remove(&id) else { return };
+        self.by_tag.remove(&leg.dialog.local_tag);
+        let invite = (leg.dialog.call_id, leg.dialog.remote_tag.unwrap_or_default());
+        if self.by_invite.get(&invite) == Some(&id) {
+            self.by_invite.remove(&invite);
+        }
+        self.reckon(id);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the user agent is built with: names, addresses and bounds, mapped by `app` from the settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The user agent's rules; none changes while it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The digest realm; also the domain of our From.
+    pub realm: String,
+    /// What each listener is called in Via and Contact, by its index in [`crate::model::Path`]: the advertised address.
+    pub listeners: Vec<SocketAddr>,
+    /// Shortest registration granted; a shorter wish gets 423.
+    pub expires_min: Duration,
+    /// Longest registration granted; also what a REGISTER without a wish gets.
+    pub expires_max: Duration,
+    /// How long a digest nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// Devices a regulator may register at once; one more replaces the one that was refreshed longest ago.
+    pub devices_max: usize,
+    /// Live legs at once; one more is refused with 503.
+    pub legs_max: usize,
+    /// Server and User-Agent: `Vigie/0.1.0`.
+    pub software: String,
+}
+
+/// The timer that others are multiples of (RFC 3261 §17.1.1.1).
+pub const T1: Duration = Duration::from_millis(500);
+/// The longest interval between two retransmissions of a 200 (RFC 3261 §13.3.1.4).
+pub const T2: Duration = Duration::from_secs(4);
+/// How long a 200 is repeated, a lost message waited for, an ended leg remembered: 64·T1.
+pub const PATIENCE: Duration = Duration::from_secs(32);
+/// Nonces whose counts are kept: one a device and refresh; with more, the oldest turn stale.
+pub const NONCES_MAX: usize = 8192;
+/// Registered devices in all: no centre has a fraction of it, and a stolen password cannot fill the memory.
+pub const BINDINGS_MAX: usize = 16_384;
+/// Contacts that one REGISTER may carry.
+pub const CONTACTS_MAX: usize = 8;
+/// The longest URI kept of a peer (a Contact, a Route), in bytes.
+pub const URI_LENGTH_MAX: usize = 512;
+/// Routes kept of a Record-Route: no real path has more proxies.
+pub const ROUTES_MAX: usize = 16;
+/// The longest header value of a peer that is kept (a Call-ID, a tag, a display name), in bytes.
+pub const TEXT_LENGTH_MAX: usize = 256;
+/// Ended legs remembered at once, so that late messages still find them; with more, the oldest are forgotten early.
+pub const ENDED_LEGS_MAX: usize = 4096;
+/// Seconds after which a refused call may be tried again (RFC 3261 §20.33).
+pub const RETRY_AFTER_S: u32 = 5;
+/// What a 200 or a 405 lists as allowed.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
+/// What an answer to OPTIONS accepts.
+pub const ACCEPT: &str = "application/sdp";
+
+impl Rules {
+    /// The address of listener `index`, as Via and Contact show it.
+    pub fn listener(&self, index: u8) -> Option<SocketAddr> {
+        self.listeners.get(index as usize).copied()
+    }
+}
+
+impl Default for Rules {
+    /// For one listener on loopback.
+    fn default() -> Rules {
+        Rules {
+            realm: "vigie".to_owned(),
+            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 5060))],
+            expires_min: Duration::from_secs(30),
+            expires_max: Duration::from_secs(600),
+            nonce_lifetime: Duration::from_secs(300),
+            devices_max: 5,
+            legs_max: 4000,
+            software: concat!("Vigie/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The user agent from outside: bytes in, bytes and signals out, in virtual time.
+
+mod bench;
+mod dialling;
+mod incoming;
+mod registering;

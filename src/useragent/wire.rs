@@ -1,0 +1,155 @@
+//! What goes out, and in which transaction: every message that we send passes here, and into the ladder.
+
+use bytes::Bytes;
+
+use crate::call::signal::Signal;
+use crate::model::{Chance, Counter, LegId, Now, Path};
+use crate::sip::transaction::{ClientKey, Happening, ServerKey, Transactions};
+use crate::sip::{Reason, Request, Response, Via, compose};
+
+use super::Effect;
+use super::ladder::{Ladder, Way};
+use super::rules::Rules;
+
+/// One beat's time, and the list that its effects go to.
+pub(super) struct Beat<'a> {
+    pub now: Now,
+    pub out: &'a mut Vec<Effect>,
+}
+
+impl Beat<'_> {
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.out.push(Effect::Signal(signal));
+    }
+
+    pub(super) fn count(&mut self, counter: Counter) {
+        self.out.push(Effect::Count(counter));
+    }
+}
+
+/// Where a message came from, and its bytes.
+pub(super) type Came<'a> = (Path, &'a Bytes);
+
+/// The transactions and what they need.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub rules: Rules,
+    pub transactions: Transactions,
+    pub ladder: Ladder,
+    pub chance: Chance,
+}
+
+impl Wire {
+    /// What the transactions want sent; `traced` is the leg in whose ladder it is kept. What they send again is
+    /// not kept again. Everything else that happened is returned.
+    pub(super) fn flow(
+        &mut self,
+        happenings: Vec<Happening>,
+        traced: Option<LegId>,
+        beat: &mut Beat<'_>,
+    ) -> Vec<Happening> {
+        let is_repeat = happenings.contains(&Happening::Retransmitted);
+        let mut rest = Vec::new();
+        for happening in happenings {
+            match happening {
+                Happening::Send { path, bytes } => {
+                    self.send(path, bytes, traced.filter(|_| !is_repeat), beat);
+                }
+                Happening::Retransmitted => beat.count(Counter::SipRetransmitted),
+                other @ (Happening::Request { .. }
+                | Happening::Ack { .. }
+                | Happening::Cancelled { .. }
+                | Happening::Response { .. }
+                | Happening::TimedOut { .. }) => rest.push(other),
+            }
+        }
+        rest
+    }
+
+    /// Sends bytes as they are.
+    pub(super) fn send(&mut self, path: Path, bytes: Bytes, traced: Option<LegId>, beat: &mut Beat<'_>) {
+        if let Some(leg) = traced {
+            self.ladder.keep(leg, (Way::Out, path.peer), &bytes, beat.now.utc, beat.out);
+        }
+        beat.out.push(Effect::Send { path, bytes });
+    }
+
+    /// Keeps a message that came in.
+    pub(super) fn note(&mut self, leg: LegId, path: Path, bytes: &Bytes, beat: &mut Beat<'_>) {
+        self.ladder.keep(leg, (Way::In, path.peer), bytes, beat.now.utc, beat.out);
+    }
+
+    /// Answers in a transaction.
+    pub(super) fn respond(&mut self, key: &ServerKey, response: Response, traced: Option<LegId>, beat: &mut Beat<'_>) {
+        let mut happenings = Vec::new();
+        self.transactions.respond(key, response, beat.now.moment, &mut happenings);
+        self.flow(happenings, traced, beat);
+    }
+
+    /// Answers without keeping any state (RFC 3261 §8.2.7); `request` has its Via stamped.
+    pub(super) fn respond_stateless(
+        &mut self,
+        path: Path,
+        request: &Request,
+        response: &Response,
+        beat: &mut Beat<'_>,
+    ) {
+        let Some(via) = request.headers.via() else { return };
+        self.send(compose::response_path(path, &via), response.to_bytes(), None, beat);
+    }
+
+    /// Asks in a transaction of its own.
+    pub(super) fn request(
+        &mut self,
+        path: Path,
+        request: Request,
+        traced: Option<LegId>,
+        beat: &mut Beat<'_>,
+    ) -> Option<ClientKey> {
+        let request = self.with_via(path, request)?;
+        let mut happenings = Vec::new();
+        let key = self.transactions.request(path, request, beat.now.moment, &mut happenings);
+        self.flow(happenings, traced, beat);
+        Some(key)
+    }
+
+    /// Sends an ACK of a 2xx, which has no transaction (RFC 3261 §13.2.2.4); returns its bytes, to be sent again.
+    pub(super) fn acknowledge(
+        &mut self,
+        path: Path,
+        ack: Request,
+        traced: Option<LegId>,
+        beat: &mut Beat<'_>,
+    ) -> Bytes {
+        let bytes = self.with_via(path, ack).map(|ack| ack.to_bytes()).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.send(path, bytes.clone(), traced, beat);
+        }
+        bytes
+    }
+
+    /// Cancels an INVITE of ours.
+    pub(super) fn cancel(
+        &mut self,
+        key: &ClientKey,
+        reason: Option<Reason>,
+        traced: Option<LegId>,
+        beat: &mut Beat<'_>,
+    ) {
+        let mut happenings = Vec::new();
+        self.transactions.cancel_because(key, reason.as_ref(), beat.now.moment, &mut happenings);
+        self.flow(happenings, traced, beat);
+    }
+
+    fn with_via(&mut self, path: Path, mut request: Request) -> Option<Request> {
+        let sent_by = self.rules.listener(path.listener)?;
+        let branch = format!("z9hG4bK{}", self.chance.token());
+        request.headers.push_front("Via", Via::new("UDP", sent_by, &branch).to_string());
+        Some(request)
+    }
+
+    /// Our Contact on this listener.
+    pub(super) fn contact(&self, path: Path) -> Option<String> {
+        Some(format!("<sip:vigie@{}>", self.rules.listener(path.listener)?))
+    }
+}
