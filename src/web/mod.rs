@@ -1,1 +1,103 @@
 //! The HTTP door: the API, its description, metrics and health.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use jiff::tz::TimeZone;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::storage::Storage;
+use crate::switchboard::Door;
+
+mod api;
+mod drawing;
+mod guard;
+mod input;
+mod listen;
+pub mod metrics;
+mod problem;
+mod range;
+mod readiness;
+mod token;
+mod words;
+
+pub use readiness::Readiness;
+pub use token::{ApiToken, Role, hash_token};
+
+/// How long a stop waits for answers that are still being sent.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What the door needs of the other parts.
+#[derive(Clone)]
+pub struct Parts {
+    /// What is remembered.
+    pub storage: Storage,
+    /// The way to the running decisions.
+    pub door: Door,
+    /// The recordings folder: no file outside it is ever sent.
+    pub recordings: PathBuf,
+    /// The tokens that are accepted.
+    pub tokens: Vec<ApiToken>,
+    /// The zone that times are written in.
+    pub zone: TimeZone,
+    /// Where `/metrics` reads from.
+    pub metrics: PrometheusHandle,
+    /// What `/readyz` tells.
+    pub ready: Readiness,
+}
+
+/// What every operation is handed.
+struct Desk {
+    parts: Parts,
+}
+
+/// Every route, with its limits.
+pub fn router(parts: Parts) -> Router {
+    let (routes, _) = api::describe();
+    routes
+        .fallback(api::refuse_unknown)
+        .method_not_allowed_fallback(api::refuse_method)
+        .layer(DefaultBodyLimit::max(input::BODY_BYTES_MAX))
+        .layer(from_fn(guard::guard))
+        .with_state(Arc::new(Desk { parts }))
+}
+
+/// The description of the API (OpenAPI 3.1), as `/api/openapi.json` serves it.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api::describe().1
+}
+
+/// Serves until `stop` ends, then lets answers finish for at most [`STOP_GRACE`].
+pub async fn serve(
+    listener: TcpListener,
+    parts: Parts,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (tell, told) = oneshot::channel();
+    let stopped = async move {
+        stop.await;
+        // Nobody listens any more only when the server is gone already.
+        let _ = tell.send(());
+    };
+    let service = router(parts).into_make_service_with_connect_info::<listen::Peer>();
+    let serving = axum::serve(listen::Bounded::new(listener), service).with_graceful_shutdown(stopped);
+    let grace = async {
+        match told.await {
+            Ok(()) => sleep(STOP_GRACE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = grace => Ok(()),
+    }
+}

@@ -1,0 +1,234 @@
+//! A recording's audio, whole or in byte ranges (RFC 9110 §14), and only to those who say why.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequestParts, State};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body::{Frame, SizeHint};
+use serde::Deserialize;
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
+use utoipa::IntoParams;
+
+use super::audit::{Act, note};
+use super::recordings::{find, open};
+use crate::model::{CallId, SealedRecording};
+use crate::web::Desk;
+use crate::web::input::{PathOf, QueryOf, Reason};
+use crate::web::problem::{Problem, Refusals};
+use crate::web::range::{Part, read_range};
+use crate::web::token::Bearer;
+
+/// The header that may carry the reason in place of the query.
+const REASON_HEADER: &str = "x-access-reason";
+/// Bytes read from the file at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Why somebody listens.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "its description")]
+pub struct ReasonQuery {
+    /// Why, in words, 3 to 500 characters; written to the audit. The header `X-Access-Reason` (UTF-8) does as well.
+    #[param(value_type = Option<String>, min_length = 3, max_length = 500)]
+    reason: Option<String>,
+}
+
+/// The reason that a request gives, in its query or its header.
+pub struct Given(Reason);
+
+impl FromRequestParts<Arc<Desk>> for Given {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Given, Problem> {
+        let QueryOf(query) = QueryOf::<ReasonQuery>::from_request_parts(parts, desk).await?;
+        let header = parts.headers.get(REASON_HEADER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let text = query.reason.as_deref().or(header).unwrap_or_default();
+        Reason::parse(text).map(Given).map_err(|what| {
+            Problem::reason_missing(format!(
+                "say why: ?reason=WORDS or the header X-Access-Reason; {what}; it is written to the audit"
+            ))
+        })
+    }
+}
+
+/// A recording's audio
+///
+/// The WAV file, stereo: left the caller, right the regulator. One byte range is honoured (`Range`, `If-Range` with
+/// the ETag); several are answered with the whole. Each request is written to the audit before the first byte leaves;
+/// when that fails, nothing is sent.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{call}/audio", operation_id = "fetchAudio", tag = "recordings",
+    params(
+        ("call" = String, Path, format = "uuid", description = "The call's id"),
+        ReasonQuery,
+        ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
+        ("range" = Option<String>, Header, description = "One byte range: `bytes=0-499`, `bytes=500-`, `bytes=-500`"),
+        ("if-range" = Option<String>, Header, description = "The ETag for which the range holds; else the whole comes"),
+    ),
+    security(("token" = ["admin", "compliance"])),
+    responses(
+        (status = 200, description = "The whole", body = Vec<u8>, content_type = "audio/wav",
+            headers(("etag" = String, description = "The audio's SHA-256"), ("accept-ranges" = String))),
+        (status = 206, description = "The range", body = Vec<u8>, content_type = "audio/wav",
+            headers(("etag" = String, description = "The audio's SHA-256"), ("content-range" = String))),
+        (status = 404, description = "No such recording", body = Problem, content_type = "application/problem+json"),
+        (status = 416, description = "The range lies outside", body = Problem, content_type = "application/problem+json",
+            headers(("content-range" = String, description = "`bytes */LENGTH`"))),
+        Refusals,
+    ),
+)]
+pub async fn fetch(
+    bearer: Bearer,
+    Given(reason): Given,
+    PathOf(call): PathOf<CallId>,
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (sealed, mut file) = open_audio(&desk, call).await?;
+    let length = sealed.size_bytes;
+    let part = choose_part(&headers, &sealed);
+    let (status, first, count) = match part {
+        Part::Whole => (StatusCode::OK, 0, length),
+        Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
+        Part::Unsatisfiable => {
+            let refused = Problem::range_not_satisfiable(length);
+            return Ok(([(CONTENT_RANGE, format!("bytes */{length}"))], refused).into_response());
+        }
+    };
+    let sought = file.seek(std::io::SeekFrom::Start(first)).await;
+    sought.map_err(|_| Problem::fault("the recording's file cannot be read; run `vigie verify` on its folder"))?;
+    let detail = format!("{count} bytes from {first} of {length}");
+    let act = Act { word: "recording.listen", call: Some(call), reason: reason.as_str(), detail: &detail };
+    // The promise of this door: the audit is on the disk before the first byte leaves.
+    note(&desk, &bearer, act).await?;
+    metrics::counter!("vigie_audio_bytes_total").increment(count);
+    let mut response = Response::new(Body::new(FileBody::new(file, count)));
+    *response.status_mut() = status;
+    let range = match part {
+        Part::Bytes { first, last } => Some([(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"))]),
+        Part::Whole | Part::Unsatisfiable => None,
+    };
+    Ok((describe(&sealed), range.map(axum::response::AppendHeaders), response).into_response())
+}
+
+/// A recording's size and ETag
+///
+/// The headers of the audio without the audio; a reason is demanded and written to the audit all the same.
+#[utoipa::path(
+    head, path = "/api/v1/recordings/{call}/audio", operation_id = "measureAudio", tag = "recordings",
+    params(
+        ("call" = String, Path, format = "uuid", description = "The call's id"),
+        ReasonQuery,
+        ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
+    ),
+    security(("token" = ["admin", "compliance"])),
+    responses(
+        (status = 200, description = "The headers of the whole",
+            headers(("etag" = String, description = "The audio's SHA-256"), ("content-length" = u64))),
+        (status = 404, description = "No such recording"),
+        Refusals,
+    ),
+)]
+pub async fn measure(
+    bearer: Bearer,
+    Given(reason): Given,
+    PathOf(call): PathOf<CallId>,
+    State(desk): State<Arc<Desk>>,
+) -> Result<Response, Problem> {
+    let (sealed, _) = open_audio(&desk, call).await?;
+    let act = Act { word: "recording.measure", call: Some(call), reason: reason.as_str(), detail: "headers only" };
+    note(&desk, &bearer, act).await?;
+    let length = [(CONTENT_LENGTH, sealed.size_bytes.to_string())];
+    Ok((describe(&sealed), length, ()).into_response())
+}
+
+/// The recording and its file, whose length must be what was sealed.
+async fn open_audio(desk: &Desk, call: CallId) -> Result<(SealedRecording, File), Problem> {
+    let sealed = find(desk, call).await?;
+    let (file, length) = open(desk, &sealed.path).await?;
+    if length != sealed.size_bytes {
+        tracing::error!(%call, length, sealed = sealed.size_bytes, "a recording's length is not what was sealed");
+        let detail = format!("the audio has {length} bytes, {} were sealed; run `vigie verify`", sealed.size_bytes);
+        return Err(Problem::fault(detail));
+    }
+    Ok((sealed, file))
+}
+
+/// Which bytes: RFC 9110 §14.2; with `If-Range` only when it names our ETag, compared strongly (§13.1.5).
+fn choose_part(headers: &HeaderMap, sealed: &SealedRecording) -> Part {
+    let mut ranges = headers.get_all(RANGE).iter();
+    let (Some(range), None) = (ranges.next(), ranges.next()) else { return Part::Whole };
+    let unchanged = headers.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag(sealed).as_bytes());
+    match range.to_str() {
+        Ok(range) if unchanged => read_range(range, sealed.size_bytes),
+        Ok(_) | Err(_) => Part::Whole,
+    }
+}
+
+fn etag(sealed: &SealedRecording) -> String {
+    format!("\"{}\"", sealed.audio_sha256)
+}
+
+/// The headers of every answer with audio.
+fn describe(sealed: &SealedRecording) -> impl axum::response::IntoResponseParts {
+    [
+        (CONTENT_TYPE, "audio/wav".to_owned()),
+        (ACCEPT_RANGES, "bytes".to_owned()),
+        (ETAG, etag(sealed)),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", sealed.call)),
+    ]
+}
+
+/// So many bytes of a file, from where it stands.
+struct FileBody {
+    file: File,
+    left: u64,
+    chunk: Vec<u8>,
+}
+
+impl FileBody {
+    fn new(file: File, count: u64) -> FileBody {
+        FileBody { file, left: count, chunk: vec![0; CHUNK_BYTES] }
+    }
+}
+
+impl HttpBody for FileBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let this = &mut *self;
+        let mut buffer = ReadBuf::new(&mut this.chunk);
+        if let Err(error) = ready!(Pin::new(&mut this.file).poll_read(cx, &mut buffer)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let wanted = usize::try_from(this.left).unwrap_or(usize::MAX);
+        let Some(bytes) = buffer.filled().get(..buffer.filled().len().min(wanted)).filter(|bytes| !bytes.is_empty())
+        else {
+            // Shorter than it was when it was opened: the connection is cut, so that nobody takes it for whole.
+            return Poll::Ready(Some(Err(std::io::ErrorKind::UnexpectedEof.into())));
+        };
+        this.left = this.left.saturating_sub(bytes.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(bytes)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,143 @@
+//! The audit: who did what and why, written before it is done, read by those who watch over it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::Page;
+use crate::clock;
+use crate::model::CallId;
+use crate::storage::audit::{self, AuditEntry, AuditFilter, AuditRow};
+use crate::web::Desk;
+use crate::web::input::{QueryOf, Rows, When};
+use crate::web::problem::{Problem, Refusals};
+use crate::web::token::Bearer;
+use crate::web::words::Stamp;
+
+/// What is about to be done.
+pub struct Act<'a> {
+    /// What, as a stable word: `recording.listen`, `regulator.pause`…
+    pub word: &'static str,
+    /// Which call it touches.
+    pub call: Option<CallId>,
+    /// Why, in the person's own words.
+    pub reason: &'a str,
+    /// Anything more.
+    pub detail: &'a str,
+}
+
+/// Writes an act to the audit and returns once that is on the disk: only then may it be done.
+pub async fn note(desk: &Desk, bearer: &Bearer, act: Act<'_>) -> Result<(), Problem> {
+    let entry = AuditEntry {
+        at: clock::utc(),
+        actor: bearer.name.clone(),
+        source: bearer.source.clone(),
+        act: act.word.into(),
+        call: act.call,
+        reason: act.reason.into(),
+        detail: act.detail.into(),
+    };
+    match audit::write(&desk.parts.storage, &entry).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::error!(%error, act = act.word, "the audit could not be written; the request was refused");
+            Err(Problem::unavailable("the audit cannot be written, so nothing was done; ask again later"))
+        }
+    }
+}
+
+/// One entry of the audit.
+#[derive(Serialize, ToSchema)]
+pub struct AuditView {
+    /// Its place; grows with time.
+    position: i64,
+    /// When.
+    at: Stamp,
+    /// Who: the token's name, or `vigie` itself.
+    actor: String,
+    /// From which address.
+    source: String,
+    /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`, `outbox.replay`…
+    act: String,
+    /// Which call it touched.
+    #[schema(format = "uuid")]
+    call: Option<String>,
+    /// Why, in the person's own words.
+    reason: String,
+    /// Anything more: the bytes asked for, the regulator.
+    detail: String,
+}
+
+impl AuditView {
+    fn of(row: AuditRow, zone: &TimeZone) -> AuditView {
+        let AuditRow { position, entry } = row;
+        AuditView {
+            position,
+            at: Stamp::of(entry.at, zone),
+            actor: entry.actor,
+            source: entry.source,
+            act: entry.act,
+            call: entry.call.map(|call| call.to_string()),
+            reason: entry.reason,
+            detail: entry.detail,
+        }
+    }
+}
+
+/// Which entries: everything given must hold.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// At this time or later; RFC 3339 with an offset or `Z`.
+    #[param(value_type = Option<String>, format = "date-time")]
+    from: Option<When>,
+    /// Before this time; RFC 3339 with an offset or `Z`.
+    #[param(value_type = Option<String>, format = "date-time")]
+    to: Option<When>,
+    /// By whom: a token's name.
+    actor: Option<String>,
+    /// Touching which call.
+    #[param(value_type = Option<String>, format = "uuid")]
+    call: Option<CallId>,
+    /// Rows of a page.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
+    limit: Rows,
+    /// `next` of the page before, unchanged.
+    #[param(value_type = Option<String>)]
+    before: Option<i64>,
+}
+
+/// The audit
+///
+/// Who listened to which recording and why, who paused whom, who ended a call; newest first.
+#[utoipa::path(
+    get, path = "/api/v1/audit", operation_id = "listAudit", tag = "audit",
+    params(AuditQuery),
+    security(("token" = ["admin", "compliance"])),
+    responses((status = 200, description = "A page of entries", body = Page<AuditView>), Refusals),
+)]
+pub async fn list(
+    _bearer: Bearer,
+    QueryOf(query): QueryOf<AuditQuery>,
+    State(desk): State<Arc<Desk>>,
+) -> Result<Json<Page<AuditView>>, Problem> {
+    let filter = AuditFilter {
+        from: query.from.map(|When(utc)| utc),
+        to: query.to.map(|When(utc)| utc),
+        actor: query.actor,
+        call: query.call,
+        limit: Some(query.limit.0),
+        before: query.before,
+    };
+    let rows = audit::list(&desk.parts.storage, &filter).await?;
+    // A full page may have another behind it; an empty one then says that it had not.
+    let full = rows.len() >= query.limit.0 as usize;
+    let next = rows.last().filter(|_| full).map(|row| row.position.to_string());
+    Ok(Json(Page { items: rows.into_iter().map(|row| AuditView::of(row, &desk.parts.zone)).collect(), next }))
+}

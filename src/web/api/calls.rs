@@ -1,0 +1,139 @@
+//! Calls: the list, one call's whole story, and an operator's end to it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::audit::{Act, note};
+use super::outbox::DeliveryView;
+use super::page::{CallQuery, Page};
+use super::recordings::RecordingView;
+use super::room::unexpected;
+use super::story::{CallView, EventView, LegView, OfferView};
+use crate::model::{CallId, Command, Reply};
+use crate::storage::outbox::OutboxFilter;
+use crate::storage::{ROWS_MAX, calls, events, outbox, recordings};
+use crate::web::Desk;
+use crate::web::input::{PathOf, QueryOf};
+use crate::web::problem::{Problem, Refusals};
+use crate::web::token::{Admin, Bearer};
+use crate::web::words::Stamp;
+
+/// A call's whole story.
+#[derive(Serialize, ToSchema)]
+pub struct StoryView {
+    /// The call record; of a live call, as far as it is known.
+    call: CallView,
+    /// Every offer, with why this regulator.
+    offers: Vec<OfferView>,
+    /// Every leg; of a live call, those that are over.
+    legs: Vec<LegView>,
+    /// Every event, in order.
+    events: Vec<EventView>,
+    /// The recording, once it is sealed.
+    recording: Option<RecordingView>,
+    /// Why there is no recording, when there should be one.
+    recording_failure: Option<RecordingFailureView>,
+    /// What became of each event at each endpoint of dispatch, the newest first.
+    deliveries: Vec<DeliveryView>,
+}
+
+/// A recording that was expected and is not there.
+#[derive(Serialize, ToSchema)]
+pub struct RecordingFailureView {
+    /// When it was known.
+    at: Stamp,
+    /// Why.
+    reason: String,
+}
+
+/// Calls
+///
+/// Newest first, live ones too.
+#[utoipa::path(
+    get, path = "/api/v1/calls", operation_id = "listCalls", tag = "calls",
+    params(CallQuery),
+    security(("token" = ["admin", "compliance"])),
+    responses((status = 200, description = "A page of calls", body = Page<CallView>), Refusals),
+)]
+pub async fn list(
+    _bearer: Bearer,
+    QueryOf(query): QueryOf<CallQuery>,
+    State(desk): State<Arc<Desk>>,
+) -> Result<Json<Page<CallView>>, Problem> {
+    let found = calls::list(&desk.parts.storage, &query.into()).await?;
+    let items = found.items.iter().map(|record| CallView::of(record, &desk.parts.zone)).collect();
+    Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
+}
+
+/// One call's whole story
+///
+/// The record, offers with their reasoning, legs, events, recording, and what became of each event at dispatch.
+#[utoipa::path(
+    get, path = "/api/v1/calls/{call}", operation_id = "showCall", tag = "calls",
+    params(("call" = String, Path, format = "uuid", description = "The call's id")),
+    security(("token" = ["admin", "compliance"])),
+    responses(
+        (status = 200, description = "The story", body = StoryView),
+        (status = 404, description = "No such call", body = Problem, content_type = "application/problem+json"),
+        Refusals,
+    ),
+)]
+pub async fn show(
+    _bearer: Bearer,
+    PathOf(call): PathOf<CallId>,
+    State(desk): State<Arc<Desk>>,
+) -> Result<Json<StoryView>, Problem> {
+    let (storage, zone) = (&desk.parts.storage, &desk.parts.zone);
+    let record = calls::one(storage, call).await?.ok_or_else(no_call)?;
+    let owed = OutboxFilter { call: Some(call), limit: Some(ROWS_MAX), ..OutboxFilter::default() };
+    let failure = recordings::failure(storage, call).await?;
+    Ok(Json(StoryView {
+        call: CallView::of(&record, zone),
+        offers: record.offers.into_iter().map(|offer| OfferView::of(offer, zone)).collect(),
+        legs: record.legs.into_iter().map(|leg| LegView::of(leg, zone)).collect(),
+        events: events::of_call(storage, call).await?.into_iter().map(|one| EventView::of(one, zone)).collect(),
+        recording: recordings::one(storage, call).await?.map(|sealed| RecordingView::of(sealed, zone)),
+        recording_failure: failure
+            .map(|failure| RecordingFailureView { at: Stamp::of(failure.at, zone), reason: failure.reason }),
+        deliveries: outbox::list(storage, &owed).await?.into_iter().map(|row| DeliveryView::of(row, zone)).collect(),
+    }))
+}
+
+/// End a live call
+///
+/// Both sides are hung up; a recording is sealed as always. Written to the audit.
+#[utoipa::path(
+    post, path = "/api/v1/calls/{call}/end", operation_id = "endCall", tag = "calls",
+    params(("call" = String, Path, format = "uuid", description = "The call's id")),
+    security(("token" = ["admin"])),
+    responses(
+        (status = 204, description = "It is being ended"),
+        (status = 404, description = "No such live call", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It cannot be done now", body = Problem, content_type = "application/problem+json"),
+        Refusals,
+    ),
+)]
+pub async fn end(
+    Admin(bearer): Admin,
+    PathOf(call): PathOf<CallId>,
+    State(desk): State<Arc<Desk>>,
+) -> Result<StatusCode, Problem> {
+    note(&desk, &bearer, Act { word: "call.end", call: Some(call), reason: "", detail: "" }).await?;
+    match desk.parts.door.ask(Command::EndCall { call }).await {
+        Ok(Reply::Done) => Ok(StatusCode::NO_CONTENT),
+        Ok(Reply::Unknown) => Err(Problem::not_found("no live call has this id; GET /api/v1/room shows who waits")),
+        Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
+        Ok(reply @ (Reply::Room(_) | Reply::State(_) | Reply::Drained)) => Err(unexpected(&reply)),
+        Err(closed) => Err(Problem::unavailable(closed.to_string())),
+    }
+}
+
+/// There is no such call.
+pub fn no_call() -> Problem {
+    Problem::not_found("no call has this id; GET /api/v1/calls lists them")
+}

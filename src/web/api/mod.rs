@@ -1,0 +1,110 @@
+//! The API's routes, a resource a file, and their description.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::problem::Problem;
+
+mod audio;
+mod audit;
+mod calls;
+mod health;
+mod ladder;
+mod outbox;
+mod page;
+mod recordings;
+mod regulators;
+mod room;
+mod story;
+
+/// What stands at the head of the description.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Vigie",
+        description = "The telephone standard of a medical-regulation centre: calls, recordings, the waiting room, \
+            regulators, deliveries. Every operation under /api/v1 needs a bearer token. The role `admin` may do \
+            everything; the role `compliance` may read everything and listen with a reason, and is answered 403 where \
+            an operation's security names `admin` alone. Times are RFC 3339 with the offset of the centre's zone; \
+            lengths of time end in `_ms`. Errors are RFC 9457 problem details. Unknown query keys are refused.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Token),
+    tags(
+        (name = "calls", description = "Calls, their story and their SIP messages"),
+        (name = "recordings", description = "Sealed recordings: audio, sidecar, signature"),
+        (name = "room", description = "The waiting room and the regulators, now"),
+        (name = "dispatch", description = "Events owed to dispatch"),
+        (name = "audit", description = "Who listened to what, who did what, and why"),
+        (name = "server", description = "Health, metrics, this description"),
+    ),
+)]
+struct Head;
+
+/// Adds the bearer token as the security scheme `token`.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some("An API token, from the state folder at the first start".into());
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Every route and its description: a route can only be added together with what describes it.
+pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Head::openapi())
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::show))
+        .routes(routes!(calls::end))
+        .routes(routes!(ladder::show))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::show))
+        .routes(routes!(recordings::manifest))
+        .routes(routes!(recordings::signature))
+        .routes(routes!(audio::fetch, audio::measure))
+        .routes(routes!(room::show))
+        .routes(routes!(regulators::list))
+        .routes(routes!(regulators::show))
+        .routes(routes!(regulators::pause))
+        .routes(routes!(regulators::ready))
+        .routes(routes!(outbox::show))
+        .routes(routes!(outbox::replay))
+        .routes(routes!(audit::list))
+        .routes(routes!(health::index))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi))
+        .split_for_parts()
+}
+
+/// This description
+///
+/// OpenAPI 3.1, complete: every route, parameter, schema, security and error.
+#[utoipa::path(
+    get, path = "/api/openapi.json", operation_id = "describeApi", tag = "server",
+    responses((status = 200, description = "The description", body = serde_json::Value)),
+)]
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(describe().1)
+}
+
+/// Answers a path that is none.
+pub async fn refuse_unknown() -> Problem {
+    Problem::not_found("there is nothing at this path; /api/openapi.json describes every path")
+}
+
+/// Answers a method that the path has not.
+pub async fn refuse_method() -> Problem {
+    Problem::wrong_method()
+}

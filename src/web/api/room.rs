@@ -1,0 +1,171 @@
+//! The waiting room: who waits and who answers, now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::regulators::RegulatorNow;
+use crate::model::command::WaitingView;
+use crate::model::{Command, Reply, Room};
+use crate::web::Desk;
+use crate::web::problem::{Problem, Refusals};
+use crate::web::token::Bearer;
+use crate::web::words::{CallerView, Stamp};
+
+/// The waiting room and the regulators at one instant.
+#[derive(Serialize, ToSchema)]
+pub struct RoomNow {
+    /// Everybody who waits, in the order in which they will be served.
+    waiting: Vec<WaitingNow>,
+    /// Every regulator of the configuration.
+    regulators: Vec<RegulatorNow>,
+    /// Live calls, waiting or talking.
+    calls_live: u32,
+    /// Whether new calls are refused because the server is stopping.
+    draining: bool,
+}
+
+/// One caller who waits.
+#[derive(Serialize, ToSchema)]
+pub struct WaitingNow {
+    /// Which call.
+    #[schema(format = "uuid")]
+    call: String,
+    /// On which line.
+    line: String,
+    /// Of which association.
+    association: String,
+    /// From where.
+    region: String,
+    /// 1 is the most urgent, 9 the least.
+    priority: u8,
+    /// Entered the waiting room.
+    queued_at: Stamp,
+    /// Waited so far, in milliseconds.
+    wait_ms: u64,
+    /// The step in force; 0 is the demand itself.
+    step: u32,
+    /// The level that it asks of each skill, 1–100.
+    skills: BTreeMap<String, u8>,
+    /// At whose phone it rings now.
+    offered_to: Option<String>,
+    /// How many offers were made.
+    offers: u32,
+    /// Who calls.
+    caller: CallerView,
+}
+
+impl RoomNow {
+    fn of(room: Room, zone: &TimeZone) -> RoomNow {
+        RoomNow {
+            waiting: room.waiting.into_iter().map(|one| WaitingNow::of(one, zone)).collect(),
+            regulators: room.regulators.into_iter().map(|one| RegulatorNow::of(one, zone)).collect(),
+            calls_live: room.calls_live,
+            draining: room.draining,
+        }
+    }
+}
+
+impl WaitingNow {
+    fn of(one: WaitingView, zone: &TimeZone) -> WaitingNow {
+        WaitingNow {
+            call: one.call.to_string(),
+            line: one.line.to_string(),
+            association: one.association.to_string(),
+            region: one.region.to_string(),
+            priority: one.priority,
+            queued_at: Stamp::of(one.queued_at, zone),
+            wait_ms: one.wait_ms,
+            step: one.step,
+            skills: one.skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
+            offered_to: one.offered_to.map(|regulator| regulator.to_string()),
+            offers: one.offers,
+            caller: one.caller.into(),
+        }
+    }
+}
+
+/// The waiting room
+///
+/// Everybody who waits, in the order of service, and every regulator with what they are doing.
+#[utoipa::path(
+    get, path = "/api/v1/room", operation_id = "showRoom", tag = "room",
+    security(("token" = ["admin", "compliance"])),
+    responses((status = 200, description = "The room now", body = RoomNow), Refusals),
+)]
+pub async fn show(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<RoomNow>, Problem> {
+    Ok(Json(RoomNow::of(ask_room(&desk).await?, &desk.parts.zone)))
+}
+
+/// The room as the decisions know it now.
+pub async fn ask_room(desk: &Desk) -> Result<Room, Problem> {
+    match desk.parts.door.ask(Command::Room).await {
+        Ok(Reply::Room(room)) => Ok(*room),
+        Ok(reply) => Err(unexpected(&reply)),
+        Err(closed) => Err(Problem::unavailable(closed.to_string())),
+    }
+}
+
+/// A reply that does not answer what was asked: a fault of ours.
+pub fn unexpected(reply: &Reply) -> Problem {
+    let name = match reply {
+        Reply::Room(_) => "Room",
+        Reply::State(_) => "State",
+        Reply::Done => "Done",
+        Reply::Drained => "Drained",
+        Reply::Unknown => "Unknown",
+        Reply::Refused(_) => "Refused",
+    };
+    Problem::fault(format!("the switchboard replied {name}, which answers another question; report this"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::command::RegulatorView;
+    use crate::model::{CallId, Caller, DeviceId, PauseReason, RegulatorState, Utc};
+
+    #[test]
+    fn a_room_is_written_with_times_people_can_read_and_states_in_words() {
+        let call = CallId(uuid::Uuid::from_u128(7));
+        let waiting = WaitingView {
+            call,
+            line: "rouen".into(),
+            association: "sos-rouen".into(),
+            region: "seine".into(),
+            priority: 3,
+            queued_at: Utc(1_700_000_000_000_000),
+            wait_ms: 1500,
+            step: 0,
+            skills: BTreeMap::from([("regulation".into(), 50)]),
+            offered_to: Some("anne".into()),
+            offers: 1,
+            caller: Caller::default(),
+        };
+        let regulator = |state| RegulatorView {
+            regulator: "anne".into(),
+            name: "Anne".into(),
+            association: "sos-rouen".into(),
+            state,
+            since: Utc(0),
+            until: None,
+            devices: vec![DeviceId(4)],
+            skills: BTreeMap::new(),
+            regions: BTreeMap::from([("seine".into(), 0)]),
+        };
+        let paused = RegulatorState::Paused { reason: PauseReason::Operator("lunch".into()) };
+        let regulators = vec![regulator(RegulatorState::Ringing { call }), regulator(paused)];
+        let room = Room { waiting: vec![waiting], regulators, calls_live: 1, draining: false };
+        let json = serde_json::json!(RoomNow::of(room, &TimeZone::UTC));
+        assert_eq!(json["waiting"][0]["queued_at"], "2023-11-14T22:13:20.000+00:00");
+        assert_eq!(json["regulators"][0]["state"], "ringing");
+        assert_eq!(json["regulators"][0]["call"], call.to_string());
+        assert_eq!(json["regulators"][1]["pause"], serde_json::json!({"reason": "operator", "detail": "lunch"}));
+        assert_eq!(json["regulators"][1]["devices"], 1);
+    }
+}

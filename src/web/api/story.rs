@@ -1,0 +1,313 @@
+//! The parts of a call's story as the API writes them: record, offers with their reasoning, legs, events.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::model::record::Candidate;
+use crate::model::{CallRecord, LegQuality, LegRecord, OfferRecord, Reasoning};
+use crate::storage::events::StoredEvent;
+use crate::web::words::{
+    CallerView, CodecWord, EndedByWord, OfferEndWord, OutcomeWord, RecordingPolicyWord, SideWord, Stamp,
+};
+
+/// One call record.
+#[derive(Serialize, ToSchema)]
+pub struct CallView {
+    /// The call.
+    #[schema(format = "uuid")]
+    id: String,
+    /// The trunk it came over.
+    trunk: String,
+    /// The line that answered.
+    line: String,
+    /// The line's association.
+    association: String,
+    /// The caller's region.
+    region: String,
+    /// The line's language, BCP 47.
+    language: String,
+    /// The DDI as dialled, verbatim.
+    ddi_raw: String,
+    /// The DDI in E.164.
+    ddi: Option<String>,
+    /// Whether no line knew the DDI, so that the trunk's fallback line took the call.
+    fallback: bool,
+    /// Who called.
+    caller: CallerView,
+    /// The level asked of each skill, 1–100.
+    skills: BTreeMap<String, u8>,
+    /// 1 is the most urgent, 9 the least.
+    priority: u8,
+    /// The INVITE came.
+    received_at: Stamp,
+    /// The caller's leg got its 200.
+    accepted_at: Option<Stamp>,
+    /// The call entered the waiting room.
+    queued_at: Option<Stamp>,
+    /// A regulator picked up.
+    answered_at: Option<Stamp>,
+    /// Over.
+    ended_at: Option<Stamp>,
+    /// From entering the waiting room to the answer, or to the end, in milliseconds.
+    wait_ms: Option<u64>,
+    /// From the answer to the end, in milliseconds.
+    talk_ms: Option<u64>,
+    /// Who answered.
+    regulator: Option<String>,
+    /// How it came out; null while it lives.
+    outcome: Option<OutcomeWord>,
+    /// Who ended it.
+    ended_by: Option<EndedByWord>,
+    /// In words for people.
+    detail: Option<String>,
+    /// What the line's recording policy said.
+    recording_policy: RecordingPolicyWord,
+    /// The version of Vigie that wrote this.
+    software: String,
+}
+
+impl CallView {
+    /// A call record without its offers and legs.
+    pub fn of(record: &CallRecord, zone: &TimeZone) -> CallView {
+        CallView {
+            id: record.id.to_string(),
+            trunk: record.trunk.to_string(),
+            line: record.line.to_string(),
+            association: record.association.to_string(),
+            region: record.region.to_string(),
+            language: record.language.clone(),
+            ddi_raw: record.ddi_raw.clone(),
+            ddi: record.ddi.as_ref().map(ToString::to_string),
+            fallback: record.fallback,
+            caller: record.caller.clone().into(),
+            skills: record.skills.iter().map(|(skill, level)| (skill.to_string(), *level)).collect(),
+            priority: record.priority,
+            received_at: Stamp::of(record.received_at, zone),
+            accepted_at: Stamp::maybe(record.accepted_at, zone),
+            queued_at: Stamp::maybe(record.queued_at, zone),
+            answered_at: Stamp::maybe(record.answered_at, zone),
+            ended_at: Stamp::maybe(record.ended_at, zone),
+            wait_ms: record.wait_ms(),
+            talk_ms: record.talk_ms(),
+            regulator: record.regulator.as_ref().map(ToString::to_string),
+            outcome: record.outcome.map(OutcomeWord::from),
+            ended_by: record.ended_by.map(EndedByWord::from),
+            detail: record.detail.clone(),
+            recording_policy: record.recording.into(),
+            software: record.software.clone(),
+        }
+    }
+}
+
+/// One ringing attempt.
+#[derive(Serialize, ToSchema)]
+pub struct OfferView {
+    /// Its place among the call's offers, from 1.
+    number: u16,
+    /// To whom.
+    regulator: String,
+    /// When.
+    offered_at: Stamp,
+    /// When it ended.
+    ended_at: Option<Stamp>,
+    /// How it ended.
+    end: Option<OfferEndWord>,
+    /// In words for people.
+    detail: Option<String>,
+    /// Why this person.
+    reasoning: ReasoningView,
+}
+
+/// Why a regulator was chosen.
+#[derive(Serialize, ToSchema)]
+pub struct ReasoningView {
+    /// 0: the demand as the line sets it; n: the n-th step.
+    step: u32,
+    /// What the step in force asked: the level of each skill.
+    skills: BTreeMap<String, u8>,
+    /// The best eight who fitted, cheapest first: the first was chosen.
+    candidates: Vec<CandidateView>,
+    /// How many fitted.
+    fitting: u32,
+    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`.
+    excluded: BTreeMap<String, u32>,
+}
+
+/// One regulator weighed for one call.
+#[derive(Serialize, ToSchema)]
+pub struct CandidateView {
+    /// Who.
+    regulator: String,
+    /// The sum; the lowest wins.
+    total: f64,
+    /// What the distance of the regions costs.
+    region: f64,
+    /// What using up scarce skills costs.
+    scarcity: f64,
+    /// What idleness takes off (zero or negative).
+    idle: f64,
+}
+
+impl OfferView {
+    /// An offer of a call.
+    pub fn of(offer: OfferRecord, zone: &TimeZone) -> OfferView {
+        OfferView {
+            number: offer.number.0,
+            regulator: offer.regulator.to_string(),
+            offered_at: Stamp::of(offer.offered_at, zone),
+            ended_at: Stamp::maybe(offer.ended_at, zone),
+            end: offer.end.map(OfferEndWord::from),
+            detail: offer.detail,
+            reasoning: offer.reasoning.into(),
+        }
+    }
+}
+
+impl From<Reasoning> for ReasoningView {
+    fn from(reasoning: Reasoning) -> ReasoningView {
+        let Reasoning { step, skills, candidates, fitting, excluded } = reasoning;
+        ReasoningView {
+            step,
+            skills: skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
+            candidates: candidates.into_iter().map(CandidateView::from).collect(),
+            fitting,
+            excluded,
+        }
+    }
+}
+
+impl From<Candidate> for CandidateView {
+    fn from(one: Candidate) -> CandidateView {
+        let Candidate { regulator, total, region, scarcity, idle } = one;
+        CandidateView { regulator: regulator.to_string(), total, region, scarcity, idle }
+    }
+}
+
+/// One leg.
+#[derive(Serialize, ToSchema)]
+pub struct LegView {
+    /// Its number in the call; 0 is the caller's.
+    number: u16,
+    /// Whose it is.
+    side: SideWord,
+    /// Which regulator.
+    regulator: Option<String>,
+    /// The SIP Call-ID.
+    sip_call_id: String,
+    /// Created.
+    started_at: Stamp,
+    /// Picked up.
+    accepted_at: Option<Stamp>,
+    /// Over.
+    ended_at: Option<Stamp>,
+    /// Who ended it.
+    ended_by: Option<EndedByWord>,
+    /// The SIP answer or reason in words.
+    detail: Option<String>,
+    /// The codec.
+    codec: Option<CodecWord>,
+    /// What its media was like.
+    quality: QualityView,
+}
+
+/// What a leg's media was like, over its whole life.
+#[derive(Serialize, ToSchema)]
+pub struct QualityView {
+    /// RTP packets taken from the far end.
+    packets_received: u64,
+    /// RTP packets sent to it.
+    packets_sent: u64,
+    /// Packets that never came (RFC 3550 §A.3).
+    packets_lost: u64,
+    /// Interarrival jitter of what was received, in milliseconds (RFC 3550 §A.8).
+    jitter_ms: f64,
+    /// Fraction of our packets that the far end says it lost, 0.0–1.0.
+    remote_loss: Option<f64>,
+    /// Jitter that the far end reports, in milliseconds.
+    remote_jitter_ms: Option<f64>,
+    /// Round trip from RTCP, in milliseconds.
+    round_trip_ms: Option<f64>,
+    /// RTCP packets read.
+    rtcp_received: u64,
+    /// Packets from strangers, dropped.
+    strangers: u64,
+    /// Packets that were no RTP or of a payload type not agreed on, dropped.
+    malformed: u64,
+    /// Frames recorded.
+    frames_recorded: u64,
+    /// Frames that could not be recorded: the ring was full.
+    frames_refused: u64,
+}
+
+impl LegView {
+    /// A leg of a call.
+    pub fn of(leg: LegRecord, zone: &TimeZone) -> LegView {
+        LegView {
+            number: leg.number,
+            side: leg.side.into(),
+            regulator: leg.regulator.map(|regulator| regulator.to_string()),
+            sip_call_id: leg.sip_call_id,
+            started_at: Stamp::of(leg.started_at, zone),
+            accepted_at: Stamp::maybe(leg.accepted_at, zone),
+            ended_at: Stamp::maybe(leg.ended_at, zone),
+            ended_by: leg.ended_by.map(EndedByWord::from),
+            detail: leg.detail,
+            codec: leg.codec.map(CodecWord::from),
+            quality: leg.quality.into(),
+        }
+    }
+}
+
+impl From<LegQuality> for QualityView {
+    fn from(quality: LegQuality) -> QualityView {
+        QualityView {
+            packets_received: quality.packets_received,
+            packets_sent: quality.packets_sent,
+            packets_lost: quality.packets_lost,
+            jitter_ms: quality.jitter_ms,
+            remote_loss: quality.remote_loss,
+            remote_jitter_ms: quality.remote_jitter_ms,
+            round_trip_ms: quality.round_trip_ms,
+            rtcp_received: quality.rtcp_received,
+            strangers: quality.strangers,
+            malformed: quality.malformed,
+            frames_recorded: quality.frames_recorded,
+            frames_refused: quality.frames_refused,
+        }
+    }
+}
+
+/// One event of a call.
+#[derive(Serialize, ToSchema)]
+pub struct EventView {
+    /// Its id; the `webhook-id` too.
+    #[schema(format = "uuid")]
+    id: String,
+    /// Its place within the call, from 1.
+    sequence: u32,
+    /// When it happened.
+    at: Stamp,
+    /// Its CloudEvents type: `call.received`…
+    #[serde(rename = "type")]
+    kind: String,
+    /// What the type says: as the webhook's `data` does.
+    #[serde(rename = "data")]
+    #[schema(value_type = Object)]
+    payload: serde_json::Value,
+}
+
+impl EventView {
+    /// A stored event.
+    pub fn of(event: StoredEvent, zone: &TimeZone) -> EventView {
+        EventView {
+            id: event.id.to_string(),
+            sequence: event.sequence,
+            at: Stamp::of(event.at, zone),
+            kind: event.kind,
+            payload: event.payload,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What every request goes through: a time limit, counting, and headers that keep answers out of caches.
+
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+use crate::clock;
+
+/// The longest that a request may take until its answer begins; the audio then flows at the client's pace.
+const REQUEST_DURATION_MAX: Duration = Duration::from_secs(10);
+
+/// Runs one request within its limits.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let started = clock::moment();
+    let method = method_word(request.method());
+    // The route, not the path: ids in a label would make as many series as there are calls.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let mut response = match tokio::time::timeout(REQUEST_DURATION_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::unavailable("the request took longer than 10 s; ask for less, or again later").into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let status = response.status().as_u16().to_string();
+    let taken = clock::moment().since(started).as_secs_f64();
+    metrics::counter!("vigie_http_requests_total", "route" => route.clone(), "method" => method, "status" => status)
+        .increment(1);
+    metrics::histogram!("vigie_http_request_seconds", "route" => route).record(taken);
+    response
+}
+
+/// A method as a label: a peer's own inventions share one.
+fn method_word(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}

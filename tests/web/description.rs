@@ -1,0 +1,172 @@
+//! The OpenAPI description: of every route, and true of what is answered.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::desk::{ADMIN, Desk};
+use super::schema::check;
+
+const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
+
+async fn read_description(desk: &Desk) -> Value {
+    desk.ask(Method::GET, "/api/openapi.json", &[], "").await.json()
+}
+
+/// Every operation: path, method, description.
+fn operations(openapi: &Value) -> Vec<(String, String, Value)> {
+    let paths = openapi["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &Value)| {
+        let operations = METHODS.iter().filter_map(|method| Some((method.to_string(), item.get(*method)?.clone())));
+        operations.map(|(method, operation)| (path.clone(), method, operation)).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+#[tokio::test]
+async fn a_route_answers_exactly_the_methods_that_are_described() {
+    let desk = Desk::open().await;
+    let openapi = read_description(&desk).await;
+    let operations = operations(&openapi);
+    let paths: BTreeSet<&String> = operations.iter().map(|(path, _, _)| path).collect();
+    for path in paths {
+        let described: Vec<&str> =
+            operations.iter().filter(|(at, _, _)| at == path).map(|(_, method, _)| method.as_str()).collect();
+        let filled =
+            path.replace("{call}", &desk.call.to_string()).replace("{regulator}", "anne").replace("{position}", "1");
+        for method in METHODS {
+            // What is described as GET answers HEAD as well (RFC 9110 §9.3.2).
+            let expected = described.contains(&method) || (method == "head" && described.contains(&"get"));
+            let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+            let status = desk.ask(verb, &filled, &[], "").await.status.as_u16();
+            assert_eq!(status != 405 && status != 404, expected, "{method} {path}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_route_is_added_but_with_its_description() {
+    let desk = Desk::open().await;
+    let described: BTreeSet<String> = operations(&read_description(&desk).await).into_iter().map(|one| one.0).collect();
+    let routed: BTreeSet<String> = routed_paths();
+    assert!(routed.len() > 15, "{routed:?}");
+    assert_eq!(routed, described);
+}
+
+/// The paths written in the sources of the routes.
+fn routed_paths() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web");
+    let mut folders = vec![std::path::PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("a source");
+            assert!(!source.contains(".route(") && !source.contains(".nest("), "{}: use routes!", path.display());
+            let written = source.split("path = \"").skip(1).filter_map(|rest| rest.split('"').next());
+            paths.extend(written.filter(|path| path.starts_with('/')).map(str::to_owned));
+        }
+    }
+    paths
+}
+
+#[tokio::test]
+async fn every_operation_has_a_summary_its_errors_and_its_security() {
+    let desk = Desk::open().await;
+    let openapi = read_description(&desk).await;
+    assert!(openapi["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    assert_eq!(openapi["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let mut names = BTreeSet::new();
+    for (path, method, operation) in operations(&openapi) {
+        let place = format!("{method} {path}");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place}");
+        assert!(operation["tags"][0].is_string(), "{place}");
+        names.insert(operation["operationId"].to_string());
+        if !path.starts_with("/api/v1") {
+            continue;
+        }
+        let roles = operation["security"][0]["token"].as_array().expect("roles");
+        assert!(roles.contains(&"admin".into()), "{place}");
+        assert_eq!(roles.contains(&"compliance".into()), method != "post", "{place}");
+        for status in ["400", "401", "403", "500", "503"] {
+            let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{place} {status}");
+        }
+        for parameter in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
+            let described = operation["parameters"].as_array().into_iter().flatten();
+            assert!(described.into_iter().any(|one| one["name"] == parameter && one["in"] == "path"), "{place}");
+        }
+    }
+    assert_eq!(names.len(), operations(&openapi).len(), "two operations share an id: {names:?}");
+}
+
+#[tokio::test]
+async fn what_is_answered_is_what_is_described() {
+    let desk = Desk::open().await;
+    let openapi = read_description(&desk).await;
+    let call = desk.call;
+    let examples = [
+        ("get", "/", "/".to_owned()),
+        ("get", "/healthz", "/healthz".to_owned()),
+        ("get", "/readyz", "/readyz".to_owned()),
+        ("get", "/metrics", "/metrics".to_owned()),
+        ("get", "/api/openapi.json", "/api/openapi.json".to_owned()),
+        ("get", "/api/v1/calls", "/api/v1/calls?limit=1".to_owned()),
+        ("get", "/api/v1/calls", "/api/v1/calls?limit=none".to_owned()),
+        ("get", "/api/v1/calls/{call}", format!("/api/v1/calls/{call}")),
+        ("get", "/api/v1/calls/{call}", "/api/v1/calls/00000000-0000-0000-0000-000000000001".to_owned()),
+        ("get", "/api/v1/calls/{call}/ladder", format!("/api/v1/calls/{call}/ladder")),
+        ("get", "/api/v1/calls/{call}/ladder", format!("/api/v1/calls/{call}/ladder?format=text&messages=true")),
+        ("post", "/api/v1/calls/{call}/end", format!("/api/v1/calls/{call}/end")),
+        ("get", "/api/v1/recordings", "/api/v1/recordings".to_owned()),
+        ("get", "/api/v1/recordings/{call}", format!("/api/v1/recordings/{call}")),
+        ("get", "/api/v1/recordings/{call}/audio", format!("/api/v1/recordings/{call}/audio?reason=plainte")),
+        ("get", "/api/v1/recordings/{call}/audio", format!("/api/v1/recordings/{call}/audio")),
+        ("head", "/api/v1/recordings/{call}/audio", format!("/api/v1/recordings/{call}/audio?reason=plainte")),
+        ("get", "/api/v1/recordings/{call}/manifest", format!("/api/v1/recordings/{call}/manifest")),
+        ("get", "/api/v1/recordings/{call}/signature", format!("/api/v1/recordings/{call}/signature")),
+        ("get", "/api/v1/room", "/api/v1/room".to_owned()),
+        ("get", "/api/v1/regulators", "/api/v1/regulators".to_owned()),
+        ("get", "/api/v1/regulators/{regulator}", "/api/v1/regulators/anne".to_owned()),
+        ("post", "/api/v1/regulators/{regulator}/pause", "/api/v1/regulators/anne/pause".to_owned()),
+        ("post", "/api/v1/regulators/{regulator}/ready", "/api/v1/regulators/anne/ready".to_owned()),
+        ("get", "/api/v1/outbox", "/api/v1/outbox".to_owned()),
+        ("post", "/api/v1/outbox/{position}/replay", "/api/v1/outbox/1/replay".to_owned()),
+        ("get", "/api/v1/audit", "/api/v1/audit".to_owned()),
+    ];
+    let shown: BTreeSet<(&str, &str)> = examples.iter().map(|(method, path, _)| (*method, *path)).collect();
+    for (path, method, _) in operations(&openapi) {
+        assert!(shown.contains(&(method.as_str(), path.as_str())), "{method} {path} has no example");
+    }
+    for (method, template, path) in &examples {
+        hold_against(&desk, &openapi, method, template, path).await;
+    }
+}
+
+/// Asks, and holds the answer against its description.
+async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str, path: &str) {
+    let bearer = format!("Bearer {ADMIN}");
+    let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let body = if template.ends_with("/pause") { "{\"reason\": \"lunch\"}" } else { "" };
+    let answer = desk.ask(verb, path, &headers, body).await;
+    let place = format!("{method} {path} -> {}", answer.status);
+    let described = &openapi["paths"][template][method]["responses"][answer.status.as_str()];
+    assert!(described.is_object(), "{place}: this status is not described");
+    let content_type = answer.header("content-type").split(';').next().unwrap_or_default();
+    if answer.body.is_empty() {
+        return;
+    }
+    let content = &described["content"][content_type];
+    assert!(content.is_object(), "{place}: {content_type} is not described");
+    if content_type.ends_with("json") {
+        let mut complaints = Vec::new();
+        check(openapi, &content["schema"], &answer.json(), "$", &mut complaints);
+        assert!(complaints.is_empty(), "{place}:\n{}", complaints.join("\n"));
+    }
+}
