@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// Connections at once; further ones wait in the kernel's backlog until one ends.
 const CONNECTIONS_MAX: usize = 256;
@@ -61,19 +60,6 @@ impl Listener for Bounded {
     }
 }
 
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(
-    /// Its address.
-    pub SocketAddr,
-);
-
-impl Connected<IncomingStream<'_, Bounded>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Peer {
-        Peer(*stream.remote_addr())
-    }
-}
-
 /// A connection that fails once nothing has moved on it for [`CONNECTION_IDLE_MAX`].
 pub struct Connection {
     stream: TcpStream,
@@ -86,7 +72,7 @@ impl Connection {
     fn watch<T>(&mut self, progress: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         match progress {
             Poll::Ready(done) => {
-                self.idle.as_mut().reset(Instant::now() + CONNECTION_IDLE_MAX);
+                self.idle.set(sleep(CONNECTION_IDLE_MAX));
                 Poll::Ready(done)
             }
             Poll::Pending => match self.idle.as_mut().poll(cx) {

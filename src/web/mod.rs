@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
+use axum::serve::ListenerExt;
 use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -88,8 +90,10 @@ pub async fn serve(
         // Nobody listens any more only when the server is gone already.
         let _ = tell.send(());
     };
-    let service = router(parts).into_make_service_with_connect_info::<listen::Peer>();
-    let serving = axum::serve(listen::Bounded::new(listener), service).with_graceful_shutdown(stopped);
+    let service = router(parts).into_make_service_with_connect_info::<SocketAddr>();
+    // axum tells the peer's address of a listener of our own only when it is tapped; there is nothing to tap for.
+    let listener = listen::Bounded::new(listener).tap_io(|_| ());
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
     let grace = async {
         match told.await {
             Ok(()) => sleep(STOP_GRACE).await,

@@ -1,6 +1,7 @@
 //! Who asks: bearer tokens (RFC 6750), kept as SHA-256 only, and what each role may do.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -10,7 +11,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Desk;
-use super::listen::Peer;
 use super::problem::Problem;
 
 /// The longest token looked at, in bytes: ours have 43 characters, and a peer must not make us hash megabytes.
@@ -84,9 +84,8 @@ impl FromRequestParts<Arc<Desk>> for Bearer {
         let token = token.ok_or_else(|| Problem::unauthorised("write the header as: Authorization: Bearer TOKEN"))?;
         let one = identify(token, &desk.parts.tokens)
             .ok_or_else(|| Problem::unauthorised("this token is not known; ask the operator for one"))?;
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-        let source =
-            peer.map_or_else(|| "unknown".into(), |ConnectInfo(Peer(peer))| peer.ip().to_canonical().to_string());
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let source = peer.map_or_else(|| "unknown".into(), |ConnectInfo(peer)| peer.ip().to_canonical().to_string());
         Ok(Bearer { name: one.name.clone(), role: one.role, source })
     }
 }

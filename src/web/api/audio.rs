@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body::{Frame, SizeHint};
+use futures_core::Stream;
 use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
@@ -96,8 +96,7 @@ pub async fn fetch(
 ) -> Result<Response, Problem> {
     let (sealed, mut file) = open_audio(&desk, call).await?;
     let length = sealed.size_bytes;
-    let part = choose_part(&headers, &sealed);
-    let (status, first, count) = match part {
+    let (status, first, count) = match choose_part(&headers, &sealed) {
         Part::Whole => (StatusCode::OK, 0, length),
         Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
         Part::Unsatisfiable => {
@@ -112,13 +111,13 @@ pub async fn fetch(
     // The promise of this door: the audit is on the disk before the first byte leaves.
     note(&desk, &bearer, act).await?;
     metrics::counter!("vigie_audio_bytes_total").increment(count);
-    let mut response = Response::new(Body::new(FileBody::new(file, count)));
-    *response.status_mut() = status;
-    let range = match part {
-        Part::Bytes { first, last } => Some([(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"))]),
-        Part::Whole | Part::Unsatisfiable => None,
-    };
-    Ok((describe(&sealed), range.map(axum::response::AppendHeaders), response).into_response())
+    let body = Body::from_stream(FileBody::new(file, count));
+    let mut response = (status, describe(&sealed, count), body).into_response();
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = format!("bytes {first}-{}/{length}", first + count - 1);
+        response.headers_mut().extend(HeaderValue::try_from(range).ok().map(|range| (CONTENT_RANGE, range)));
+    }
+    Ok(response)
 }
 
 /// A recording's size and ETag
@@ -148,8 +147,7 @@ pub async fn measure(
     let (sealed, _) = open_audio(&desk, call).await?;
     let act = Act { word: "recording.measure", call: Some(call), reason: reason.as_str(), detail: "headers only" };
     note(&desk, &bearer, act).await?;
-    let length = [(CONTENT_LENGTH, sealed.size_bytes.to_string())];
-    Ok((describe(&sealed), length, ()).into_response())
+    Ok((describe(&sealed, sealed.size_bytes), ()).into_response())
 }
 
 /// The recording and its file, whose length must be what was sealed.
@@ -179,10 +177,11 @@ fn etag(sealed: &SealedRecording) -> String {
     format!("\"{}\"", sealed.audio_sha256)
 }
 
-/// The headers of every answer with audio.
-fn describe(sealed: &SealedRecording) -> impl axum::response::IntoResponseParts {
+/// The headers of every answer with `count` bytes of audio.
+fn describe(sealed: &SealedRecording, count: u64) -> impl axum::response::IntoResponseParts {
     [
         (CONTENT_TYPE, "audio/wav".to_owned()),
+        (CONTENT_LENGTH, count.to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
         (ETAG, etag(sealed)),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", sealed.call)),
@@ -202,14 +201,10 @@ impl FileBody {
     }
 }
 
-impl HttpBody for FileBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
+impl Stream for FileBody {
+    type Item = std::io::Result<Bytes>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<Bytes>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -225,10 +220,6 @@ impl HttpBody for FileBody {
             return Poll::Ready(Some(Err(std::io::ErrorKind::UnexpectedEof.into())));
         };
         this.left = this.left.saturating_sub(bytes.len() as u64);
-        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(bytes)))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        Poll::Ready(Some(Ok(Bytes::copy_from_slice(bytes))))
     }
 }

@@ -1,6 +1,6 @@
 //! Alive, ready, measured, and where everything is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::model::{Command, Reply};
 use crate::web::Desk;
-use crate::web::listen::Peer;
 use crate::web::problem::Problem;
 use crate::web::token::Bearer;
 
@@ -109,7 +108,7 @@ impl FromRequestParts<Arc<Desk>> for MetricsReader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<MetricsReader, Problem> {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(Peer(peer))| peer.ip());
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         if peer.as_ref().map(IpAddr::to_canonical).is_some_and(|ip| ip.is_loopback()) {
             return Ok(MetricsReader);
         }
