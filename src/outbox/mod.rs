@@ -1,6 +1,6 @@
 //! Events owed to dispatch: order, retry, signature, dead letters.
 //!
-//! Every endpoint has a task of its own ([`lane`]); what it owes stands in storage, so a restart changes nothing.
+//! Every endpoint has a task of its own (`lane.rs`); what it owes stands in storage, so a restart changes nothing.
 
 mod answer;
 mod cloudevent;

@@ -124,6 +124,7 @@ impl Writer {
             flushes: Vec::new(),
             stop: None,
             failures: 0,
+            spool_failing: false,
             retry_at: None,
         };
         scribe.store_left_over().await?;
@@ -190,6 +191,7 @@ struct Scribe {
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     stop: Option<oneshot::Sender<()>>,
     failures: u32,
+    spool_failing: bool,
     retry_at: Option<Instant>,
 }
 
@@ -296,7 +298,7 @@ impl Scribe {
                 self.keep_refused(&refused);
                 if queued == 0 {
                     if let Err(error) = self.spool.remove_first() {
-                        self.tell("spool-failed", error.to_string());
+                        self.tell_spool(&error);
                     }
                 } else {
                     for batch in self.queue.drain(..queued.min(self.queue.len())) {
@@ -314,7 +316,7 @@ impl Scribe {
                         self.queue.clear();
                         self.queue_facts = 0;
                     }
-                    Err(error) => self.tell("spool-failed", error.to_string()),
+                    Err(error) => self.tell_spool(&error),
                 }
             }
         }
@@ -329,8 +331,9 @@ impl Scribe {
             Ok(()) => {
                 self.tail.clear();
                 self.tail_facts = 0;
+                self.spool_failing = false;
             }
-            Err(error) => self.tell("spool-failed", error.to_string()),
+            Err(error) => self.tell_spool(&error),
         }
     }
 
@@ -375,6 +378,7 @@ impl Scribe {
         if self.failures > 0 && self.spool.is_empty() {
             self.tell("storage-back", "the database is back and has everything that was spooled".into());
             self.failures = 0;
+            self.spool_failing = false;
             self.counts.away.store(false, Ordering::Relaxed);
         }
     }
@@ -404,6 +408,13 @@ impl Scribe {
             let text = "neither the database nor the spool takes facts and memory is full: facts are being lost; \
                         free the disk of the state folder";
             self.tell("facts-lost", text.into());
+        }
+    }
+
+    /// Once a spell, not once a fact.
+    fn tell_spool(&mut self, error: &StorageError) {
+        if !std::mem::replace(&mut self.spool_failing, true) {
+            self.tell("spool-failed", format!("{error}; facts are kept in memory, and a kill would lose them"));
         }
     }
 

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use vigie::clock;
-use vigie::model::Fact;
+use vigie::model::{Fact, Utc};
 use vigie::outbox::{self, Endpoint, Outbox, OutboxSettings, Schedule, Secret};
 use vigie::storage::outbox as rows;
 use vigie::storage::outbox::{OutboxFilter, OutboxState};
@@ -283,4 +283,22 @@ async fn an_endpoint_is_owed_only_the_events_that_it_wants() {
     let owed = rows::list(&house.storage, &OutboxFilter::default()).await.expect("lists");
     let endpoints: BTreeMap<_, _> = owed.iter().map(|row| (row.endpoint.as_str(), row.state)).collect();
     assert_eq!(endpoints, BTreeMap::from([("all", OutboxState::Due)]));
+}
+
+#[tokio::test]
+async fn what_was_delivered_long_ago_is_pruned_and_dead_letters_stay() {
+    let house = House::open(&["dispatch"]).await;
+    let receiver = Receiver::start(&secret(), once(StatusCode::BAD_REQUEST, |sequence| sequence == 1)).await;
+    let running = start(&house, &receiver.url(), quick());
+    house.store((1..=3).map(|sequence| event_now(1, sequence)).collect()).await;
+    drained(&house).await;
+    let later = |days: i64| Utc(clock::utc().0 + days * 86_400_000_000);
+    let left = async |at| {
+        house.storage.prune(at).await.expect("prunes");
+        rows::list(&house.storage, &OutboxFilter::default()).await.expect("lists").len()
+    };
+    assert_eq!(left(later(29)).await, 3);
+    assert_eq!(left(later(31)).await, 1);
+    assert_eq!(rows::dead_letters(&house.storage, None, None).await.expect("lists").len(), 1);
+    running.stop().await;
 }

@@ -89,6 +89,24 @@ async fn what_was_spooled_when_vigie_stopped_is_stored_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn when_the_spool_fails_too_facts_stay_in_memory_and_arrive_in_order() {
+    let house = House::open(&[]).await;
+    let spool = house.folder.path().join("spool");
+    std::fs::remove_dir(&spool).expect("removes");
+    let mut locked = lock(&house.database()).await;
+    house.writer.remember(vec![event_fact(1, 1)]);
+    until("the spool was tried", async || house.alarmed("spool-failed").then_some(())).await;
+    (2..=9_000).for_each(|sequence| house.writer.remember(vec![event_fact(1, sequence)]));
+    until("they are held", async || (house.writer.backlog().facts == 9_000).then_some(())).await;
+    locked.execute("ROLLBACK").await.expect("unlocks");
+    house.writer.flush().await.expect("stored");
+    assert_eq!(sequences(&house, 1).await.len(), 2000, "one question answers no more");
+    assert_eq!(events::next_sequence(&house.storage, call_id(1)).await.expect("reads"), 9_001);
+    let rung = house.alarms.lock().expect("alarms").iter().filter(|alarm| alarm.kind == "spool-failed").count();
+    assert_eq!((rung, house.writer.backlog().lost), (1, 0), "one alarm, however many facts");
+}
+
+#[tokio::test]
 async fn more_than_memory_holds_goes_through_the_spool_and_arrives_whole() {
     let house = House::open(&[]).await;
     for sequence in 1..=1500 {

@@ -19,12 +19,13 @@ CREATE TABLE calls (
     record TEXT NOT NULL
 );
 CREATE INDEX calls_by_time ON calls (received_at, id);
-CREATE INDEX calls_by_caller ON calls (caller, received_at, id);
-CREATE INDEX calls_by_line ON calls (line, received_at, id);
-CREATE INDEX calls_by_association ON calls (association, received_at, id);
+-- The most telling last: between indexes that look alike, SQLite takes the newest.
 CREATE INDEX calls_by_region ON calls (region, received_at, id);
-CREATE INDEX calls_by_regulator ON calls (regulator, received_at, id);
+CREATE INDEX calls_by_association ON calls (association, received_at, id);
+CREATE INDEX calls_by_line ON calls (line, received_at, id);
 CREATE INDEX calls_by_outcome ON calls (outcome, received_at, id);
+CREATE INDEX calls_by_regulator ON calls (regulator, received_at, id);
+CREATE INDEX calls_by_caller ON calls (caller, received_at, id);
 CREATE INDEX calls_open ON calls (received_at) WHERE ended_at IS NULL;
 
 CREATE TABLE legs (
@@ -80,6 +81,7 @@ CREATE TABLE outbox (
     UNIQUE (event, endpoint)
 );
 CREATE INDEX outbox_by_state ON outbox (state, endpoint, due_at, position);
+CREATE INDEX outbox_by_end ON outbox (settled_at);
 CREATE INDEX outbox_by_subject ON outbox (endpoint, subject, state, position);
 
 CREATE TABLE deliveries (
@@ -107,11 +109,12 @@ CREATE TABLE recordings (
     record TEXT NOT NULL
 );
 CREATE INDEX recordings_by_time ON recordings (started_at, call);
-CREATE INDEX recordings_by_caller ON recordings (caller, started_at, call);
-CREATE INDEX recordings_by_line ON recordings (line, started_at, call);
-CREATE INDEX recordings_by_association ON recordings (association, started_at, call);
+-- The most telling last: between indexes that look alike, SQLite takes the newest.
 CREATE INDEX recordings_by_region ON recordings (region, started_at, call);
+CREATE INDEX recordings_by_association ON recordings (association, started_at, call);
+CREATE INDEX recordings_by_line ON recordings (line, started_at, call);
 CREATE INDEX recordings_by_regulator ON recordings (regulator, started_at, call);
+CREATE INDEX recordings_by_caller ON recordings (caller, started_at, call);
 
 CREATE TABLE recording_failures (
     call TEXT NOT NULL PRIMARY KEY,
