@@ -13,6 +13,12 @@ use crate::model::Path;
 pub const MESSAGE_LENGTH_MAX: usize = 65_536;
 /// The most header lines in one message: real ones have 10 to 40.
 pub const HEADERS_MAX: usize = 256;
+/// The most bytes of what an answer copies (Via, From, To, Call-ID, CSeq, Record-Route): a transaction keeps its last
+/// answer for 32 s, so this bounds what a stranger can make us keep. Real ones need 1 to 2 KiB.
+pub const ECHO_LENGTH_MAX: usize = 8192;
+
+/// What an answer copies.
+const ECHOED: [&str; 6] = ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"];
 
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -35,6 +41,11 @@ pub enum Fault {
     /// Over [`HEADERS_MAX`].
     #[error("reading a SIP message: more than 256 header lines")]
     HeadersMany,
+    /// What an answer must copy is over [`ECHO_LENGTH_MAX`].
+    #[error(
+        "reading a SIP message: more than 8 KiB of Via, From, To, Call-ID, CSeq and Record-Route; the peer must shorten them"
+    )]
+    EchoLong,
     /// Content-Length is no number, contradicts itself, or exceeds what came.
     #[error("reading a SIP message: Content-Length does not fit the body")]
     ContentLength,
@@ -56,7 +67,7 @@ pub struct Malformed {
 impl Malformed {
     /// The 400 or 505 to send and where to, when Via, From, To, Call-ID and CSeq could be read; else it is dropped in silence.
     pub fn answer(&self, path: Path) -> Option<(Path, Bytes)> {
-        let mut request = self.request.clone()?;
+        let mut request = self.request.clone().filter(|_| self.fault != Fault::EchoLong)?;
         let status = match self.fault {
             Fault::Version => 505,
             Fault::KeepAlive
@@ -64,6 +75,7 @@ impl Malformed {
             | Fault::StartLine
             | Fault::HeaderLine
             | Fault::HeadersMany
+            | Fault::EchoLong
             | Fault::ContentLength
             | Fault::Header(_) => 400,
         };
@@ -251,6 +263,10 @@ impl<'a> Reading<'a> {
     fn check(&mut self, start: &Start, headers: &Headers) {
         if let Some(name) = unreadable(headers) {
             self.blame(Fault::Header(name));
+        }
+        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
+        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
+            self.blame(Fault::EchoLong);
         }
         let once = ["From", "To", "Call-ID", "CSeq"];
         if let Some(name) = once.into_iter().find(|name| headers.all_bytes(name).nth(1).is_some()) {
@@ -456,5 +472,8 @@ mod tests {
     fn too_much_is_refused() {
         assert_eq!(fault(request(INVITE, &"X: y\r\n".repeat(300))).fault, Fault::HeadersMany);
         assert_eq!(fault(vec![b'a'; MESSAGE_LENGTH_MAX + 1]).fault, Fault::TooLong);
+        let long = format!("v: SIP/2.0/UDP h;branch={}\r\n\r\n", "b".repeat(ECHO_LENGTH_MAX));
+        assert_eq!(fault(request(INVITE, &long)).fault, Fault::EchoLong);
+        assert!(fault(request(INVITE, &long)).answer(path()).is_none());
     }
 }

@@ -142,7 +142,10 @@ impl InviteClient {
                 Ended::No
             }
             (Woken::Again, State::Proceeding { .. } | State::Completed { .. } | State::Accepted) => Ended::No,
-            (Woken::Early, _) => Ended::No,
+            (
+                Woken::Early,
+                State::Calling { .. } | State::Proceeding { .. } | State::Completed { .. } | State::Accepted,
+            ) => Ended::No,
         }
     }
 }

@@ -46,6 +46,11 @@ impl InviteServer {
         matches!(self.state, State::Proceeding { .. })
     }
 
+    /// Whether a CANCEL on this path comes from where the INVITE came from.
+    pub(crate) fn is_from(&self, path: Path) -> bool {
+        self.path.peer.ip() == path.peer.ip()
+    }
+
     /// The INVITE came again.
     pub(crate) fn repeat(&mut self, out: &mut Vec<Happening>) {
         match &self.state {

@@ -59,7 +59,8 @@ impl OtherClient {
                 out.push(Happening::Retransmitted);
                 Ended::No
             }
-            (Woken::Again, State::Completed) | (Woken::Early, _) => Ended::No,
+            (Woken::Again, State::Completed)
+            | (Woken::Early, State::Trying { .. } | State::Proceeding { .. } | State::Completed) => Ended::No,
         }
     }
 }

@@ -212,13 +212,16 @@ impl Transactions {
         }
     }
 
-    /// RFC 3261 §9.2. A CANCEL is answered even when the table is full, without being kept.
+    /// RFC 3261 §9.2. A CANCEL is answered even when the table is full, without being kept; one from another address
+    /// than its INVITE's is a stranger's, and finds nothing.
     fn receive_cancel(&mut self, path: Path, cancel: Request, now: Moment, out: &mut Vec<Happening>) {
         let key = ServerKey::of(&cancel);
         let invite = ServerKey::of_cancelled(&cancel);
         let (status, tag, is_proceeding) = match self.servers.get(&invite).map(|s| &s.machine) {
-            Some(ServerMachine::Invite(server)) => (200, server.to_tag.clone(), server.is_proceeding()),
-            Some(ServerMachine::Other(_)) | None => (481, None, false),
+            Some(ServerMachine::Invite(server)) if server.is_from(path) => {
+                (200, server.to_tag.clone(), server.is_proceeding())
+            }
+            Some(ServerMachine::Invite(_) | ServerMachine::Other(_)) | None => (481, None, false),
         };
         let tag = tag.unwrap_or_else(|| compose::stateless_tag(&cancel));
         let answer = compose::response(&cancel, status, Some(&tag));

@@ -376,6 +376,16 @@ fn a_cancel_of_nothing_is_answered_481() {
 }
 
 #[test]
+fn a_strangers_cancel_cancels_nothing() {
+    let mut bench = Bench::new();
+    bench.serve(&request(Method::Invite, "z9hG4bKa"));
+    let stranger = Path { peer: "198.51.100.1:5070".parse().expect("address"), ..path() };
+    let mut out = Vec::new();
+    bench.side.receive(stranger, request(Method::Cancel, "z9hG4bKa").into(), bench.now, &mut out);
+    assert_eq!((out.len(), first_lines(&out)), (1, vec!["481".to_owned()]));
+}
+
+#[test]
 fn a_merged_request_is_answered_482_and_its_ack_absorbed() {
     let mut bench = Bench::new();
     let key = bench.serve(&request(Method::Invite, "z9hG4bKa"));
