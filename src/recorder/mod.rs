@@ -1,1 +1,152 @@
 //! From frames to a sealed recording: frame files, WAV, sidecar, signature, seal log.
+//!
+//! Three threads: one copies frames from the rings to the journal and the frame files and never waits for the others;
+//! one renders and seals; one brings files to the disk for certain.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use ed25519_dalek::SigningKey;
+use jiff::tz::TimeZone;
+
+use crate::config::settings::RecordingSettings;
+use crate::journal::{Journal, RingReader};
+use crate::model::{CallId, RecorderCommand, RecorderReport, SealedRecording};
+
+mod copy;
+mod kept;
+pub mod layout;
+mod live;
+pub mod place;
+mod recover;
+pub mod render;
+mod seal;
+pub mod seal_log;
+pub mod sidecar;
+mod work;
+
+pub use recover::recover;
+pub use seal::SealError;
+
+/// Commands and results that may wait for the copying thread: thousands of calls beginning at once.
+const MESSAGES_MAX: usize = 16_384;
+
+/// What the recorder is built from.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where recordings go and how often they are synced.
+    pub settings: RecordingSettings,
+    /// The machine's name, in sidecars and in the seal log's name.
+    pub node: String,
+    /// The state folder: the journal is in it.
+    pub state: PathBuf,
+    /// The site's time zone, for times in the sidecar.
+    pub zone: TimeZone,
+    /// Signs.
+    pub key: SigningKey,
+    /// Where the rings are. This node's alone: recovery removes every dead ring in it.
+    pub ring_folder: PathBuf,
+}
+
+/// The recorder could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// A file or folder could not be used.
+    #[error("{act} {path}: {source}; check its rights and the disk's room")]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The seal log could not be opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A thread could not be started.
+    #[error("starting the thread {name}: {source}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The running recorder.
+#[derive(Debug)]
+pub struct Recorder {
+    sender: SyncSender<Message>,
+    copying: JoinHandle<()>,
+}
+
+/// What reaches the copying thread.
+enum Message {
+    Command(RecorderCommand),
+    /// The sealing thread is done with a call.
+    Sealed {
+        call: CallId,
+        result: Result<Box<SealedRecording>, SealError>,
+    },
+    /// The syncing thread could not do a job; it is handed back.
+    Unsynced {
+        job: work::SyncJob,
+        error: std::io::Error,
+    },
+    Stop,
+}
+
+/// Starts the recorder's threads. `report` and `alarm` (kind, call, text) are called on the copying thread and must not
+/// block; an alarm's text holds no caller's number or name.
+pub fn start(
+    parts: Parts,
+    rings: Vec<RingReader>,
+    report: impl Fn(RecorderReport) + Send + 'static,
+    alarm: impl Fn(String, Option<CallId>, String) + Send + 'static,
+) -> Result<Recorder, RecorderError> {
+    let folder = layout::journal_folder(&parts.state);
+    let journal = Journal::open(&folder, parts.settings.segment_bytes).map_err(|source| RecorderError::File {
+        act: "opening the journal in",
+        path: folder,
+        source,
+    })?;
+    let mut sealer = seal::Sealer::open(&parts)?;
+    if let Some(warning) = sealer.take_warning() {
+        alarm("seal-log-damaged".into(), None, warning);
+    }
+    let (sender, receiver) = sync_channel(MESSAGES_MAX);
+    let workers = work::start(sealer, sender.clone())?;
+    let doors = copy::Doors { report: Box::new(report), alarm: Box::new(alarm) };
+    let copier = copy::Copier::new(parts, journal, rings, workers, doors);
+    let copying = spawn("recorder", move || copier.run(&receiver))?;
+    Ok(Recorder { sender, copying })
+}
+
+impl Recorder {
+    /// Hands over a command; never waits.
+    pub fn send(&self, command: RecorderCommand) {
+        match self.sender.try_send(Message::Command(command)) {
+            Ok(()) => (),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                tracing::error!("the recorder does not follow: a command was dropped; look at the disk");
+            }
+        }
+    }
+
+    /// Drains the rings, seals what is finished (for at most 30 s), and leaves the rest for [`recover`].
+    pub fn stop(self) {
+        if self.sender.send(Message::Stop).is_err() || self.copying.join().is_err() {
+            tracing::error!("the recorder's thread had ended before it was stopped; recovery finishes its work");
+        }
+    }
+}
+
+fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RecorderError> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(body);
+    thread.map_err(|source| RecorderError::Thread { name, source })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,90 @@
+//! What is kept on disk of a call while its recording is unfinished, so that a crash costs no metadata.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{KEPT_FILE, make_folder, open_folder, replace_file};
+use crate::model::{CallId, CallRecord, EndedBy, Moment, Now, Outcome, RegulatorId, Side, Utc};
+
+/// `call.json`: everything but the frames.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The call.
+    pub call: CallId,
+    /// The recording's clock begins here.
+    pub begun: Now,
+    /// Set when no more frames come.
+    pub finished: Option<Now>,
+    /// The legs that were announced.
+    pub legs: BTreeMap<u16, KeptLeg>,
+    /// The call as known; complete once `finished` is set.
+    pub record: Box<CallRecord>,
+}
+
+/// A leg that was announced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptLeg {
+    /// Whose.
+    pub side: Side,
+    /// Which regulator.
+    pub regulator: Option<RegulatorId>,
+    /// When it came in.
+    pub joined: Moment,
+}
+
+impl Kept {
+    /// Whose leg this is; a leg that nobody announced is the caller's when it is number 0.
+    pub fn side_of(&self, leg: u16) -> Side {
+        let recorded = || self.record.legs.iter().find(|l| l.number == leg).map(|l| l.side);
+        let guess = if leg == 0 { Side::Caller } else { Side::Regulator };
+        self.legs.get(&leg).map(|l| l.side).or_else(recorded).unwrap_or(guess)
+    }
+
+    /// The regulator on this leg.
+    pub fn regulator_of(&self, leg: u16) -> Option<RegulatorId> {
+        let recorded = || self.record.legs.iter().find(|l| l.number == leg).and_then(|l| l.regulator.clone());
+        self.legs.get(&leg).and_then(|l| l.regulator.clone()).or_else(recorded)
+    }
+
+    /// The record of a call that was cut off by a stop or fault of Vigie itself, `ended` being its last sound.
+    pub fn interrupt(&mut self, ended: Utc) {
+        if self.finished.is_none() {
+            self.record.outcome = Some(Outcome::Interrupted);
+            self.record.ended_at.get_or_insert(ended);
+            self.record.ended_by.get_or_insert(EndedBy::Fault);
+            let why = "Vigie stopped during the call; its recording was finished at the next start";
+            self.record.detail.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Writes `call.json`, and the mark by which a restart finds it.
+    pub fn write(&self, folder: &Path, state: &Path) -> io::Result<()> {
+        make_folder(folder)?;
+        replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec_pretty(self)?)?;
+        let marks = open_folder(state);
+        make_folder(&marks)?;
+        replace_file(&marks.join(self.call.to_string()), b"")
+    }
+
+    /// Reads `call.json`.
+    pub fn read(folder: &Path) -> io::Result<Kept> {
+        Ok(serde_json::from_slice(&std::fs::read(folder.join(KEPT_FILE))?)?)
+    }
+}
+
+/// The calls whose recordings are unfinished.
+pub fn unfinished(state: &Path) -> io::Result<Vec<CallId>> {
+    let entries = match std::fs::read_dir(open_folder(state)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut calls = Vec::new();
+    for entry in entries {
+        calls.extend(entry?.file_name().to_str().and_then(|name| name.parse::<CallId>().ok()));
+    }
+    calls.sort();
+    Ok(calls)
+}

@@ -1,0 +1,155 @@
+//! After a crash: every frame found in rings and journal goes to its leg's frame file, every unfinished recording is sealed.
+//!
+//! Done twice it changes nothing: frames are known by leg and number, seals by their place in the seal log.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::kept::{Kept, unfinished};
+use super::layout::{KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, remove_file, sync_file};
+use super::seal::{Sealer, sealed_there};
+use super::{Parts, RecorderError};
+use crate::clock;
+use crate::journal::ring::{RingError, scan};
+use crate::journal::segment::read_all;
+use crate::journal::{Frame, FrameFile};
+use crate::model::{CallId, SealedRecording};
+
+/// Finishes what an earlier run left: to be called before media starts, and before the rings are made anew.
+///
+/// A recording that cannot be sealed now (a full disk) is told in the log and left for the next start, with all its
+/// frames; it keeps nobody from answering calls. What an earlier run sealed without forgetting it is reported again.
+pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
+    let fault = |act| move |source| RecorderError::File { act, path: parts.state.clone(), source };
+    let calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
+    let mut rescue = Rescue::new(parts, &calls);
+    let journal = journal_folder(&parts.state);
+    let segments = read_all(&journal, |frame| rescue.take(&frame)).map_err(|source| RecorderError::File {
+        act: "reading the journal in",
+        path: journal.clone(),
+        source,
+    })?;
+    let rings = scan_rings(&parts.ring_folder, |frame| rescue.take(&frame))?;
+    let is_safe = rescue.finish();
+    let mut sealer = Sealer::open(parts)?;
+    if let Some(warning) = sealer.take_warning() {
+        tracing::error!("{warning}");
+    }
+    let mut sealed = Vec::new();
+    for call in in_sealing_order(parts, calls) {
+        match sealer.seal(call, true, clock::utc()) {
+            Ok(recording) => sealed.push(recording),
+            Err(error) => tracing::error!(%call, "an unfinished recording is not sealed yet: {error}"),
+        }
+    }
+    if is_safe {
+        for path in segments.into_iter().map(|(path, _)| path).chain(rings) {
+            remove_file(&path).map_err(|source| RecorderError::File { act: "removing", path, source })?;
+        }
+    }
+    Ok(sealed)
+}
+
+/// Those first that have a sidecar already, by its sequence: their lines may be missing in the seal log.
+fn in_sealing_order(parts: &Parts, mut calls: Vec<CallId>) -> Vec<CallId> {
+    let place = |call: &CallId| match sealed_there(&parts.settings.folder, *call) {
+        Ok(Some(sealed)) => (sealed.seal_sequence, *call),
+        Ok(None) | Err(_) => (u64::MAX, *call),
+    };
+    calls.sort_by_cached_key(place);
+    calls
+}
+
+/// Scans the rings of runs that are gone; the files that were read whole.
+fn scan_rings(folder: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<Vec<PathBuf>, RecorderError> {
+    let fault = |source| RecorderError::File { act: "listing the rings in", path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(fault)?,
+    };
+    let mut read = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(fault)?.path();
+        if !path.is_file() {
+            continue;
+        }
+        match scan(&path, &mut each) {
+            Ok(_) => read.push(path),
+            // Another process's, or no ring at all: not ours to touch.
+            Err(RingError::InUse { .. } | RingError::NotARing { .. }) => (),
+            Err(error) => tracing::error!("a ring of an earlier run cannot be read: {error}"),
+        }
+    }
+    Ok(read)
+}
+
+/// Puts frames that are missing in their frame files there.
+struct Rescue<'a> {
+    parts: &'a Parts,
+    calls: BTreeMap<CallId, Rescued>,
+    is_safe: bool,
+}
+
+struct Rescued {
+    folder: PathBuf,
+    legs: BTreeMap<u16, (FrameFile, HashSet<u32>)>,
+}
+
+impl Rescue<'_> {
+    fn new<'a>(parts: &'a Parts, calls: &[CallId]) -> Rescue<'a> {
+        let mut rescue = Rescue { parts, calls: BTreeMap::new(), is_safe: true };
+        for call in calls {
+            let folder = rescue.parts.settings.folder.join(folder_of(*call));
+            if folder.join(SIDECAR_FILE).exists() {
+                continue;
+            }
+            if let Err(error) = Kept::read(&folder) {
+                let path = folder.join(KEPT_FILE);
+                tracing::error!(%call, "what was kept of a call cannot be read ({}): {error}", path.display());
+                rescue.is_safe = false;
+                continue;
+            }
+            rescue.calls.insert(*call, Rescued { folder, legs: BTreeMap::new() });
+        }
+        rescue
+    }
+
+    /// A frame of a recording that is sealed, or of none, is left.
+    fn take(&mut self, frame: &Frame<'_>) {
+        let Some(rescued) = self.calls.get_mut(&frame.call) else { return };
+        if !rescued.legs.contains_key(&frame.leg) {
+            let path = rescued.folder.join(frames_file(frame.leg));
+            let mut known = HashSet::new();
+            match FrameFile::reopen(path, |_, frame| {
+                known.insert(frame.number);
+            }) {
+                Ok(file) => rescued.legs.insert(frame.leg, (file, known)),
+                Err(error) => {
+                    tracing::error!(call = %frame.call, leg = frame.leg, "a frame file cannot be opened: {error}");
+                    self.is_safe = false;
+                    return;
+                }
+            };
+        }
+        if let Some((file, known)) = rescued.legs.get_mut(&frame.leg)
+            && known.insert(frame.number)
+        {
+            file.append(frame);
+        }
+    }
+
+    /// Writes and syncs; whether everything found is safe, so that journal and rings may go.
+    fn finish(mut self) -> bool {
+        for (call, rescued) in &mut self.calls {
+            for (file, _) in rescued.legs.values_mut() {
+                let written = file.write().and_then(|()| sync_file(file.path()));
+                if let Err(error) = written {
+                    tracing::error!(%call, "rescued frames cannot be written: {error}");
+                    self.is_safe = false;
+                }
+            }
+        }
+        self.is_safe
+    }
+}

@@ -1,0 +1,205 @@
+//! Seals a finished recording: renders it, writes sidecar and signature, adds the seal log's line, forgets what was kept.
+//!
+//! Every step may be repeated: a crash anywhere is mended by doing it again, and what is sealed is never rewritten.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::Signer;
+use sha2::{Digest, Sha256};
+
+use super::Parts;
+use super::kept::Kept;
+use super::layout::{
+    AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, frames_file, leg_of, open_folder, put_file,
+    remove_file, sync_file, sync_folders,
+};
+use super::place::samples_between;
+use super::render::{RenderError, hash_file, hex, render};
+use super::seal_log::{SealLine, SealLog, SealLogError};
+use super::sidecar::{SealPlace, Sidecar};
+use crate::journal::FrameFile;
+use crate::model::{CallId, Moment, SealedRecording, Utc};
+
+/// A recording could not be sealed; all of it that exists is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// A file could not be read or written.
+    #[error("{act} {path}: {source}; look at the disk's room and rights, the recording is sealed when they are back")]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The WAV could not be made.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The seal log could not be used.
+    #[error(transparent)]
+    Log(#[from] SealLogError),
+    /// A sidecar is there that the seal log cannot take.
+    #[error(
+        "{path} says seal {sequence}, which the seal log does not have and cannot take ({next} is next); check it with `vigie verify` and set it aside by hand"
+    )]
+    OutOfPlace {
+        /// The sidecar.
+        path: PathBuf,
+        /// What it says.
+        sequence: u64,
+        /// What the log says.
+        next: u64,
+    },
+}
+
+/// What seals; one a node.
+pub struct Sealer {
+    parts: Parts,
+    log: SealLog,
+    /// A sidecar that is on disk while its line is not yet in the log: nothing else is sealed before it.
+    unlogged: Option<SealedRecording>,
+}
+
+impl Sealer {
+    /// Opens the seal log.
+    pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
+        let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
+        Ok(Sealer { parts: parts.clone(), log, unlogged: None })
+    }
+
+    /// What was found amiss with the seal log when it was opened.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.log.warning.take()
+    }
+
+    /// Seals the recording of `call`, or finishes a seal that a crash or a full disk interrupted.
+    pub fn seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<SealedRecording, SealError> {
+        if let Some(waiting) = self.unlogged.take()
+            && let Err(error) = self.add_line(&waiting)
+        {
+            self.unlogged = Some(waiting);
+            return Err(error);
+        }
+        let folder = self.folder(call);
+        let sealed = match sealed_there(&self.parts.settings.folder, call)? {
+            Some(sealed) => sealed,
+            None => self.write_seal(call, recovered, at)?,
+        };
+        if let Err(error) = self.add_line(&sealed) {
+            self.unlogged = Some(sealed);
+            return Err(error);
+        }
+        let kept = folder.join(KEPT_FILE);
+        remove_file(&kept).map_err(fault("removing", &kept))?;
+        let mark = open_folder(&self.parts.state).join(call.to_string());
+        remove_file(&mark).map_err(fault("removing", &mark))?;
+        Ok(sealed)
+    }
+
+    fn folder(&self, call: CallId) -> PathBuf {
+        self.parts.settings.folder.join(folder_of(call))
+    }
+
+    /// Renders, writes signature and sidecar. The sidecar comes last: where it is, the rest is.
+    fn write_seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<SealedRecording, SealError> {
+        let folder = self.folder(call);
+        let mut kept = Kept::read(&folder).map_err(fault("reading the kept", &folder.join(KEPT_FILE)))?;
+        let legs = list_legs(&folder).map_err(fault("listing", &folder))?;
+        let mut hashes = Vec::new();
+        let mut last = Moment(0);
+        for leg in &legs {
+            let path = folder.join(frames_file(*leg));
+            // Cuts a torn end; changes nothing when there is none.
+            FrameFile::reopen(path.clone(), |_, frame| last = last.max(frame.arrival))
+                .and_then(|mut file| file.write())
+                .map_err(fault("opening", &path))?;
+            sync_file(&path).map_err(fault("syncing", &path))?;
+            let (bytes, sha256, _) = hash_file(&path).map_err(fault("reading", &path))?;
+            hashes.push((bytes, sha256));
+        }
+        let rendered = render(&folder, &kept, &legs)?;
+        let spoken_us = samples_between(kept.begun.moment, last).max(0) * 125;
+        kept.interrupt(Utc(kept.begun.utc.0 + spoken_us));
+        let sequence = self.log.next_sequence();
+        let place = SealPlace { node: &self.parts.node, sequence, at, zone: &self.parts.zone, recovered };
+        let sidecar = Sidecar::build(&kept, &rendered, &hashes, &place);
+        let path = folder.join(SIDECAR_FILE);
+        let mut bytes =
+            serde_json::to_vec_pretty(&sidecar).map_err(io::Error::from).map_err(fault("composing", &path))?;
+        bytes.push(b'\n');
+        let signature = folder.join(SIGNATURE_FILE);
+        put_file(&signature, &self.parts.key.sign(&bytes).to_bytes()).map_err(fault("writing", &signature))?;
+        put_file(&path, &bytes).map_err(fault("writing", &path))?;
+        sync_folders(&folder, &self.parts.settings.folder).map_err(fault("syncing", &folder))?;
+        Ok(tell(&sidecar, &bytes))
+    }
+
+    fn add_line(&mut self, sealed: &SealedRecording) -> Result<(), SealError> {
+        let next = self.log.next_sequence();
+        if sealed.seal_sequence == next {
+            let line = SealLine {
+                call: sealed.call,
+                path: &sealed.sidecar,
+                sidecar_sha256: &sealed.seal,
+                at: sealed.sealed_at,
+            };
+            return Ok(self.log.append(&line, &self.parts.key)?);
+        }
+        if self.log.contains(sealed.seal_sequence, &sealed.seal)? {
+            return Ok(());
+        }
+        let path = self.parts.settings.folder.join(&sealed.sidecar);
+        Err(SealError::OutOfPlace { path, sequence: sealed.seal_sequence, next })
+    }
+}
+
+/// The sealed recording of `call` as its sidecar tells it; `None` while there is no sidecar.
+pub fn sealed_there(recordings: &Path, call: CallId) -> Result<Option<SealedRecording>, SealError> {
+    let path = recordings.join(folder_of(call)).join(SIDECAR_FILE);
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(fault("reading", &path))?,
+    };
+    let sidecar: Sidecar =
+        serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(fault("understanding", &path))?;
+    Ok(Some(tell(&sidecar, &bytes)))
+}
+
+/// A sealed recording in the decisions' words.
+fn tell(sidecar: &Sidecar, bytes: &[u8]) -> SealedRecording {
+    let folder = folder_of(sidecar.uuid);
+    let block = &sidecar.vigie;
+    SealedRecording {
+        call: sidecar.uuid,
+        path: format!("{folder}/{AUDIO_FILE}"),
+        sidecar: format!("{folder}/{SIDECAR_FILE}"),
+        started_at: block.started_at,
+        duration_ms: block.audio.duration_ms,
+        size_bytes: block.audio.bytes,
+        audio_sha256: block.audio.sha256.clone(),
+        essence_sha256: block.audio.essence_sha256.clone(),
+        seal: hex(&Sha256::digest(bytes)),
+        seal_sequence: block.seal_sequence,
+        sealed_at: block.sealed_at,
+        levels_dbfs: block.audio.levels_dbfs,
+        gaps: block.gaps_total,
+        recovered: block.recovered,
+        record: block.record.clone(),
+    }
+}
+
+fn list_legs(folder: &Path) -> io::Result<Vec<u16>> {
+    let mut legs = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        legs.extend(entry?.file_name().to_str().and_then(leg_of));
+    }
+    legs.sort_unstable();
+    Ok(legs)
+}
+
+fn fault(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SealError + use<> {
+    let path = path.to_owned();
+    move |source| SealError::File { act, path, source }
+}

@@ -1,0 +1,345 @@
+//! The sidecar: what a recording is, in the shape of a vCon (IETF draft-ietf-vcon-vcon-core) with a block of our own.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kept::Kept;
+use super::layout::{AUDIO_FILE, frames_file};
+use super::place::{GapReason, RATE_HZ};
+use super::render::{Rendered, RenderedLeg};
+use crate::model::{CallId, CallRecord, RegulatorId, Side, Utc};
+
+/// The draft's version whose names are used.
+const VCON_VERSION: &str = "0.3.0";
+/// The most gaps listed one by one: a leg that lost every other packet must not make a sidecar of megabytes.
+pub const GAPS_MAX: usize = 1000;
+
+/// The whole sidecar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// The draft's version.
+    pub vcon: String,
+    /// The call's id.
+    pub uuid: CallId,
+    /// When it was sealed (RFC 3339).
+    pub created_at: String,
+    /// The names of blocks that the draft does not know.
+    pub extensions: Vec<String>,
+    /// Who spoke: first the caller.
+    pub parties: Vec<Party>,
+    /// The one recording.
+    pub dialog: Vec<Dialog>,
+    /// Everything else.
+    pub vigie: Block,
+}
+
+/// Who spoke.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Party {
+    /// E.164, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tel: Option<String>,
+    /// The caller's display name; a regulator's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `caller` or `regulator`.
+    pub role: String,
+}
+
+/// The recording as the draft describes one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dialog {
+    /// `recording`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// RFC 3339 with the site's offset.
+    pub start: String,
+    /// Seconds.
+    pub duration: f64,
+    /// Indices of the parties: of the left, then of the right channel.
+    pub parties: Vec<usize>,
+    /// Index of who called.
+    pub originator: usize,
+    /// `audio/x-wav`.
+    pub mediatype: String,
+    /// Beside the sidecar.
+    pub filename: String,
+    /// `sha512-` and base64url of the file's SHA-512.
+    pub content_hash: String,
+}
+
+/// What the draft has no place for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// The version of Vigie that sealed it.
+    pub software: String,
+    /// The machine that sealed it.
+    pub node: String,
+    /// Its place in the machine's seal log.
+    pub seal_sequence: u64,
+    /// When, in microseconds since 1970 UTC.
+    pub sealed_at: Utc,
+    /// The recording's clock begins here, in microseconds since 1970 UTC.
+    pub started_at: Utc,
+    /// The same instant on the clock of the frames' arrival, in microseconds.
+    pub started_at_arrival: u64,
+    /// Finished after a crash.
+    pub recovered: bool,
+    /// The call's times, RFC 3339 with the site's offset.
+    pub times: BTreeMap<String, String>,
+    /// From the waiting room to the answer.
+    pub wait_ms: Option<u64>,
+    /// From the answer to the end.
+    pub talk_ms: Option<u64>,
+    /// The SIP Call-ID of every leg.
+    pub sip_call_ids: Vec<String>,
+    /// The WAV.
+    pub audio: Audio,
+    /// The frame files: the master that the WAV was rendered from.
+    pub frames: Vec<Frames>,
+    /// Holes in the sound, at most [`GAPS_MAX`].
+    pub gaps: Vec<Gap>,
+    /// How many there are in all.
+    pub gaps_total: u32,
+    /// Every offer with its reasoning; times with offset.
+    pub offers: Vec<Value>,
+    /// The call record: caller as given and in E.164, P-Asserted-Identity, DDI, line, association, region, skills,
+    /// regulator, legs with codecs, loss and jitter; times in microseconds since 1970 UTC.
+    pub record: Box<CallRecord>,
+}
+
+/// The WAV.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audio {
+    /// Beside the sidecar.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the samples alone (`sox audio.wav -t raw - | sha256sum`), hexadecimal.
+    pub essence_sha256: String,
+    /// Samples a second.
+    pub rate_hz: u32,
+    /// Samples a side.
+    pub samples: u64,
+    /// Length on the clock.
+    pub duration_ms: u64,
+    /// What left and right are.
+    pub sides: Vec<String>,
+    /// RMS of left and right; -120 is digital silence.
+    pub levels_dbfs: [f64; 2],
+}
+
+/// One frame file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frames {
+    /// Beside the sidecar.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+    /// The leg's number in the call.
+    pub leg: u16,
+    /// Left or right.
+    pub side: Side,
+    /// Who.
+    pub regulator: Option<RegulatorId>,
+    /// The codecs seen.
+    pub codecs: Vec<String>,
+    /// Frames in the file.
+    pub frames: u64,
+    /// Telephone-events among them.
+    pub events: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Frames that the full ring refused.
+    pub refused: u64,
+    /// How often timestamps and clock had drifted over 200 ms apart.
+    pub clock_adjustments: u64,
+}
+
+/// A hole in the sound of one leg.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// In the WAV.
+    pub start_ms: u64,
+    /// How long.
+    pub length_ms: u64,
+    /// Left or right.
+    pub side: Side,
+    /// The leg's number in the call.
+    pub leg: u16,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Where and when a seal is made.
+#[derive(Clone, Debug)]
+pub struct SealPlace<'a> {
+    /// The machine's name.
+    pub node: &'a str,
+    /// Its seal log's next number.
+    pub sequence: u64,
+    /// The instant.
+    pub at: Utc,
+    /// The site's time zone.
+    pub zone: &'a TimeZone,
+    /// After a crash.
+    pub recovered: bool,
+}
+
+impl Sidecar {
+    /// The sidecar of a rendered recording; `hashes` are length and SHA-256 of each leg's frame file, in order of `rendered.legs`.
+    pub fn build(kept: &Kept, rendered: &Rendered, hashes: &[(u64, String)], place: &SealPlace<'_>) -> Sidecar {
+        let record = &kept.record;
+        let holes = rendered.holes();
+        let gap = |(leg, side, hole): &(u16, Side, super::place::Hole)| Gap {
+            start_ms: (hole.start / 8).max(0) as u64,
+            length_ms: (hole.length / 8).max(0) as u64,
+            side: *side,
+            leg: *leg,
+            reason: hole.reason,
+        };
+        let frames = rendered.legs.iter().zip(hashes).map(|(leg, hash)| frames_of(kept, leg, hash)).collect();
+        let block = Block {
+            software: crate_version(),
+            node: place.node.to_owned(),
+            seal_sequence: place.sequence,
+            sealed_at: place.at,
+            started_at: kept.begun.utc,
+            started_at_arrival: kept.begun.moment.0,
+            recovered: place.recovered,
+            times: times_of(kept, rendered, place),
+            wait_ms: record.wait_ms(),
+            talk_ms: record.talk_ms(),
+            sip_call_ids: record.legs.iter().map(|leg| leg.sip_call_id.clone()).collect(),
+            audio: audio_of(rendered),
+            frames,
+            gaps: holes.iter().take(GAPS_MAX).map(gap).collect(),
+            gaps_total: holes.len() as u32,
+            offers: record.offers.iter().map(|offer| with_offsets(offer, place.zone)).collect(),
+            record: record.clone(),
+        };
+        let parties = parties_of(kept);
+        let dialog = Dialog {
+            kind: "recording".into(),
+            start: kept.begun.utc.with_offset(place.zone),
+            duration: rendered.duration_ms() as f64 / 1000.0,
+            parties: (0..parties.len()).collect(),
+            originator: 0,
+            mediatype: "audio/x-wav".into(),
+            filename: AUDIO_FILE.into(),
+            content_hash: content_hash(&rendered.sha512),
+        };
+        Sidecar {
+            vcon: VCON_VERSION.into(),
+            uuid: kept.call,
+            created_at: place.at.with_offset(place.zone),
+            extensions: vec!["vigie".into()],
+            parties,
+            dialog: vec![dialog],
+            vigie: block,
+        }
+    }
+}
+
+/// The hash of a file as a vCon writes it.
+pub fn content_hash(sha512: &[u8; 64]) -> String {
+    format!("sha512-{}", URL_SAFE_NO_PAD.encode(sha512))
+}
+
+fn crate_version() -> String {
+    concat!("vigie ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+fn parties_of(kept: &Kept) -> Vec<Party> {
+    let caller = &kept.record.caller;
+    let mut parties = vec![Party {
+        tel: caller.e164.as_ref().map(|number| number.as_str().to_owned()),
+        name: caller.display_name.clone(),
+        role: "caller".into(),
+    }];
+    let announced = kept.legs.values().filter_map(|leg| leg.regulator.as_ref());
+    let mut names: Vec<&RegulatorId> = Vec::new();
+    for name in announced.chain(kept.record.regulator.as_ref()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let regulator = |name: &&RegulatorId| Party { tel: None, name: Some(name.to_string()), role: "regulator".into() };
+    parties.extend(names.iter().map(regulator));
+    parties
+}
+
+fn times_of(kept: &Kept, rendered: &Rendered, place: &SealPlace<'_>) -> BTreeMap<String, String> {
+    let record = &kept.record;
+    let end = Utc(kept.begun.utc.0 + rendered.duration_ms() as i64 * 1000);
+    let times = [
+        ("received_at", Some(record.received_at)),
+        ("accepted_at", record.accepted_at),
+        ("queued_at", record.queued_at),
+        ("answered_at", record.answered_at),
+        ("ended_at", record.ended_at),
+        ("recording_started_at", Some(kept.begun.utc)),
+        ("recording_ended_at", Some(end)),
+        ("sealed_at", Some(place.at)),
+    ];
+    let told = times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?.with_offset(place.zone))));
+    told.collect()
+}
+
+fn audio_of(rendered: &Rendered) -> Audio {
+    Audio {
+        file: AUDIO_FILE.into(),
+        bytes: rendered.bytes,
+        sha256: rendered.sha256.clone(),
+        essence_sha256: rendered.essence_sha256.clone(),
+        rate_hz: RATE_HZ,
+        samples: rendered.samples,
+        duration_ms: rendered.duration_ms(),
+        sides: vec!["caller".into(), "everyone else".into()],
+        levels_dbfs: rendered.levels_dbfs,
+    }
+}
+
+fn frames_of(kept: &Kept, leg: &RenderedLeg, (bytes, sha256): &(u64, String)) -> Frames {
+    let placement = &leg.placement;
+    Frames {
+        file: frames_file(leg.leg),
+        bytes: *bytes,
+        sha256: sha256.clone(),
+        leg: leg.leg,
+        side: leg.side,
+        regulator: kept.regulator_of(leg.leg),
+        codecs: leg.codecs.iter().map(|codec| codec.name().to_owned()).collect(),
+        frames: leg.frames,
+        events: leg.events,
+        lost: placement.lost,
+        duplicates: placement.duplicates,
+        reordered: placement.reordered,
+        refused: placement.refused,
+        clock_adjustments: placement.adjustments,
+    }
+}
+
+/// An offer as the record has it, its times written for people.
+fn with_offsets(offer: &crate::model::OfferRecord, zone: &TimeZone) -> Value {
+    let mut told = serde_json::to_value(offer).unwrap_or_default();
+    for (name, at) in [("offered_at", Some(offer.offered_at)), ("ended_at", offer.ended_at)] {
+        if let (Some(field), Some(at)) = (told.get_mut(name), at) {
+            *field = Value::String(at.with_offset(zone));
+        }
+    }
+    told
+}

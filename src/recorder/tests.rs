@@ -1,0 +1,403 @@
+//! The recorder from ring to seal, with faults and crashes in between.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use ed25519_dalek::pkcs8::DecodePublicKey;
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use super::layout::{AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, open_folder};
+use super::place::GapReason;
+use super::seal_log::log_paths;
+use super::sidecar::Sidecar;
+use super::*;
+use crate::journal::{Frame, FrameKind, RingWriter};
+use crate::model::centre::RecordingPolicy;
+use crate::model::{CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, Side, Utc};
+use crate::rtp::g711;
+
+/// No test waits longer for a fact.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A recorder's world in a temporary folder.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) parts: Parts,
+    pub(crate) call: CallId,
+    begin: Now,
+}
+
+/// A recorder at work in it.
+pub(crate) struct Running {
+    pub(crate) ring: RingWriter,
+    recorder: Recorder,
+    reports: Receiver<RecorderReport>,
+    alarms: Receiver<String>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = RecordingSettings {
+            folder: folder.path().join("recordings"),
+            sync_every: Duration::from_millis(50),
+            segment_bytes: 100_000,
+        };
+        let parts = Parts {
+            settings,
+            node: "node-1".into(),
+            state: folder.path().join("state"),
+            zone: TimeZone::get("Europe/Paris").expect("bundled zone"),
+            key: SigningKey::from_bytes(&[7; 32]),
+            ring_folder: folder.path().join("rings"),
+        };
+        fs::create_dir_all(&parts.ring_folder).expect("a folder");
+        let begin = Now { moment: Moment(5_000_000_000), utc: Utc(1_700_000_000_123_456) };
+        World { folder, parts, call: CallId::new(begin.utc, &mut Chance::from_number(1)), begin }
+    }
+
+    pub(crate) fn start(&self, ring_bytes: u64) -> Running {
+        let ring = RingWriter::create(&self.parts.ring_folder.join("ring-0"), ring_bytes).expect("a ring");
+        let (report, reports) = channel();
+        let (alarm, alarms) = channel();
+        let tell = move |r| report.send(r).expect("heard");
+        let cry = move |kind, _, _| alarm.send(kind).expect("heard");
+        let recorder = start(self.parts.clone(), vec![ring.reader()], tell, cry).expect("a recorder");
+        Running { ring, recorder, reports, alarms }
+    }
+
+    pub(crate) fn record(&self) -> Box<CallRecord> {
+        Box::new(CallRecord {
+            id: self.call,
+            trunk: "carrier".into(),
+            line: "cherbourg".into(),
+            association: "sos-cherbourg".into(),
+            region: "cotentin".into(),
+            language: "fr".into(),
+            ddi_raw: "0233010101".into(),
+            ddi: None,
+            fallback: false,
+            caller: Caller { raw: "0612345678".into(), ..Caller::default() },
+            skills: BTreeMap::new(),
+            priority: 5,
+            received_at: self.begin.utc,
+            accepted_at: None,
+            queued_at: Some(self.begin.utc),
+            answered_at: Some(self.begin.utc),
+            ended_at: None,
+            regulator: Some("anne".into()),
+            outcome: None,
+            ended_by: None,
+            detail: None,
+            offers: Vec::new(),
+            legs: Vec::new(),
+            recording: RecordingPolicy::Always,
+            software: "test".into(),
+        })
+    }
+
+    pub(crate) fn begin(&self, running: &Running) {
+        let leg = |number| LegId { call: self.call, number };
+        running.recorder.send(RecorderCommand::Begin { call: self.call, at: self.begin, so_far: self.record() });
+        running.recorder.send(RecorderCommand::Leg { leg: leg(0), side: Side::Caller, regulator: None });
+        let anne = Some("anne".into());
+        running.recorder.send(RecorderCommand::Leg { leg: leg(1), side: Side::Regulator, regulator: anne });
+    }
+
+    fn finish(&self, running: &Running, after_ms: u64) {
+        let at = self.begin.after(Duration::from_millis(after_ms));
+        let mut record = self.record();
+        (record.outcome, record.ended_by, record.ended_at) =
+            (Some(Outcome::Answered), Some(EndedBy::Caller), Some(at.utc));
+        running.recorder.send(RecorderCommand::Finish { call: self.call, at, record });
+    }
+
+    /// The `number`-th frame of 20 ms of a leg: a tone of its own, in a codec of its own.
+    pub(crate) fn push(&self, ring: &mut RingWriter, leg: u16, number: u32) -> bool {
+        let (codec, hertz) = if leg == 0 { (Codec::Pcma, 440.0) } else { (Codec::Pcmu, 1000.0) };
+        let tone = |n: u32| {
+            let phase = f64::from(number * 160 + n) * hertz / 8000.0 * std::f64::consts::TAU;
+            g711::encode(codec, (phase.sin() * 8000.0) as i16)
+        };
+        let payload: Vec<u8> = (0..160).map(tone).collect();
+        ring.push(&Frame {
+            call: self.call,
+            leg,
+            number,
+            codec,
+            kind: FrameKind::Audio,
+            rtp_sequence: number as u16,
+            rtp_timestamp: number * 160,
+            ssrc: u32::from(leg) + 1,
+            marker: number == 0,
+            arrival: self.begin.moment + Duration::from_millis(u64::from(number) * 20),
+            payload: &payload,
+        })
+    }
+
+    pub(crate) fn talk(&self, ring: &mut RingWriter, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            assert!(self.push(ring, 0, number) && self.push(ring, 1, number));
+        }
+        ring.flush().expect("written");
+    }
+
+    /// One whole call of `frames` frames a leg, sealed.
+    pub(crate) fn seal_one(&self, frames: u32) -> Box<SealedRecording> {
+        let mut running = self.start(1 << 20);
+        self.begin(&running);
+        self.talk(&mut running.ring, 0..frames);
+        self.finish(&running, u64::from(frames) * 20);
+        let sealed = running.sealed();
+        running.recorder.stop();
+        sealed
+    }
+
+    pub(crate) fn in_folder(&self, name: &str) -> PathBuf {
+        self.parts.settings.folder.join(folder_of(self.call)).join(name)
+    }
+
+    fn sidecar(&self) -> Sidecar {
+        serde_json::from_slice(&fs::read(self.in_folder(SIDECAR_FILE)).expect("a sidecar")).expect("JSON")
+    }
+
+    fn samples(&self) -> [Vec<i16>; 2] {
+        let mut wav = hound::WavReader::open(self.in_folder(AUDIO_FILE)).expect("a WAV");
+        let all: Vec<i16> = wav.samples().map(|s| s.expect("a sample")).collect();
+        [0, 1].map(|side| all.iter().skip(side).step_by(2).copied().collect())
+    }
+
+    /// Every file below the world's folder with its bytes.
+    pub(crate) fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(self.folder.path(), &mut files);
+        files
+    }
+}
+
+impl Running {
+    fn sealed(&self) -> Box<SealedRecording> {
+        match self.reports.recv_timeout(DEADLINE).expect("a report") {
+            RecorderReport::Sealed(sealed) => sealed,
+            RecorderReport::Failed { reason, .. } => panic!("{reason}"),
+        }
+    }
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("list") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.insert(path.clone(), fs::read(&path).expect("read"));
+        }
+    }
+}
+
+/// The power of one frequency in the samples, as a fraction of all power (Goertzel).
+fn share_of(hertz: f64, samples: &[i16]) -> f64 {
+    let step = hertz / 8000.0 * std::f64::consts::TAU;
+    let (mut real, mut imaginary, mut all) = (0.0, 0.0, 0.0);
+    for (n, sample) in samples.iter().map(|s| f64::from(*s)).enumerate() {
+        real += sample * (step * n as f64).cos();
+        imaginary += sample * (step * n as f64).sin();
+        all += sample * sample;
+    }
+    2.0 * (real * real + imaginary * imaginary) / (samples.len() as f64 * all.max(1.0))
+}
+
+#[test]
+fn each_side_is_heard_in_its_own_ear_and_nowhere_else() {
+    let world = World::new();
+    let sealed = world.seal_one(100);
+    let [left, right] = world.samples();
+    assert_eq!((left.len(), right.len(), sealed.duration_ms), (16_000, 16_000, 2000));
+    assert!(share_of(440.0, &left) > 0.98 && share_of(1000.0, &left) < 0.01);
+    assert!(share_of(1000.0, &right) > 0.98 && share_of(440.0, &right) < 0.01);
+    assert!(sealed.levels_dbfs.iter().all(|level| (-16.0..-14.0).contains(level)), "{:?}", sealed.levels_dbfs);
+    assert_eq!((sealed.gaps, sealed.recovered, sealed.seal_sequence), (0, false, 1));
+}
+
+#[test]
+fn the_seal_can_be_checked_with_nothing_of_ours() {
+    let world = World::new();
+    let sealed = world.seal_one(10);
+    let pem = fs::read_to_string(log_paths(&world.parts.settings.folder, "node-1").1).expect("a key");
+    let key = VerifyingKey::from_public_key_pem(&pem).expect("a key");
+    let sidecar = fs::read(world.in_folder(SIDECAR_FILE)).expect("a sidecar");
+    let signature = fs::read(world.in_folder(SIGNATURE_FILE)).expect("a signature");
+    key.verify_strict(&sidecar, &Signature::from_slice(&signature).expect("64 bytes")).expect("signed");
+    let told: serde_json::Value = serde_json::from_slice(&sidecar).expect("JSON");
+    assert_eq!(told["dialog"][0]["start"], "2023-11-14T23:13:20.123+01:00");
+    assert_eq!(told["parties"][1]["name"], "anne");
+    assert_eq!(told["vigie"]["record"]["caller"]["raw"], "0612345678");
+    assert_eq!(told["vigie"]["audio"]["sha256"], sealed.audio_sha256);
+    assert!(!world.in_folder(KEPT_FILE).exists());
+    let modes = [world.in_folder(SIDECAR_FILE), world.in_folder(AUDIO_FILE), world.in_folder("leg-0.frames")];
+    for path in modes {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o640 & !umask());
+    }
+}
+
+/// What this process may not set, seen from a fresh file.
+fn umask() -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let file = tempfile::tempdir().expect("a folder").keep().join("x");
+    fs::write(&file, "").expect("written");
+    let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
+    fs::remove_dir_all(file.parent().expect("a folder")).expect("removed");
+    0o666 & !mode
+}
+
+#[test]
+fn frames_that_come_before_begin_are_kept() {
+    let world = World::new();
+    let mut running = world.start(1 << 20);
+    world.talk(&mut running.ring, 0..20);
+    while running.recorder_has_not_read(&world) {}
+    world.begin(&running);
+    world.talk(&mut running.ring, 20..40);
+    world.finish(&running, 800);
+    assert_eq!((running.sealed().duration_ms, world.sidecar().vigie.frames[0].frames), (800, 40));
+    running.recorder.stop();
+}
+
+impl Running {
+    /// Whether the journal is still without a segment.
+    fn recorder_has_not_read(&self, world: &World) -> bool {
+        let segments = fs::read_dir(layout::journal_folder(&world.parts.state)).expect("a journal");
+        segments.count() == 0
+    }
+}
+
+#[test]
+fn a_call_cut_by_a_kill_is_recovered_whole_and_twice_changes_nothing() {
+    let world = World::new();
+    let mut running = world.start(1 << 20);
+    world.begin(&running);
+    world.talk(&mut running.ring, 0..50);
+    running.recorder.stop();
+    // In the ring, never read: the process was killed.
+    world.talk(&mut running.ring, 50..75);
+    drop(running.ring);
+    // And the frame file is torn in the middle of a record.
+    let path = world.in_folder("leg-1.frames");
+    let bytes = fs::read(&path).expect("frames");
+    fs::write(&path, &bytes[..bytes.len() - 300]).expect("torn");
+
+    let sealed = recover(&world.parts).expect("recovered");
+    assert_eq!(sealed.len(), 1);
+    let (first, sidecar) = (&sealed[0], world.sidecar());
+    assert_eq!((first.duration_ms, first.recovered, first.gaps), (1500, true, 0));
+    assert_eq!(first.record.outcome, Some(Outcome::Interrupted));
+    assert!(first.record.ended_at.is_some_and(|at| at.since(world.begin.utc) == Duration::from_millis(1480)));
+    assert_eq!(sidecar.vigie.frames.iter().map(|f| f.frames).collect::<Vec<_>>(), [75, 75]);
+    let once = world.tree();
+    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert_eq!(world.tree(), once);
+    assert!(fs::read_dir(&world.parts.ring_folder).expect("list").next().is_none());
+}
+
+#[test]
+fn a_power_cut_that_empties_the_ring_costs_only_what_the_journal_did_not_have() {
+    let world = World::new();
+    let mut running = world.start(1 << 20);
+    world.begin(&running);
+    world.talk(&mut running.ring, 0..50);
+    running.recorder.stop();
+    drop(running.ring);
+    fs::remove_file(world.parts.ring_folder.join("ring-0")).expect("tmpfs is gone");
+    (0..2).for_each(|leg| fs::remove_file(world.in_folder(&format!("leg-{leg}.frames"))).expect("never synced"));
+    assert_eq!(recover(&world.parts).expect("recovered")[0].duration_ms, 1000);
+}
+
+#[test]
+fn a_crash_between_sidecar_and_seal_log_is_mended_without_touching_the_sidecar() {
+    let world = World::new();
+    world.seal_one(10);
+    let after = world.tree();
+    let log = log_paths(&world.parts.settings.folder, "node-1").0;
+    let line = fs::read(&log).expect("a log");
+    for kept_bytes in [0, 1, 100, line.len() - 1, line.len()] {
+        fs::write(&log, &line[..kept_bytes]).expect("torn");
+        fs::write(open_folder(&world.parts.state).join(world.call.to_string()), "").expect("a mark");
+        let sealed = recover(&world.parts).expect("recovered");
+        assert_eq!((sealed.len(), sealed[0].recovered), (1, false), "sealed before the crash");
+        assert_eq!(fs::read(&log).expect("a log"), line);
+        let tree = world.tree();
+        assert!(
+            after.iter().filter(|(path, _)| path.starts_with(&world.parts.settings.folder)).all(|(p, b)| tree[p] == *b)
+        );
+    }
+}
+
+#[test]
+fn a_finished_recording_that_was_not_sealed_keeps_its_own_outcome() {
+    let world = World::new();
+    let running = world.start(1 << 20);
+    let kept = kept::Kept {
+        call: world.call,
+        begun: world.begin,
+        finished: Some(world.begin.after(Duration::from_secs(3))),
+        legs: BTreeMap::new(),
+        record: Box::new(CallRecord { outcome: Some(Outcome::Answered), ..*world.record() }),
+    };
+    kept.write(&world.in_folder(""), &world.parts.state).expect("kept");
+    running.recorder.stop();
+    drop(running.ring);
+    let sealed = recover(&world.parts).expect("recovered");
+    assert_eq!((sealed[0].record.outcome, sealed[0].duration_ms), (Some(Outcome::Answered), 3000));
+    assert_eq!(sealed[0].levels_dbfs, [-120.0, -120.0]);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_alarms_and_the_recording_is_whole_when_it_is_back() {
+    let world = World::new();
+    let mut running = world.start(1 << 20);
+    let year = world.parts.settings.folder.join("2023");
+    fs::write(&year, "in the way").expect("written");
+    world.begin(&running);
+    world.talk(&mut running.ring, 0..50);
+    world.finish(&running, 1000);
+    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm"), "recording-disk");
+    fs::remove_file(&year).expect("mended");
+    let sealed = running.sealed();
+    assert_eq!((sealed.duration_ms, sealed.gaps), (1000, 0));
+    running.recorder.stop();
+}
+
+#[test]
+fn frames_that_a_full_ring_refused_are_an_exact_gap_with_its_reason() {
+    let world = World::new();
+    let mut running = world.start(crate::journal::ring::RING_BYTES_MIN);
+    world.begin(&running);
+    let accepted = (0..1000).take_while(|number| world.push(&mut running.ring, 0, *number)).count() as u32;
+    running.ring.flush().expect("written");
+    let next = 1000;
+    while !world.push(&mut running.ring, 0, next) {
+        std::thread::yield_now();
+    }
+    running.ring.flush().expect("written");
+    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm"), "recording-lost");
+    world.finish(&running, 20_020);
+    assert_eq!(running.sealed().duration_ms, 20_020);
+    let gap = world.sidecar().vigie.gaps.into_iter().find(|gap| gap.leg == 0).expect("a gap");
+    let expected = (u64::from(accepted) * 20, u64::from(next - accepted) * 20, GapReason::NotRecorded);
+    assert_eq!((gap.start_ms, gap.length_ms, gap.reason), expected);
+    running.recorder.stop();
+}
+
+#[test]
+fn a_recording_finished_without_having_begun_is_reported_as_failed() {
+    let world = World::new();
+    let running = world.start(1 << 20);
+    world.finish(&running, 1000);
+    let report = running.reports.recv_timeout(DEADLINE).expect("a report");
+    assert!(matches!(report, RecorderReport::Failed { call, .. } if call == world.call));
+    running.recorder.stop();
+}

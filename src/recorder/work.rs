@@ -1,0 +1,109 @@
+//! The two threads that may wait for a disk: one renders and seals, one syncs.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
+use super::seal::Sealer;
+use super::{Message, RecorderError, spawn};
+use crate::clock;
+use crate::model::CallId;
+
+/// Jobs that may wait; what does not fit is offered again at the next turn.
+const JOBS_MAX: usize = 1024;
+
+/// The ends that the copying thread holds.
+#[derive(Debug)]
+pub(super) struct Workers {
+    seals: SyncSender<CallId>,
+    syncs: SyncSender<SyncJob>,
+    threads: [JoinHandle<()>; 2],
+}
+
+/// Something to bring to the disk for certain.
+#[derive(Clone, Debug)]
+pub(super) enum SyncJob {
+    /// A call's kept file, its folders up to the root, and the folder of marks.
+    Kept { folder: PathBuf, root: PathBuf, marks: PathBuf },
+    /// The frame files that a journal segment touched; then the segment goes.
+    Segment { path: PathBuf, files: Vec<Arc<File>> },
+}
+
+/// Starts both threads; results come to `done`.
+pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers, RecorderError> {
+    let (seals, seal_jobs) = sync_channel(JOBS_MAX);
+    let (syncs, sync_jobs) = sync_channel(JOBS_MAX);
+    let sealed = done.clone();
+    let sealing = spawn("recorder-seal", move || seal_all(sealer, &seal_jobs, &sealed))?;
+    let syncing = spawn("recorder-sync", move || sync_each(&sync_jobs, &done))?;
+    Ok(Workers { seals, syncs, threads: [sealing, syncing] })
+}
+
+impl Workers {
+    /// Whether the job was taken.
+    pub(super) fn seal(&self, call: CallId) -> bool {
+        self.seals.try_send(call).is_ok()
+    }
+
+    /// The job back when it was not taken.
+    pub(super) fn sync(&self, job: SyncJob) -> Option<SyncJob> {
+        match self.syncs.try_send(job) {
+            Ok(()) => None,
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Some(job),
+        }
+    }
+
+    /// Lets both threads end: what is queued is done, its results are in `receiver` or go unread.
+    pub(super) fn stop(self, receiver: &Receiver<Message>) {
+        drop((self.seals, self.syncs));
+        for thread in self.threads {
+            while !thread.is_finished() {
+                let _unread = receiver.recv_timeout(std::time::Duration::from_millis(10));
+            }
+            if thread.join().is_err() {
+                tracing::error!("a thread of the recorder ended in a fault; recovery finishes its work");
+            }
+        }
+    }
+}
+
+fn seal_all(mut sealer: Sealer, jobs: &Receiver<CallId>, done: &SyncSender<Message>) {
+    for call in jobs {
+        let result = sealer.seal(call, false, clock::utc()).map(Box::new);
+        if done.send(Message::Sealed { call, result }).is_err() {
+            return;
+        }
+    }
+}
+
+fn sync_each(jobs: &Receiver<SyncJob>, done: &SyncSender<Message>) {
+    for job in jobs {
+        if let Err(error) = sync(&job)
+            && done.send(Message::Unsynced { job, error }).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn sync(job: &SyncJob) -> io::Result<()> {
+    match job {
+        SyncJob::Kept { folder, root, marks } => {
+            match sync_file(&folder.join(KEPT_FILE)) {
+                // Sealed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                result => result?,
+            }
+            sync_folders(folder, root)?;
+            sync_file(marks)
+        }
+        SyncJob::Segment { path, files } => {
+            files.iter().try_for_each(|file| file.sync_data())?;
+            remove_file(path)
+        }
+    }
+}
