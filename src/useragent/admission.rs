@@ -99,9 +99,29 @@ impl Admission {
         self.centre.regulators.contains_key(regulator) && self.credentials.contains_key(regulator)
     }
 
-    /// Looks at a request's credentials.
+    /// Looks at a request's credentials, keeping nothing: a count that was used before is not found here.
+    pub(super) fn weigh(&self, request: &Request, gate: Gate, now: Moment) -> Proof {
+        match self.proven(request, gate, now) {
+            Some((regulator, authorization)) if self.nonces.is_current(&authorization.nonce, now) => {
+                Proof::Is(regulator)
+            }
+            Some(_) => Proof::Stale,
+            None => Proof::Nothing,
+        }
+    }
+
+    /// Looks at a request's credentials and takes the count of their nonce.
     pub(super) fn prove(&mut self, request: &Request, gate: Gate, now: Moment) -> Proof {
-        let all: Vec<Authorization> = request
+        let Some((regulator, authorization)) = self.proven(request, gate, now) else { return Proof::Nothing };
+        match self.nonces.spend(&authorization.nonce, authorization.nonce_count, now) {
+            Freshness::Fresh => Proof::Is(regulator),
+            Freshness::Stale => Proof::Stale,
+        }
+    }
+
+    /// Whose password the credentials were made with, whatever their nonce.
+    fn proven(&self, request: &Request, gate: Gate, now: Moment) -> Option<(RegulatorId, Authorization)> {
+        let mut all: Vec<Authorization> = request
             .headers
             .auth_params(gate.answers())
             .iter()
@@ -110,8 +130,8 @@ impl Admission {
             .filter(|a| a.realm == self.realm && algorithms(self.choice(&a.username)).contains(&a.algorithm))
             .collect();
         // Of several, the one for a nonce of ours that still lives.
-        let best = all.iter().find(|a| self.nonces.is_current(&a.nonce, now)).or(all.first());
-        let Some(authorization) = best.filter(|a| is_same_uri(&a.uri, &request.uri)) else { return Proof::Nothing };
+        let best = all.iter().position(|a| self.nonces.is_current(&a.nonce, now)).unwrap_or(0);
+        let authorization = (best < all.len()).then(|| all.swap_remove(best))?;
         let regulator = RegulatorId::from(authorization.username.as_str());
         let is_known = self.knows(&regulator);
         let credential = self.credentials.get(&regulator).filter(|_| is_known).unwrap_or(&self.nobody);
@@ -120,13 +140,8 @@ impl Admission {
             Algorithm::Sha256 => &credential.sha256,
         };
         let is_proven = authorization.is_proven_by(ha1, &request.method);
-        if !is_proven || !is_known {
-            return Proof::Nothing;
-        }
-        match self.nonces.spend(&authorization.nonce, authorization.nonce_count, now) {
-            Freshness::Fresh => Proof::Is(regulator),
-            Freshness::Stale => Proof::Stale,
-        }
+        let is_same = is_same_uri(&authorization.uri, &request.uri);
+        (is_proven && is_known && is_same).then_some((regulator, authorization))
     }
 
     /// Writes the challenges for `user` into a 401 or 407.
@@ -148,13 +163,12 @@ impl Admission {
     /// again and again tells no stranger who exists.
     fn choice(&self, user: &str) -> DigestChoice {
         let regulators = &self.centre.regulators;
-        if let Some(regulator) = regulators.get(&RegulatorId::from(user)) {
-            return regulator.digest;
-        }
+        // Reckoned for known names too, so that both take the same time.
         let hash = Sha256::digest(format!("{}:{user}", self.realm));
         let draw = hash.iter().take(4).fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
         let at = draw % regulators.len().max(1);
-        regulators.values().nth(at).map_or(DigestChoice::Both, |regulator| regulator.digest)
+        let drawn = regulators.values().nth(at).map_or(DigestChoice::Both, |regulator| regulator.digest);
+        regulators.get(&RegulatorId::from(user)).map_or(drawn, |regulator| regulator.digest)
     }
 }
 

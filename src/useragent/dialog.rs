@@ -48,7 +48,10 @@ impl Dialog {
         local.extend_from_slice(local_tag.as_bytes());
         let remote = headers.first_bytes("From")?.clone();
         let (call_id, remote_tag) = (headers.call_id()?.into_owned(), invite.from_tag());
-        let target = contact(headers.contacts().ok()?.first()?.address.uri.clone())?;
+        // A Contact is due (RFC 3261 §8.1.1.8), but its want shall not lose a call: then it is where the INVITE came from.
+        let contacts = headers.contacts().ok();
+        let given = contacts.as_ref().and_then(|c| c.first()).and_then(|c| contact(c.address.uri.clone()));
+        let target = given.unwrap_or_else(|| format!("sip:{}", path.peer));
         let is_bounded = call_id.len() <= TEXT_LENGTH_MAX
             && remote_tag.as_ref().is_none_or(|tag| tag.len() <= TEXT_LENGTH_MAX)
             && local.len().max(remote.len()) <= ADDRESS_LENGTH_MAX;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::model::{Counter, Path, RegulatorId};
 use crate::sip::transaction::Happening;
-use crate::sip::{Message, Method, Request, Response, Uri, compose};
+use crate::sip::{Message, Method, NameAddr, Request, Response, Uri, compose};
 
 use super::UserAgent;
 use super::admission::{Gate, Proof};
@@ -50,21 +50,24 @@ impl UserAgent {
         let is_from_trunk = self.admission.trunk_at(path.peer.ip()).is_some();
         let is_within = request.to_tag().is_some();
         match &request.method {
-            Method::Ack | Method::Cancel => None,
+            Method::Ack => None,
+            Method::Cancel => {
+                let is_known = self.legs.of_invite(request).is_some();
+                (!is_known).then(|| answer(request, 481, &self.wire.rules))
+            }
             Method::Register if is_from_trunk => {
                 // A registration never comes from a trunk: it could take a regulator's calls away.
                 beat.count(Counter::SipUnauthorised);
                 Some(answer(request, 403, &self.wire.rules))
             }
-            Method::Register if request.headers.has(Gate::Registrar.answers()) => None,
-            Method::Register => Some(self.challenge(request, Gate::Registrar, request.headers.to(), beat)),
+            Method::Register => self.challenge(request, Gate::Registrar, request.headers.to(), beat),
             _ if is_within => {
                 let is_known = self.legs.of_dialog(request).is_some();
                 (!is_known).then(|| answer(request, 481, &self.wire.rules))
             }
-            Method::Invite if is_from_trunk || request.headers.has(Gate::Proxy.answers()) => None,
+            Method::Invite if is_from_trunk => None,
             Method::Invite if self.claims_regulator(request) => {
-                Some(self.challenge(request, Gate::Proxy, request.headers.from(), beat))
+                self.challenge(request, Gate::Proxy, request.headers.from(), beat)
             }
             Method::Invite => {
                 beat.count(Counter::SipUnauthorised);
@@ -84,17 +87,25 @@ impl UserAgent {
         }
     }
 
+    /// The challenge to a request without the right password; only what has it costs us a transaction.
     fn challenge(
         &mut self,
         request: &Request,
         gate: Gate,
-        claimed: Option<crate::sip::NameAddr>,
+        claimed: Option<NameAddr>,
         beat: &mut Beat<'_>,
-    ) -> Response {
+    ) -> Option<Response> {
+        let proof = self.admission.weigh(request, gate, beat.now.moment);
+        if matches!(proof, Proof::Is(_)) {
+            return None;
+        }
+        if proof == Proof::Nothing && request.headers.has(gate.answers()) {
+            beat.count(Counter::SipUnauthorised);
+        }
         let mut response = answer(request, gate.status(), &self.wire.rules);
         let user = user_of(claimed).unwrap_or_default();
-        self.admission.challenge(&mut response, gate, (&user, false), beat.now.moment);
-        response
+        self.admission.challenge(&mut response, gate, (&user, proof == Proof::Stale), beat.now.moment);
+        Some(response)
     }
 
     /// What we can do (RFC 3261 §11.2). An empty Supported says: no extension (§20.37).
@@ -112,6 +123,9 @@ impl UserAgent {
     /// Whether an INVITE claims to be a regulator's, known or not: its From is of our realm, of one of our own
     /// addresses, or of any name. A number at another address is a stranger's call.
     fn claims_regulator(&self, request: &Request) -> bool {
+        if request.headers.has(Gate::Proxy.answers()) {
+            return true;
+        }
         let Some(uri) = request.headers.from().and_then(|from| from.to_uri()) else { return false };
         let is_id = uri.user_decoded().is_some_and(|user| crate::model::ids::is_valid_id(&user));
         is_id && self.is_our_host(&uri)

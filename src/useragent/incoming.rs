@@ -3,18 +3,18 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Signal, Unserved};
-use crate::model::{CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
+use crate::model::{Alarm, CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
 use crate::sip::sdp::{Description, Origin, write_answer};
 use crate::sip::transaction::ServerKey;
 use crate::sip::{Request, Response, Scheme, Uri};
 
-use super::UserAgent;
 use super::answer::{answer, answer_tagged};
 use super::caller::{dialled, read_caller};
 use super::dialog::Dialog;
 use super::leg::{Invited, Leg, LegMedia, Stage, Unacked};
-use super::rules::{ACCEPT, ALLOW, RETRY_AFTER_S, Rules};
+use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules};
 use super::wire::Beat;
+use super::{Effect, UserAgent};
 
 /// A request as it came: its transaction, its way, itself, and its bytes for the ladder.
 pub(super) struct Arrival {
@@ -100,10 +100,35 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
 impl UserAgent {
     /// An INVITE outside any dialog, from somebody who may.
     pub(super) fn invited(&mut self, arrival: Arrival, by: Origination, beat: &mut Beat<'_>) {
+        let trunk = match &by {
+            Origination::Trunk(trunk) => Some(trunk.id.clone()),
+            Origination::Regulator(_) => None,
+        };
         if let Err(refusal) = self.begin(&arrival, by, beat) {
+            if let Some(trunk) = trunk {
+                self.alarm_refusal(&trunk, refusal.status, beat);
+            }
             let response = refusal.response(&arrival.request, &self.wire.rules);
             self.wire.respond(&arrival.key, response, None, beat);
         }
+    }
+
+    /// A carrier's call that was not even begun is a lost call: somebody must hear of it, once a minute for each status.
+    fn alarm_refusal(&mut self, trunk: &TrunkId, status: u16, beat: &mut Beat<'_>) {
+        let now = beat.now.moment;
+        let last = self.refusals.get(&status);
+        if last.is_some_and(|last| now.since(*last) < ALARM_EVERY) {
+            return;
+        }
+        self.refusals.insert(status, now);
+        let reason = crate::sip::status::phrase(status);
+        let text = match status {
+            503 => format!(
+                "a call of trunk {trunk} was refused: too many calls at once; raise calls_max or find what holds them"
+            ),
+            _ => format!("a call of trunk {trunk} was refused with {status} {reason}: ask the carrier what it sends"),
+        };
+        beat.out.push(Effect::Alarm(Alarm { kind: "trunk-call-refused".to_owned(), call: None, text }));
     }
 
     fn begin(&mut self, arrival: &Arrival, by: Origination, beat: &mut Beat<'_>) -> Result<(), Refusal> {
@@ -162,7 +187,7 @@ impl UserAgent {
     pub(super) fn accept(&mut self, id: LegId, rtp: std::net::SocketAddr, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };
         let Stage::Invited(invited) = &leg.stage else { return };
-        let local = leg.media.open(rtp);
+        let local = leg.media.open(self.wire.reachable(rtp, leg.dialog.path));
         let body = match &invited.offer {
             Some(offer) => write_answer(&local, offer, leg.media.codec),
             None => leg.media.offer(&local),

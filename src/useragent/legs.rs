@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::model::{CallId, LegId, Moment, TrunkId};
 use crate::sip::transaction::ClientKey;
-use crate::sip::{Message, Method, Request};
+use crate::sip::{Message, Method, Request, Response};
 
 use super::leg::{Leg, Stage};
 use super::rules::{ENDED_LEGS_MAX, PATIENCE};
@@ -68,12 +68,15 @@ impl Legs {
                 Method::Invite | Method::Cancel | Method::Ack => self.of_invite(request),
                 _ => None,
             },
-            Message::Response(response) => {
-                let tag = response.headers.from()?.tag()?.to_owned();
-                let leg = self.find(*self.by_tag.get(&tag)?)?;
-                (response.headers.call_id()?.as_ref() == leg.dialog.call_id).then_some(leg.id)
-            }
+            Message::Response(response) => self.of_response(response),
         }
+    }
+
+    /// The leg that a response answers a request of: its From is ours.
+    pub(super) fn of_response(&self, response: &Response) -> Option<LegId> {
+        let from = response.headers.from()?;
+        let leg = self.find(*self.by_tag.get(from.tag()?)?)?;
+        (response.headers.call_id()?.as_ref() == leg.dialog.call_id).then_some(leg.id)
     }
 
     /// Adds a leg; `false` when its name is taken.

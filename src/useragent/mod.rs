@@ -19,7 +19,7 @@ mod tests;
 mod wire;
 mod within;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub struct UserAgent {
     legs: Legs,
     admission: Admission,
     registrar: Registrar,
+    /// When a trunk's call was last refused, by status.
+    refusals: BTreeMap<u16, Moment>,
 }
 
 /// What the user agent asks for.
@@ -90,7 +92,7 @@ impl UserAgent {
         let registrar = Registrar::new(chance.fork());
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
         let wire = Wire { rules, transactions, ladder, chance };
-        UserAgent { wire, legs: Legs::default(), admission, registrar }
+        UserAgent { wire, legs: Legs::default(), admission, registrar, refusals: BTreeMap::new() }
     }
 
     /// A datagram came in.

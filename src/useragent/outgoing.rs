@@ -42,7 +42,7 @@ impl UserAgent {
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), (from, to), target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, dial.prefer);
-        let local = media.open(dial.local);
+        let local = media.open(self.wire.reachable(dial.local, path));
         let mut invite = dialog.request(Method::Invite, &self.wire.rules);
         if let Some(contact) = self.wire.contact(path) {
             invite.headers.push("Contact", contact);
@@ -65,7 +65,7 @@ impl UserAgent {
         if key.method() != Method::Invite {
             return;
         }
-        let Some(id) = self.leg_of_response(response) else { return };
+        let Some(id) = self.legs.of_response(response) else { return };
         let Some(leg) = self.legs.find_mut(id) else { return };
         match &mut leg.stage {
             Stage::Dialling { has_rung, .. } if response.is_provisional() => {
@@ -100,10 +100,6 @@ impl UserAgent {
         }
         let detail = "no answer to the INVITE in 32 s; is the phone still there?".to_owned();
         self.end_refused(id, RefusalKind::Unreachable, detail, beat);
-    }
-
-    fn leg_of_response(&self, response: &Response) -> Option<LegId> {
-        self.legs.of_message(&crate::sip::Message::Response(response.clone()))
     }
 
     fn end_refused(&mut self, leg: LegId, kind: RefusalKind, detail: String, beat: &mut Beat<'_>) {

@@ -46,6 +46,8 @@ pub const TEXT_LENGTH_MAX: usize = 256;
 pub const ENDED_LEGS_MAX: usize = 4096;
 /// Seconds after which a refused call may be tried again (RFC 3261 §20.33).
 pub const RETRY_AFTER_S: u32 = 5;
+/// Calls refused for the same reason are told once in so long.
+pub const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// What a 200 or a 405 lists as allowed.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
 /// What an answer to OPTIONS accepts.

@@ -1,5 +1,7 @@
 //! What goes out, and in which transaction: every message that we send passes here, and into the ladder.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use crate::call::signal::Signal;
@@ -146,6 +148,14 @@ impl Wire {
         let branch = format!("z9hG4bK{}", self.chance.token());
         request.headers.push_front("Via", Via::new("UDP", sent_by, &branch).to_string());
         Some(request)
+    }
+
+    /// Our RTP socket as the far end can reach it: one bound to every address is told by the listener's.
+    pub(super) fn reachable(&self, rtp: SocketAddr, path: Path) -> SocketAddr {
+        match self.rules.listener(path.listener) {
+            Some(listener) if rtp.ip().is_unspecified() => SocketAddr::new(listener.ip(), rtp.port()),
+            Some(_) | None => rtp,
+        }
     }
 
     /// Our Contact on this listener.

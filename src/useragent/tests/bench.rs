@@ -13,8 +13,8 @@ use sha2::Sha256;
 use crate::call::signal::{LegOrder, Signal};
 use crate::model::centre::{AddressBlock, DigestChoice, OfferRules, Weights};
 use crate::model::{
-    Binding, Centre, Chance, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator, RegulatorId, Transport,
-    Trunk, Utc,
+    Alarm, Binding, Centre, Chance, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator, RegulatorId,
+    Transport, Trunk, Utc,
 };
 use crate::useragent::{Effect, Rules, UserAgent};
 
@@ -28,6 +28,7 @@ pub struct Bench {
     pub sent: Vec<(SocketAddr, String)>,
     pub signals: Vec<Signal>,
     pub facts: Vec<Fact>,
+    pub alarms: Vec<Alarm>,
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -86,7 +87,7 @@ impl Bench {
         });
         let ua = UserAgent::new(rules, Arc::new(centre(calls_max)), credentials.into(), Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000_000), utc: Utc(1_763_762_400_000_000) };
-        Bench { ua, now, sent: Vec::new(), signals: Vec::new(), facts: Vec::new() }
+        Bench { ua, now, sent: Vec::new(), signals: Vec::new(), facts: Vec::new(), alarms: Vec::new() }
     }
 
     fn take(&mut self, effects: Vec<Effect>) -> Vec<String> {
@@ -100,7 +101,8 @@ impl Bench {
                 }
                 Effect::Signal(signal) => self.signals.push(signal),
                 Effect::Remember(fact) => self.facts.push(fact),
-                Effect::Alarm(_) | Effect::Count(_) => {}
+                Effect::Alarm(alarm) => self.alarms.push(alarm),
+                Effect::Count(_) => {}
             }
         }
         texts
@@ -135,7 +137,7 @@ impl Bench {
     pub fn pass(&mut self, span: Duration) -> Vec<String> {
         let end = self.now.after(span);
         let mut texts = Vec::new();
-        for _ in 0..10_000 {
+        for _ in 0..1_000_000 {
             let next = self.ua.deadline().map(|(at, _)| at).filter(|at| *at <= end.moment);
             let Some(at) = next else {
                 self.now = end;

@@ -2,5 +2,6 @@
 
 mod bench;
 mod dialling;
+mod hostile;
 mod incoming;
 mod registering;
