@@ -6,26 +6,44 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of the histograms' buckets, in seconds: from a quick answer to a long wait.
-const BUCKETS_SECONDS: [f64; 16] =
-    [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const BUCKETS_SECONDS: [f64; 18] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 18] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
+    ("vigie_sip_received_total", "SIP datagrams taken in"),
+    ("vigie_sip_sent_total", "SIP datagrams sent"),
+    ("vigie_sip_unsent_total", "SIP datagrams that could not be sent"),
+    ("vigie_sip_source_refused_total", "SIP datagrams dropped: their source sends too many"),
+    ("vigie_inbox_refused_total", "Inputs refused because the switchboard's inbox was full"),
     ("vigie_calls_received_total", "Calls received from a trunk"),
     ("vigie_calls_answered_total", "Calls answered by a regulator"),
     ("vigie_calls_abandoned_total", "Calls abandoned before an answer"),
     ("vigie_offers_made_total", "Offers made to regulators"),
     ("vigie_offers_unanswered_total", "Offers that ended without an answer"),
+    ("vigie_outbox_attempts_total", "Delivery attempts by endpoint and outcome"),
+    ("vigie_storage_facts_lost_total", "Facts lost: neither database nor spool took them; always 0 in health"),
     ("vigie_alarms_total", "Alarms raised, by kind"),
     ("vigie_http_requests_total", "HTTP requests by route, method and status"),
     ("vigie_audio_bytes_total", "Bytes of recordings sent to listeners"),
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 1] = [("vigie_info", "1, with the version as a label")];
+const GAUGES: [(&str, &str); 3] = [
+    ("vigie_info", "1, with the version as a label"),
+    ("vigie_storage_facts_waiting", "Facts that are not stored yet"),
+    ("vigie_storage_spool_bytes", "Bytes of facts spooled on disk while the database is away"),
+];
+
+/// Histograms, all in seconds: name and meaning.
+const HISTOGRAMS: [(&str, &str); 3] = [
+    ("vigie_http_request_seconds", "Time until an HTTP answer begins, by route"),
+    ("vigie_step_seconds", "Time that one step of the decisions takes, its actions handed out"),
+    ("vigie_outbox_lag_seconds", "Time from an event to its delivery, by endpoint"),
+];
 
 /// The handle of the one recorder of this process.
 static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -56,7 +74,9 @@ fn describe() {
     for (name, meaning) in GAUGES {
         describe_gauge!(name, Unit::Count, meaning);
     }
-    describe_histogram!("vigie_http_request_seconds", Unit::Seconds, "Time until an HTTP answer begins, by route");
+    for (name, meaning) in HISTOGRAMS {
+        describe_histogram!(name, Unit::Seconds, meaning);
+    }
 }
 
 #[cfg(test)]

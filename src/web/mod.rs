@@ -78,7 +78,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api::describe().1
 }
 
-/// Serves until `stop` ends, then lets answers finish for at most [`STOP_GRACE`].
+/// Serves until `stop` ends, then lets answers finish for at most 5 s.
+///
+/// # Errors
+/// When the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
     parts: Parts,

@@ -21,6 +21,7 @@ use vigie::model::{
 };
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
+use vigie::switchboard::Door;
 use vigie::web::{ApiToken, Parts, Readiness, Role, hash_token, metrics, serve};
 
 /// When the call of these tests came in: 2023-11-14T22:13:20Z.
@@ -93,7 +94,7 @@ impl Desk {
         let ready = Readiness::new();
         let parts = Parts {
             storage: storage.clone(),
-            door: vigie::switchboard::Door,
+            door: closed_door(),
             recordings: folder.path().join("recordings"),
             tokens: vec![
                 ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },
@@ -156,6 +157,11 @@ impl Desk {
     pub fn sealed(&self) -> SealedRecording {
         sealed(record(self.call), &self.audio)
     }
+}
+
+/// A way to a switchboard that has stopped.
+fn closed_door() -> Door {
+    Door
 }
 
 async fn remember(storage: &Storage, folder: &TempDir, facts: Vec<Fact>) {

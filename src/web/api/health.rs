@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequestParts, State};
@@ -16,6 +17,9 @@ use crate::model::{Command, Reply};
 use crate::web::Desk;
 use crate::web::problem::Problem;
 use crate::web::token::Bearer;
+
+/// A switchboard that takes longer to say who waits is not ready.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The index: the whole of it.
 const INDEX: &str = "Vigie, the telephone standard of a medical-regulation centre.\n\n\
@@ -74,10 +78,11 @@ pub struct ReadyView {
 )]
 pub async fn readyz(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
     let mut reasons = desk.parts.ready.reasons();
-    match desk.parts.door.ask(Command::Room).await {
-        Ok(Reply::Room(room)) if room.draining => reasons.push("switchboard: draining, no new calls".into()),
-        Ok(_) => {}
-        Err(closed) => reasons.push(format!("switchboard: {closed}")),
+    match tokio::time::timeout(ROOM_WAIT_MAX, desk.parts.door.ask(Command::Room)).await {
+        Ok(Ok(Reply::Room(room))) if room.draining => reasons.push("switchboard: draining, no new calls".into()),
+        Ok(Ok(_)) => {}
+        Ok(Err(closed)) => reasons.push(format!("switchboard: {closed}")),
+        Err(_) => reasons.push("switchboard: no answer within 2 s".into()),
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyView { ready: reasons.is_empty(), reasons }))

@@ -1,9 +1,11 @@
 //! The API's routes, a resource a file, and their description.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -95,8 +97,11 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
     get, path = "/api/openapi.json", operation_id = "describeApi", tag = "server",
     responses((status = 200, description = "The description", body = serde_json::Value)),
 )]
-async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(describe().1)
+async fn openapi() -> impl IntoResponse {
+    // Made once: anybody may ask for it, as often as they like.
+    static DESCRIPTION: OnceLock<Bytes> = OnceLock::new();
+    let text = DESCRIPTION.get_or_init(|| describe().1.to_json().unwrap_or_default().into());
+    ([(CONTENT_TYPE, "application/json")], text.clone())
 }
 
 /// Answers a path that is none.

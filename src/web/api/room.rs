@@ -167,5 +167,24 @@ mod tests {
         assert_eq!(json["regulators"][0]["call"], call.to_string());
         assert_eq!(json["regulators"][1]["pause"], serde_json::json!({"reason": "operator", "detail": "lunch"}));
         assert_eq!(json["regulators"][1]["devices"], 1);
+        assert_described("RoomNow", &json);
+        assert_described("WaitingNow", &json["waiting"][0]);
+        assert_described("RegulatorNow", &json["regulators"][1]);
+    }
+
+    /// The keys of `value` are exactly the properties that the description gives `schema`.
+    fn assert_described(schema: &str, value: &serde_json::Value) {
+        let openapi = serde_json::json!(crate::web::openapi());
+        let schema = &openapi["components"]["schemas"][schema];
+        let mut described: Vec<&String> = Vec::new();
+        for part in schema["allOf"].as_array().into_iter().flatten().chain([schema]) {
+            let reference = part["$ref"].as_str().and_then(|place| openapi.pointer(place.trim_start_matches('#')));
+            described
+                .extend(reference.unwrap_or(part)["properties"].as_object().into_iter().flat_map(|all| all.keys()));
+        }
+        let mut written: Vec<&String> = value.as_object().expect("an object").keys().collect();
+        described.sort();
+        written.sort();
+        assert_eq!(written, described);
     }
 }
