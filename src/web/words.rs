@@ -24,6 +24,12 @@ impl Stamp {
     }
 }
 
+/// Bytes of a file, as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "only its description is used")]
+pub struct Octets(Vec<u8>);
+
 /// An enumeration of the model with the same variants and the same serialised words, and a schema.
 /// A variant that the model gains breaks the build here.
 macro_rules! mirror {

@@ -168,5 +168,7 @@ async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str
         let mut complaints = Vec::new();
         check(openapi, &content["schema"], &answer.json(), "$", &mut complaints);
         assert!(complaints.is_empty(), "{place}:\n{}", complaints.join("\n"));
+    } else {
+        assert_eq!(content["schema"]["type"], "string", "{place}: {content_type} is text or bytes");
     }
 }

@@ -26,6 +26,7 @@ use crate::web::input::{PathOf, QueryOf, Reason};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
 use crate::web::token::Bearer;
+use crate::web::words::Octets;
 
 /// The header that may carry the reason in place of the query.
 const REASON_HEADER: &str = "x-access-reason";
@@ -77,9 +78,9 @@ impl FromRequestParts<Arc<Desk>> for Given {
     ),
     security(("token" = ["admin", "compliance"])),
     responses(
-        (status = 200, description = "The whole", body = Vec<u8>, content_type = "audio/wav",
+        (status = 200, description = "The whole", body = inline(Octets), content_type = "audio/wav",
             headers(("etag" = String, description = "The audio's SHA-256"), ("accept-ranges" = String))),
-        (status = 206, description = "The range", body = Vec<u8>, content_type = "audio/wav",
+        (status = 206, description = "The range", body = inline(Octets), content_type = "audio/wav",
             headers(("etag" = String, description = "The audio's SHA-256"), ("content-range" = String))),
         (status = 404, description = "No such recording", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies outside", body = Problem, content_type = "application/problem+json",

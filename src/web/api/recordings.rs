@@ -20,7 +20,7 @@ use crate::web::Desk;
 use crate::web::input::{PathOf, QueryOf};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::token::Bearer;
-use crate::web::words::{CallerView, Stamp};
+use crate::web::words::{CallerView, Octets, Stamp};
 
 /// The largest sidecar or signature sent, in bytes: a call's whole story has far less.
 const SIDECAR_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -176,7 +176,7 @@ pub async fn manifest(
     params(("call" = String, Path, format = "uuid", description = "The call's id")),
     security(("token" = ["admin", "compliance"])),
     responses(
-        (status = 200, description = "The signature file, byte for byte", body = Vec<u8>,
+        (status = 200, description = "The signature file, byte for byte", body = inline(Octets),
             content_type = "application/octet-stream"),
         (status = 404, description = "No such recording", body = Problem, content_type = "application/problem+json"),
         Refusals,
