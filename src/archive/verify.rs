@@ -10,7 +10,9 @@ use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+use crate::clock;
 use crate::journal::frames::scan_file;
+use crate::model::Utc;
 use crate::recorder::layout::{
     AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, frames_file, leg_of,
 };
@@ -99,7 +101,7 @@ pub fn verify(path: &Path, keys: &[PathBuf], mut progress: impl FnMut(u64)) -> R
     let target = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path };
     let root = target.ancestors().find(|above| above.join(SEAL_LOG_FOLDER).is_dir()).map(Path::to_owned);
     let mut verdict = Verdict::default();
-    let mut seals = Seals { root, keys: read_keys(keys)?, entries: HashMap::new() };
+    let mut seals = Seals { root, keys: read_keys(keys)?, entries: HashMap::new(), begun: clock::utc() };
     seals.read_logs(keys.is_empty(), &target, &mut verdict)?;
     let mut folders = Vec::new();
     find_recordings(&target, 0, &mut folders).map_err(|source| VerifyError::File { path: target.clone(), source })?;
@@ -128,6 +130,8 @@ struct Seals {
     keys: Vec<VerifyingKey>,
     /// Lines of the seal logs by the sidecar that they seal, when it is below the target.
     entries: HashMap<PathBuf, Entry>,
+    /// When the logs were read.
+    begun: Utc,
 }
 
 impl Seals {
@@ -306,6 +310,9 @@ impl Seals {
                 verdict.add(path, "vigie.seal_sequence", what);
             }
             Some(_) => (),
+            None if (self.begun..=clock::utc()).contains(&sidecar.vigie.sealed_at) => {
+                verdict.notes.push(format!("{}: sealed while this check ran; check it again", path.display()));
+            }
             None => verdict.add(path, "sidecar_sha256", "the seal log has no sound line with this sidecar's hash"),
         }
     }

@@ -286,12 +286,14 @@ pub struct ScanReport {
 pub fn scan(path: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<ScanReport, RingError> {
     let fault = |act| move |source| RingError::File { act, path: path.to_owned(), source };
     let mut file = File::open(path).map_err(fault("opening"))?;
+    // Before anything else: a shared tmpfs holds large files that are not ours.
+    let mut magic = [0; FILE_MAGIC.len()];
+    if file.read_exact_at(&mut magic, 0).is_err() || magic != *FILE_MAGIC {
+        return Err(RingError::NotARing { path: path.to_owned() });
+    }
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| RingError::InUse { path: path.to_owned() })?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(fault("reading"))?;
-    if !bytes.starts_with(FILE_MAGIC) {
-        return Err(RingError::NotARing { path: path.to_owned() });
-    }
     let capacity = u64_at(&bytes, 8).filter(|c| *c > 0).ok_or_else(|| RingError::NotARing { path: path.to_owned() })?;
     let body = bytes.get(HEADER_LENGTH as usize..).unwrap_or_default();
     let mut report = ScanReport::default();

@@ -1,7 +1,7 @@
 //! From frames to a sealed recording: frame files, WAV, sidecar, signature, seal log.
 //!
-//! Three threads: one copies frames from the rings to the journal and the frame files and never waits for the others;
-//! one renders and seals; one brings files to the disk for certain.
+//! One thread copies frames from the rings to the journal and the frame files and never waits for the others: one renders
+//! and seals, two bring files to the disk for certain.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};

@@ -2,7 +2,7 @@
 //!
 //! Done twice it changes nothing: frames are known by leg and number, seals by their place in the seal log.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,9 @@ use crate::journal::ring::{RingError, scan};
 use crate::journal::segment::read_all;
 use crate::journal::{Frame, FrameFile};
 use crate::model::{CallId, SealedRecording};
+
+/// The ending of journal segments that hold frames of unknown calls.
+const ORPHANS: &str = "orphans";
 
 /// Finishes what an earlier run left: to be called before media starts, and before the rings are made anew.
 ///
@@ -30,6 +33,8 @@ pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
         path: journal.clone(),
         source,
     })?;
+    // Rings hold old frames of recordings long sealed; the journal's are at most a minute old and should all be known.
+    let orphans = std::mem::take(&mut rescue.unknown);
     let rings = scan_rings(&parts.ring_folder, |frame| rescue.take(&frame))?;
     let is_safe = rescue.finish();
     let mut sealer = Sealer::open(parts)?;
@@ -44,11 +49,29 @@ pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
         }
     }
     if is_safe {
-        for path in segments.into_iter().map(|(path, _)| path).chain(rings) {
+        let segments = segments.into_iter().map(|(path, _)| path);
+        let segments = if orphans.is_empty() { segments.collect() } else { set_aside(segments.collect(), &orphans) };
+        for path in segments.into_iter().chain(rings) {
             remove_file(&path).map_err(|source| RecorderError::File { act: "removing", path, source })?;
         }
     }
     Ok(sealed)
+}
+
+/// Frames whose call left nothing else behind are evidence still: their segments are renamed, not removed. Those that
+/// could not be renamed stay as they are, too.
+fn set_aside(segments: Vec<PathBuf>, orphans: &BTreeSet<CallId>) -> Vec<PathBuf> {
+    for path in segments {
+        let aside = path.with_extension(ORPHANS);
+        tracing::error!(
+            "the journal has frames of calls of which nothing is known ({orphans:?}); kept as {}",
+            aside.display()
+        );
+        if let Err(error) = std::fs::rename(&path, &aside) {
+            tracing::error!("{} cannot be set aside: {error}", path.display());
+        }
+    }
+    Vec::new()
 }
 
 /// Those first that have a sidecar already, by its sequence: their lines may be missing in the seal log.
@@ -88,6 +111,10 @@ fn scan_rings(folder: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<Vec<Path
 struct Rescue<'a> {
     parts: &'a Parts,
     calls: BTreeMap<CallId, Rescued>,
+    /// Calls with frames and neither a mark nor a sidecar.
+    unknown: BTreeSet<CallId>,
+    /// Calls whose frames are in a sealed recording.
+    sealed: BTreeSet<CallId>,
     is_safe: bool,
 }
 
@@ -98,7 +125,8 @@ struct Rescued {
 
 impl Rescue<'_> {
     fn new<'a>(parts: &'a Parts, calls: &[CallId]) -> Rescue<'a> {
-        let mut rescue = Rescue { parts, calls: BTreeMap::new(), is_safe: true };
+        let mut rescue =
+            Rescue { parts, calls: BTreeMap::new(), unknown: BTreeSet::new(), sealed: BTreeSet::new(), is_safe: true };
         for call in calls {
             let folder = rescue.parts.settings.folder.join(folder_of(*call));
             if folder.join(SIDECAR_FILE).exists() {
@@ -117,7 +145,14 @@ impl Rescue<'_> {
 
     /// A frame of a recording that is sealed, or of none, is left.
     fn take(&mut self, frame: &Frame<'_>) {
-        let Some(rescued) = self.calls.get_mut(&frame.call) else { return };
+        let Some(rescued) = self.calls.get_mut(&frame.call) else {
+            if !self.sealed.contains(&frame.call) && !self.unknown.contains(&frame.call) {
+                let sidecar = self.parts.settings.folder.join(folder_of(frame.call)).join(SIDECAR_FILE);
+                let known = if sidecar.exists() { &mut self.sealed } else { &mut self.unknown };
+                known.insert(frame.call);
+            }
+            return;
+        };
         if !rescued.legs.contains_key(&frame.leg) {
             let path = rescued.folder.join(frames_file(frame.leg));
             let mut known = HashSet::new();

@@ -259,7 +259,7 @@ fn frames_that_come_before_begin_are_kept() {
     let world = World::new();
     let mut running = world.start(1 << 20);
     world.talk(&mut running.ring, 0..20);
-    while running.recorder_has_not_read(&world) {}
+    running.wait_for_journal(&world);
     world.begin(&running);
     world.talk(&mut running.ring, 20..40);
     world.finish(&running, 800);
@@ -268,10 +268,14 @@ fn frames_that_come_before_begin_are_kept() {
 }
 
 impl Running {
-    /// Whether the journal is still without a segment.
-    fn recorder_has_not_read(&self, world: &World) -> bool {
-        let segments = fs::read_dir(layout::journal_folder(&world.parts.state)).expect("a journal");
-        segments.count() == 0
+    /// Until the journal has a segment: the ring was read.
+    fn wait_for_journal(&self, world: &World) {
+        let until = std::time::Instant::now() + DEADLINE;
+        let segments = || fs::read_dir(layout::journal_folder(&world.parts.state)).expect("a journal").count();
+        while segments() == 0 {
+            assert!(std::time::Instant::now() < until, "the ring is not read");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -400,4 +404,18 @@ fn a_recording_finished_without_having_begun_is_reported_as_failed() {
     let report = running.reports.recv_timeout(DEADLINE).expect("a report");
     assert!(matches!(report, RecorderReport::Failed { call, .. } if call == world.call));
     running.recorder.stop();
+}
+
+#[test]
+fn journalled_frames_of_a_call_that_left_nothing_else_are_kept_aside() {
+    let world = World::new();
+    let mut running = world.start(1 << 20);
+    world.talk(&mut running.ring, 0..20);
+    running.wait_for_journal(&world);
+    running.recorder.stop();
+    drop(running.ring);
+    assert!(recover(&world.parts).expect("recovered").is_empty());
+    let journal = fs::read_dir(layout::journal_folder(&world.parts.state)).expect("list");
+    let names: Vec<_> = journal.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().any(|name| name.ends_with(".orphans")), "{names:?}");
 }

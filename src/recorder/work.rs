@@ -1,4 +1,4 @@
-//! The two threads that may wait for a disk: one renders and seals, one syncs.
+//! The threads that may wait for a disk: one renders and seals, one syncs what is kept of calls, one syncs frame files.
 
 use std::fs::File;
 use std::io;
@@ -20,8 +20,10 @@ const JOBS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Workers {
     seals: SyncSender<CallId>,
+    /// Kept files have a thread of their own: they must be safe within the journal's half second.
+    keeps: SyncSender<SyncJob>,
     syncs: SyncSender<SyncJob>,
-    threads: [JoinHandle<()>; 2],
+    threads: [JoinHandle<()>; 3],
 }
 
 /// Something to bring to the disk for certain.
@@ -33,14 +35,16 @@ pub(super) enum SyncJob {
     Segment { path: PathBuf, files: Vec<Arc<File>> },
 }
 
-/// Starts both threads; results come to `done`.
+/// Starts the threads; results come to `done`.
 pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers, RecorderError> {
     let (seals, seal_jobs) = sync_channel(JOBS_MAX);
+    let (keeps, keep_jobs) = sync_channel(JOBS_MAX);
     let (syncs, sync_jobs) = sync_channel(JOBS_MAX);
-    let sealed = done.clone();
+    let (sealed, kept) = (done.clone(), done.clone());
     let sealing = spawn("recorder-seal", move || seal_all(sealer, &seal_jobs, &sealed))?;
+    let keeping = spawn("recorder-keep", move || sync_each(&keep_jobs, &kept))?;
     let syncing = spawn("recorder-sync", move || sync_each(&sync_jobs, &done))?;
-    Ok(Workers { seals, syncs, threads: [sealing, syncing] })
+    Ok(Workers { seals, keeps, syncs, threads: [sealing, keeping, syncing] })
 }
 
 impl Workers {
@@ -51,15 +55,19 @@ impl Workers {
 
     /// The job back when it was not taken.
     pub(super) fn sync(&self, job: SyncJob) -> Option<SyncJob> {
-        match self.syncs.try_send(job) {
+        let jobs = match job {
+            SyncJob::Kept { .. } => &self.keeps,
+            SyncJob::Segment { .. } => &self.syncs,
+        };
+        match jobs.try_send(job) {
             Ok(()) => None,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Some(job),
         }
     }
 
-    /// Lets both threads end: what is queued is done, its results are in `receiver` or go unread.
+    /// Lets the threads end: what is queued is done, its results are in `receiver` or go unread.
     pub(super) fn stop(self, receiver: &Receiver<Message>) {
-        drop((self.seals, self.syncs));
+        drop((self.seals, self.keeps, self.syncs));
         for thread in self.threads {
             while !thread.is_finished() {
                 let _unread = receiver.recv_timeout(std::time::Duration::from_millis(10));
