@@ -1,20 +1,203 @@
-//! THE loop: one thread owns the user agent and the switch.
+//! THE loop: one thread owns the user agent and the switch, takes inputs one by one and hands their actions to the drivers.
 
-use crate::model::{Command, Reply};
+pub mod decisions;
+pub mod inbox;
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+pub use decisions::{Decisions, Why};
+pub use inbox::{Inbox, Lane};
+
+use crate::clock;
+use crate::media::Media;
+use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Reply, Ticket};
+use crate::recorder::Recorder;
+use crate::signalling::Sender;
+use crate::storage::Writer;
+
+/// Without any deadline the loop still looks up this often.
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Commands that wait for their reply at once; one more is refused.
+const TICKETS_MAX: usize = 4096;
+
+type Tickets = Arc<Mutex<HashMap<Ticket, oneshot::Sender<Reply>>>>;
+
+/// The drivers that the loop feeds.
+pub struct Drivers {
+    /// SIP out.
+    pub signalling: Sender,
+    /// The media plane.
+    pub media: Arc<Media>,
+    /// The recorder.
+    pub recorder: Arc<Recorder>,
+    /// Storage.
+    pub storage: Writer,
+}
+
+/// The running loop.
+pub struct Switchboard {
+    inbox: Inbox,
+    thread: JoinHandle<()>,
+}
 
 /// A way to ask the running decisions, for the API; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Door;
+pub struct Door {
+    inbox: Inbox,
+    tickets: Tickets,
+    next: Arc<AtomicU64>,
+}
 
-/// The switchboard has stopped, or did not answer in time.
+/// The switchboard has stopped, or cannot take another question now.
 #[derive(Debug, thiserror::Error)]
-#[error("the switchboard does not answer; is Vigie stopping?")]
+#[error("the switchboard does not answer; is Vigie stopping, or overloaded?")]
 pub struct DoorClosed;
 
 impl Door {
+    /// A door to the loop that will read `inbox`.
+    pub fn new(inbox: Inbox) -> Door {
+        Door { inbox, tickets: Tickets::default(), next: Arc::default() }
+    }
+
     /// Asks, and waits for the reply.
-    #[allow(clippy::unused_async, reason = "replaced when the loop stands")]
-    pub async fn ask(&self, _command: Command) -> Result<Reply, DoorClosed> {
-        Err(DoorClosed)
+    ///
+    /// # Errors
+    /// [`DoorClosed`] when the loop has stopped or its inbox is full.
+    pub async fn ask(&self, command: Command) -> Result<Reply, DoorClosed> {
+        let ticket = Ticket(self.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+            if tickets.len() >= TICKETS_MAX || self.inbox.is_closed() {
+                return Err(DoorClosed);
+            }
+            tickets.insert(ticket, sender);
+        }
+        if self.inbox.send(Lane::First, Input::Command { ticket, command }).is_err() {
+            self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+            return Err(DoorClosed);
+        }
+        receiver.await.map_err(|_| DoorClosed)
+    }
+
+    fn reply(&self, ticket: Ticket, reply: Reply) {
+        let sender = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+        if let Some(sender) = sender {
+            // Whoever asked may have gone away meanwhile: nobody is owed the reply then.
+            let _ = sender.send(reply);
+        }
+    }
+
+    fn close(&self) {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Switchboard {
+    /// Starts the loop on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(decisions: Decisions, drivers: Drivers, inbox: Inbox, door: Door) -> std::io::Result<Switchboard> {
+        let reading = inbox.clone();
+        let thread = std::thread::Builder::new()
+            .name("switchboard".into())
+            .spawn(move || Loop { decisions, drivers, door, actions: Vec::new() }.run(&reading))?;
+        Ok(Switchboard { inbox, thread })
+    }
+
+    /// Stops the loop once its inbox is empty.
+    pub fn stop(self) {
+        self.inbox.close();
+        if self.thread.join().is_err() {
+            tracing::error!("the switchboard's thread had died");
+        }
+    }
+}
+
+struct Loop {
+    decisions: Decisions,
+    drivers: Drivers,
+    door: Door,
+    actions: Vec<Action>,
+}
+
+impl Loop {
+    fn run(mut self, inbox: &Inbox) {
+        loop {
+            let now = clock::moment();
+            let due = self.decisions.deadline().map(|(at, _)| at);
+            if due.is_some_and(|at| at <= now) {
+                self.step(Input::Tick);
+            }
+            match inbox.receive(patience(self.decisions.deadline().map(|(at, _)| at), clock::moment())) {
+                Some(input) => self.step(input),
+                None if inbox.is_closed() => break,
+                None => {}
+            }
+        }
+        self.door.close();
+    }
+
+    /// A fault outside any one call's code is told and the loop goes on: the next input finds the phones still answered.
+    fn step(&mut self, input: Input) {
+        let started = clock::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.decisions.step(input, started, &mut self.actions)));
+        if outcome.is_err() {
+            let text = "a fault in the decisions was contained; the input that caused it is dropped".to_owned();
+            tell(&Alarm { kind: "decision-fault".into(), call: None, text });
+        }
+        for action in std::mem::take(&mut self.actions) {
+            self.act(action);
+        }
+        let took = clock::moment().since(started.moment);
+        metrics::histogram!("vigie_step_seconds").record(took.as_secs_f64());
+    }
+
+    fn act(&self, action: Action) {
+        match action {
+            Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
+            Action::Media(command) => self.drivers.media.send(command),
+            Action::Recorder(command) => self.drivers.recorder.send(command),
+            Action::Store(facts) => self.drivers.storage.remember(facts),
+            Action::Reply { ticket, reply } => self.door.reply(ticket, reply),
+            Action::Alarm(alarm) => tell(&alarm),
+            Action::Count(counter) => metrics::counter!(metric(counter)).increment(1),
+        }
+    }
+}
+
+/// How long the loop may sleep.
+fn patience(deadline: Option<Moment>, now: Moment) -> Duration {
+    deadline.map_or(IDLE_WAIT_MAX, |at| at.since(now).min(IDLE_WAIT_MAX))
+}
+
+/// Tells whoever runs this, once.
+pub fn tell(alarm: &Alarm) {
+    metrics::counter!("vigie_alarms_total", "kind" => alarm.kind.clone()).increment(1);
+    match alarm.call {
+        Some(call) => tracing::error!(alarm = %alarm.kind, %call, "{}", alarm.text),
+        None => tracing::error!(alarm = %alarm.kind, "{}", alarm.text),
+    }
+}
+
+fn metric(counter: Counter) -> &'static str {
+    match counter {
+        Counter::SipMalformed => "vigie_sip_malformed_total",
+        Counter::SipUnauthorised => "vigie_sip_unauthorised_total",
+        Counter::SipRetransmitted => "vigie_sip_retransmitted_total",
+        Counter::CallsReceived => "vigie_calls_received_total",
+        Counter::CallsAnswered => "vigie_calls_answered_total",
+        Counter::CallsAbandoned => "vigie_calls_abandoned_total",
+        Counter::OffersMade => "vigie_offers_made_total",
+        Counter::OffersUnanswered => "vigie_offers_unanswered_total",
     }
 }

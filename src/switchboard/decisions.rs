@@ -1,0 +1,134 @@
+//! The whole of the decisions, pure: the user agent and the switch, one `step`, one `deadline`.
+
+use std::collections::VecDeque;
+
+use crate::call::signal::LegOrder;
+use crate::call::{Order, Switch, SwitchInput};
+use crate::model::{Action, Fact, Input, Moment, Now};
+use crate::useragent::{Effect, UserAgent};
+
+/// Who wants the next [`Input::Tick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A SIP timer, a binding's or a nonce's end.
+    UserAgent,
+    /// A call's deadline, a wrap-up's end, a step of a demand.
+    Switch,
+}
+
+/// The user agent and the switch, joined: inputs in, actions out, in virtual time.
+pub struct Decisions {
+    useragent: UserAgent,
+    switch: Switch,
+    effects: VecDeque<Effect>,
+    orders: VecDeque<Order>,
+    facts: Vec<Fact>,
+}
+
+impl Decisions {
+    /// The decisions of a server that has just started.
+    pub fn new(useragent: UserAgent, switch: Switch) -> Decisions {
+        Decisions { useragent, switch, effects: VecDeque::new(), orders: VecDeque::new(), facts: Vec::new() }
+    }
+
+    /// The switch, to look at.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// One input and all that follows from it. Everything to be stored is one [`Action::Store`]: one transaction.
+    pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
+        match input {
+            Input::Sip { path, bytes } => self.user_agent(now, |agent, effects| {
+                agent.receive(path, &bytes, now, effects);
+            }),
+            Input::Media(report) => self.to_switch(SwitchInput::Media(report), now),
+            Input::Recorder(report) => self.to_switch(SwitchInput::Recorder(report), now),
+            Input::Command { ticket, command } => self.to_switch(SwitchInput::Command { ticket, command }, now),
+            Input::Remembered(mut remembered) => {
+                let bindings = std::mem::take(&mut remembered.bindings);
+                self.to_switch(SwitchInput::Remembered(remembered), now);
+                self.user_agent(now, |agent, effects| agent.restore(bindings, now, effects));
+            }
+            Input::Tick => {
+                self.user_agent(now, |agent, effects| agent.tick(now, effects));
+                self.to_switch(SwitchInput::Tick, now);
+            }
+        }
+        self.settle(now, out);
+        if !self.facts.is_empty() {
+            out.push(Action::Store(std::mem::take(&mut self.facts)));
+        }
+    }
+
+    /// When [`Input::Tick`] is due next, and for whom.
+    pub fn deadline(&self) -> Option<(Moment, Why)> {
+        let agent = self.useragent.deadline().map(|(at, _)| (at, Why::UserAgent));
+        let switch = self.switch.deadline().map(|at| (at, Why::Switch));
+        match (agent, switch) {
+            (Some(agent), Some(switch)) => Some(if switch.0 < agent.0 { switch } else { agent }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn user_agent(&mut self, _now: Now, act: impl FnOnce(&mut UserAgent, &mut Vec<Effect>)) {
+        let mut effects = Vec::new();
+        act(&mut self.useragent, &mut effects);
+        self.effects.extend(effects);
+    }
+
+    fn to_switch(&mut self, input: SwitchInput, now: Now) {
+        let mut orders = Vec::new();
+        self.switch.step(input, now, &mut orders);
+        self.orders.extend(orders);
+    }
+
+    /// What one half says to the other goes back and forth until both are silent.
+    fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                self.take_effect(effect, now, out);
+            } else if let Some(order) = self.orders.pop_front() {
+                self.take_order(order, now, out);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect, now: Now, out: &mut Vec<Action>) {
+        match effect {
+            Effect::Send { path, bytes } => out.push(Action::Send { path, bytes }),
+            Effect::Signal(signal) => self.to_switch(SwitchInput::Signal(signal), now),
+            Effect::Remember(fact) => self.facts.push(fact),
+            Effect::Alarm(alarm) => out.push(Action::Alarm(alarm)),
+            Effect::Count(counter) => out.push(Action::Count(counter)),
+        }
+    }
+
+    fn take_order(&mut self, order: Order, now: Now, out: &mut Vec<Action>) {
+        match order {
+            Order::Leg(order) => {
+                let dialled = match &order {
+                    LegOrder::Dial(dial) => Some(dial.leg),
+                    LegOrder::Ring { .. }
+                    | LegOrder::Accept { .. }
+                    | LegOrder::Refuse { .. }
+                    | LegOrder::Hangup { .. } => None,
+                };
+                self.user_agent(now, |agent, effects| agent.order(order, now, effects));
+                if let Some(leg) = dialled
+                    && let Some(sip_call_id) = self.useragent.sip_call_id(leg).map(str::to_owned)
+                {
+                    self.to_switch(SwitchInput::Named { leg, sip_call_id }, now);
+                }
+            }
+            Order::Media(command) => out.push(Action::Media(command)),
+            Order::Recorder(command) => out.push(Action::Recorder(command)),
+            Order::Store(facts) => self.facts.extend(facts),
+            Order::Reply { ticket, reply } => out.push(Action::Reply { ticket, reply }),
+            Order::Alarm(alarm) => out.push(Action::Alarm(alarm)),
+            Order::Count(counter) => out.push(Action::Count(counter)),
+        }
+    }
+}
