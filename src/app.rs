@@ -1,1 +1,362 @@
-//! Builds, starts and stops every part; the one file that knows them all.
+//! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
+
+mod recovery;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::call::Switch;
+use crate::config::Settings;
+use crate::config::secrets::{Secrets, SecretsError};
+use crate::media::{self, Media, MediaError};
+use crate::model::{Alarm, Centre, Chance, Command, Input, MediaReport, RecorderReport};
+use crate::outbox::{self, Outbox};
+use crate::recorder::{self, Recorder, RecorderError};
+use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
+use crate::storage::{Storage, StorageError, Writer, WriterSettings};
+use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
+use crate::useragent::{Rules, UserAgent};
+use crate::web::{self, Readiness};
+use crate::clock;
+
+/// The software's name and version, as SIP's Server header and every record say it.
+pub const SOFTWARE: &str = concat!("Vigie/", env!("CARGO_PKG_VERSION"));
+
+/// How often what is kept for a limited time is looked through.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long events of the last calls may take to reach dispatch when Vigie stops; what is left goes out at the next start.
+const LAST_DELIVERY_MAX: Duration = Duration::from_secs(5);
+
+/// Why Vigie could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Secrets.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// Signalling.
+    #[error(transparent)]
+    Signalling(#[from] SignallingError),
+    /// Media.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// Recording.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The HTTP door.
+    #[error(
+        "cannot listen for HTTP on {address}: {source}. If the address is in use, stop the other server \
+         (`ss -tlnp` shows it) or change `listen` in [web]"
+    )]
+    Web {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system refused something small.
+    #[error("cannot {act}: {source}")]
+    System {
+        /// What was being done.
+        act: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The running server.
+pub struct App {
+    /// Where SIP is listened for.
+    pub sip: Vec<SocketAddr>,
+    /// Where the API is.
+    pub web: SocketAddr,
+    /// The way to the running decisions.
+    pub door: Door,
+    /// The database.
+    pub storage: Storage,
+    /// Secret files that this start has made.
+    pub made: Vec<PathBuf>,
+    /// Recordings of an earlier, killed run that this start has finished.
+    pub recovered: usize,
+    readiness: Readiness,
+    signalling: Signalling,
+    switchboard: Switchboard,
+    media: Arc<Media>,
+    recorder: Arc<Recorder>,
+    writer: Writer,
+    outbox: Outbox,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts every part, from the ground up: what was interrupted is finished before the first call is taken.
+///
+/// # Errors
+/// [`AppError`] names the part, and what to do.
+pub async fn start(settings: Settings) -> Result<App, AppError> {
+    raise_descriptor_limit();
+    let secrets = Secrets::open_or_make(&settings)?;
+    let listeners = Listeners::bind(&settings.sip)?;
+    let http = bind_http(settings.web.listen).await?;
+    let web_address = http.local_addr().map_err(|source| AppError::System { act: "read the HTTP address", source })?;
+    let readiness = Readiness::new();
+    let metrics = web::metrics::install();
+
+    let storage = Storage::open(&settings.storage).await?;
+    let alarm: Arc<dyn Fn(Alarm) + Send + Sync> = Arc::new(|alarm| tell(&alarm));
+    let writer_settings = WriterSettings {
+        spool: settings.node.state.join("spool"),
+        endpoints: settings.dispatch.clone(),
+        alarm: alarm.clone(),
+    };
+    let writer = Writer::start(&storage, writer_settings).await?;
+    let mut chance = Chance::new(system_seed()?);
+
+    let recorder_parts = recorder::Parts {
+        settings: settings.recording.clone(),
+        node: settings.node.name.clone(),
+        state: settings.node.state.clone(),
+        zone: settings.centre.zone.clone(),
+        key: secrets.seal_key.clone(),
+        ring_folder: settings.media.ring_folder.clone(),
+    };
+    let recovered = recovery::finish_what_was_interrupted(&recorder_parts, &storage, &writer, &mut chance).await?;
+
+    let inbox = Inbox::default();
+    let door = Door::new(inbox.clone());
+    let reports = inbox.clone();
+    let mut media = media::start(&settings.media, &settings.centre.sounds, move |report: MediaReport| {
+        deliver(&reports, Lane::First, Input::Media(report));
+    })?;
+    let rings = media.rings();
+    let media = Arc::new(media);
+    let reports = inbox.clone();
+    let recorder = recorder::start(
+        recorder_parts,
+        rings,
+        move |report: RecorderReport| deliver(&reports, Lane::First, Input::Recorder(report)),
+        |kind, call, text| tell(&Alarm { kind, call, text }),
+    )?;
+    let recorder = Arc::new(recorder);
+
+    let centre = Arc::new(settings.centre.clone());
+    let sip = listeners.addresses().to_vec();
+    let useragent = UserAgent::new(rules(&settings, &sip), centre.clone(), secrets.credentials.clone(), chance.fork());
+    let switch = Switch::new(centre.clone(), SOFTWARE.into(), chance.fork());
+    let drivers = Drivers {
+        signalling: listeners.sender(),
+        media: media.clone(),
+        recorder: recorder.clone(),
+        storage: writer.clone(),
+    };
+    let remembered = storage.remembered(clock::utc()).await?;
+    deliver(&inbox, Lane::First, Input::Remembered(remembered));
+    let switchboard = Switchboard::start(Decisions::new(useragent, switch), drivers, inbox.clone(), door.clone())
+        .map_err(|source| AppError::System { act: "start the switchboard's thread", source })?;
+
+    let outbox = outbox::start(storage.clone(), endpoints(&settings, &secrets), settings.node.name.clone(), alarm);
+    let (stop, stopped) = watch::channel(false);
+    let parts = web::Parts {
+        storage: storage.clone(),
+        door: door.clone(),
+        recordings: settings.recording.folder.clone(),
+        tokens: tokens(&secrets),
+        zone: settings.centre.zone.clone(),
+        metrics,
+        ready: readiness.clone(),
+    };
+    let tasks = vec![
+        tokio::spawn(serve_web(http, parts, stopped.clone())),
+        tokio::spawn(prune(storage.clone(), stopped)),
+    ];
+    let signalling = listen(listeners, &settings, &centre, inbox)?;
+    Ok(App {
+        sip,
+        web: web_address,
+        door,
+        storage,
+        made: secrets.made,
+        recovered,
+        readiness,
+        signalling,
+        switchboard,
+        media,
+        recorder,
+        writer,
+        outbox,
+        stop,
+        tasks,
+    })
+}
+
+impl App {
+    /// Takes no new calls and waits until the last live one is over and sealed.
+    pub async fn drain(&self) {
+        self.readiness.object("draining", "Vigie is stopping and takes no new calls");
+        // Refused only when the switchboard is gone, and then nothing lives.
+        let _ = self.door.ask(Command::Drain).await;
+    }
+
+    /// Ends every live call now.
+    pub async fn end_all(&self) {
+        let _ = self.door.ask(Command::EndAll).await;
+    }
+
+    /// Waits until everything handed to storage so far is stored.
+    pub async fn flush(&self) {
+        if let Err(error) = self.writer.flush().await {
+            tracing::error!(%error, "waiting for storage failed");
+        }
+    }
+
+    /// Stops every part, from the doors down; what was recorded is sealed, what is owed is stored.
+    pub async fn stop(self) {
+        let App { signalling, switchboard, media, recorder, writer, outbox, storage, stop, tasks, .. } = self;
+        let blocking = tokio::task::spawn_blocking(move || {
+            signalling.stop();
+            switchboard.stop();
+            if let Some(media) = Arc::into_inner(media) {
+                media.stop();
+            }
+            if let Some(recorder) = Arc::into_inner(recorder) {
+                recorder.stop();
+            }
+        });
+        if blocking.await.is_err() {
+            tracing::error!("stopping the drivers failed; what they hold is finished at the next start");
+        }
+        if let Err(error) = writer.stop().await {
+            tracing::error!(%error, "stopping the storage writer failed; its spool is stored at the next start");
+        }
+        outbox.stop(LAST_DELIVERY_MAX).await;
+        // Nobody listens any more only when the tasks have ended.
+        let _ = stop.send(true);
+        for task in tasks {
+            let _ = task.await;
+        }
+        storage.close().await;
+    }
+}
+
+fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
+    if inbox.send(lane, input).is_err() {
+        metrics::counter!("vigie_inbox_refused_total").increment(1);
+    }
+}
+
+fn listen(
+    listeners: Listeners,
+    settings: &Settings,
+    centre: &Centre,
+    inbox: Inbox,
+) -> Result<Signalling, SignallingError> {
+    let trunks = centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
+    let sender = listeners.sender();
+    listeners.start(&settings.sip, trunks, move |received: Received| {
+        let Received { path, bytes, urgency } = received;
+        let lane = match urgency {
+            Urgency::Live => Lane::First,
+            Urgency::New => Lane::Second,
+        };
+        if inbox.send(lane, Input::Sip { path, bytes: bytes.clone() }).is_err() {
+            metrics::counter!("vigie_inbox_refused_total").increment(1);
+            if let Some((path, answer)) = crate::signalling::refuse_overload(path, &bytes) {
+                sender.send(path, &answer);
+            }
+        }
+    })
+}
+
+fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
+    let advertise = |address: &SocketAddr| match settings.sip.advertised {
+        Some(ip) => SocketAddr::new(ip, address.port()),
+        None => *address,
+    };
+    Rules {
+        realm: settings.sip.realm.clone(),
+        listeners: sip.iter().map(advertise).collect(),
+        expires_min: settings.sip.expires_min,
+        expires_max: settings.sip.expires_max,
+        nonce_lifetime: settings.sip.nonce_lifetime,
+        devices_max: settings.sip.devices_max,
+        software: SOFTWARE.into(),
+    }
+}
+
+fn endpoints(settings: &Settings, secrets: &Secrets) -> Vec<outbox::Endpoint> {
+    let of = |id: &str| secrets.endpoint_secrets.get(id).cloned().unwrap_or_default();
+    settings
+        .dispatch
+        .iter()
+        .map(|settings| outbox::Endpoint { secrets: of(&settings.id), settings: settings.clone() })
+        .collect()
+}
+
+fn tokens(secrets: &Secrets) -> Vec<web::ApiToken> {
+    secrets
+        .tokens
+        .iter()
+        .map(|token| web::ApiToken {
+            name: token.name.clone(),
+            role: match token.role {
+                crate::config::secrets::TokenRole::Admin => web::Role::Admin,
+                crate::config::secrets::TokenRole::Compliance => web::Role::Compliance,
+            },
+            sha256: token.sha256.clone(),
+        })
+        .collect()
+}
+
+async fn bind_http(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Web { address, source })
+}
+
+async fn serve_web(listener: TcpListener, parts: web::Parts, mut stopped: watch::Receiver<bool>) {
+    let stop = async move {
+        // An error means that the app is gone: stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = web::serve(listener, parts, stop).await {
+        tracing::error!(%error, "the HTTP door failed; calls go on without it. Restart Vigie when the centre is quiet");
+    }
+}
+
+async fn prune(storage: Storage, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {
+                if let Err(error) = storage.prune(clock::utc()).await {
+                    tracing::warn!(%error, "removing what is kept for a limited time failed; trying again in an hour");
+                }
+            }
+        }
+    }
+}
+
+fn system_seed() -> Result<[u8; 32], AppError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| AppError::System { act: "draw randomness from the system", source: error.into() })?;
+    Ok(seed)
+}
+
+/// Each leg has two sockets: the usual soft limit of 1,024 descriptors would end at 250 calls.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "raising the limit of open files failed; many calls at once may find no port");
+    }
+}

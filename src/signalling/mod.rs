@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::settings::SipSettings;
 use crate::model::centre::AddressBlock;
 use crate::model::{Path, Transport};
+use crate::sip::{Message, Method, compose};
 use admission::Admission;
 
 /// The largest datagram that UDP carries.
@@ -28,6 +29,9 @@ const STOP_LOOK: Duration = Duration::from_millis(200);
 
 /// Kernel buffer asked for on each socket: a burst of thousands of messages while the loop is busy.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// When a caller refused for overload may try again, in seconds.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Why signalling could not start.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +173,21 @@ impl Signalling {
             }
         }
     }
+}
+
+/// The 503 for a request that the switchboard has no room for (RFC 3261 §21.5.4), made without remembering anything;
+/// `None` for a response, an ACK, or what cannot be read.
+pub fn refuse_overload(path: Path, bytes: &Bytes) -> Option<(Path, Bytes)> {
+    let Ok(Message::Request(mut request)) = Message::parse(bytes) else { return None };
+    if request.method == Method::Ack {
+        return None;
+    }
+    compose::stamp_via(&mut request, path.peer);
+    let via = request.headers.via()?;
+    let tag = compose::stateless_tag(&request);
+    let mut answer = compose::response(&request, 503, Some(&tag));
+    answer.headers.push("Retry-After", RETRY_AFTER_SECONDS);
+    Some((compose::response_path(path, &via), answer.to_bytes()))
 }
 
 struct Receiver {

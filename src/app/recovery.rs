@@ -1,0 +1,110 @@
+//! What a start does about calls that a killed run left behind: their audio is sealed, their records are ended and told.
+
+use std::collections::HashSet;
+
+use super::AppError;
+use crate::clock;
+use crate::model::{
+    CallId, CallRecord, Chance, EndedBy, Event, EventId, EventKind, Fact, OfferEnd, Outcome, SealedRecording, Subject,
+    Utc,
+};
+use crate::recorder;
+use crate::storage::{self, Storage, Writer};
+
+/// Seals what was being recorded and ends the records of the calls that were live; how many recordings were finished.
+pub async fn finish_what_was_interrupted(
+    parts: &recorder::Parts,
+    storage: &Storage,
+    writer: &Writer,
+    chance: &mut Chance,
+) -> Result<usize, AppError> {
+    let sealed = recorder::recover(parts)?;
+    let open = storage::calls::open_calls(storage).await?;
+    let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
+    for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
+        let story = Story::resume(storage, record.id).await?;
+        writer.remember(story.end(interrupted(record), chance));
+    }
+    for recording in &sealed {
+        let story = Story::resume(storage, recording.call).await?;
+        let known = storage::calls::one(storage, recording.call).await?;
+        writer.remember(story.seal(known, recording, chance));
+    }
+    writer.flush().await?;
+    if !sealed.is_empty() {
+        tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
+    }
+    Ok(sealed.len())
+}
+
+/// The record of a call that was live when Vigie was killed.
+fn interrupted(mut record: CallRecord) -> CallRecord {
+    let now = clock::utc();
+    record.ended_at = Some(now);
+    record.outcome = Some(Outcome::Interrupted);
+    record.ended_by = Some(EndedBy::Fault);
+    record.detail = Some("Vigie was stopped in mid-call".into());
+    for offer in record.offers.iter_mut().filter(|offer| offer.end.is_none()) {
+        offer.end = Some(OfferEnd::Cancelled);
+        offer.ended_at = Some(now);
+    }
+    record
+}
+
+/// A call's events, continued where the killed run left them.
+struct Story {
+    call: CallId,
+    next: u32,
+    at: Utc,
+    facts: Vec<Fact>,
+}
+
+impl Story {
+    async fn resume(storage: &Storage, call: CallId) -> Result<Story, AppError> {
+        let next = storage::events::next_sequence(storage, call).await?;
+        Ok(Story { call, next, at: clock::utc(), facts: Vec::new() })
+    }
+
+    fn tell(&mut self, kind: EventKind, chance: &mut Chance) {
+        let event = Event {
+            id: EventId::new(self.at, chance),
+            subject: Subject::Call(self.call),
+            sequence: self.next,
+            at: self.at,
+            kind,
+        };
+        self.next += 1;
+        self.facts.push(Fact::Event(Box::new(event)));
+    }
+
+    fn end(mut self, record: CallRecord, chance: &mut Chance) -> Vec<Fact> {
+        self.end_record(record, chance);
+        self.facts
+    }
+
+    fn end_record(&mut self, record: CallRecord, chance: &mut Chance) {
+        let ended = EventKind::CallEnded {
+            outcome: record.outcome.unwrap_or(Outcome::Interrupted),
+            ended_by: record.ended_by.unwrap_or(EndedBy::Fault),
+            detail: record.detail.clone(),
+            regulator: record.regulator.clone(),
+            wait_ms: record.wait_ms(),
+            talk_ms: record.talk_ms(),
+        };
+        self.facts.push(Fact::Call(Box::new(record)));
+        self.tell(ended, chance);
+    }
+
+    /// The recording is sealed; the call is ended first when the killed run had not done so.
+    fn seal(mut self, known: Option<CallRecord>, recording: &SealedRecording, chance: &mut Chance) -> Vec<Fact> {
+        let is_ended = known.as_ref().is_some_and(|record| record.ended_at.is_some());
+        if !is_ended {
+            let record = known.map_or_else(|| (*recording.record).clone(), interrupted);
+            let record = CallRecord { ended_at: recording.record.ended_at.or(record.ended_at), ..record };
+            self.end_record(record, chance);
+        }
+        self.facts.push(Fact::Recording(Box::new(recording.clone())));
+        self.tell(recording.event(), chance);
+        self.facts
+    }
+}
