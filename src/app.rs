@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::call::Switch;
+use crate::clock;
 use crate::config::Settings;
-use crate::config::secrets::{Secrets, SecretsError};
+use crate::config::secrets::{ApiRole, Secrets, SecretsError};
 use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Centre, Chance, Command, Input, MediaReport, RecorderReport};
 use crate::outbox::{self, Outbox};
@@ -23,7 +24,6 @@ use crate::storage::{Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Rules, UserAgent};
 use crate::web::{self, Readiness};
-use crate::clock;
 
 /// The software's name and version, as SIP's Server header and every record say it.
 pub const SOFTWARE: &str = concat!("Vigie/", env!("CARGO_PKG_VERSION"));
@@ -174,10 +174,8 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         metrics,
         ready: readiness.clone(),
     };
-    let tasks = vec![
-        tokio::spawn(serve_web(http, parts, stopped.clone())),
-        tokio::spawn(prune(storage.clone(), stopped)),
-    ];
+    let tasks =
+        vec![tokio::spawn(serve_web(http, parts, stopped.clone())), tokio::spawn(prune(storage.clone(), stopped))];
     let signalling = listen(listeners, &settings, &centre, inbox)?;
     Ok(App {
         sip,
@@ -308,8 +306,8 @@ fn tokens(secrets: &Secrets) -> Vec<web::ApiToken> {
         .map(|token| web::ApiToken {
             name: token.name.clone(),
             role: match token.role {
-                crate::config::secrets::TokenRole::Admin => web::Role::Admin,
-                crate::config::secrets::TokenRole::Compliance => web::Role::Compliance,
+                ApiRole::Admin => web::Role::Admin,
+                ApiRole::Compliance => web::Role::Compliance,
             },
             sha256: token.sha256.clone(),
         })

@@ -1,5 +1,63 @@
-//! The commands: serve, demo, check, verify.
+//! The commands: serve, demo, check, verify, password.
 
 pub mod check;
+pub mod demo;
 pub mod password;
+pub mod phone;
+pub mod serve;
 pub mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Answers the calls of a medical-regulation centre, gives each to the right free regulator by skill and region,
+/// records what is said so that it can be proven, and tells dispatch.
+///
+/// Without a command: `serve`.
+#[derive(Debug, Parser)]
+#[command(name = "vigie", version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArguments),
+    Demo(demo::DemoArguments),
+    Check(check::CheckArguments),
+    Verify(verify::VerifyArguments),
+    Password(password::PasswordArguments),
+}
+
+/// Reads the arguments and runs the command.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => {
+            write_log("warn");
+            demo::run(&arguments)
+        }
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Password(arguments) => password::run(&arguments),
+    }
+}
+
+/// Writes the log to standard error: at `level`, or as `RUST_LOG` says.
+fn write_log(level: &str) {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .finish();
+    // Set already only in tests, which have their own.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

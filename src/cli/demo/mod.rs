@@ -1,0 +1,195 @@
+//! `vigie demo`: the whole server, a short evening of real calls, and the proof of what became of them.
+
+mod proof;
+mod receiver;
+mod scenario;
+mod story;
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::app::{self, App};
+use crate::config::Settings;
+use receiver::Receiver;
+use story::Story;
+
+/// How long the last events may take to reach the receiver.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(20);
+
+const CENTRE: &str = include_str!("centre.toml");
+
+macro_rules! sounds {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_bytes!(concat!("../../../config/sounds/", $name)).as_slice())),+]
+    };
+}
+
+const SOUNDS: [(&str, &[u8]); 9] = sounds![
+    "greeting-fr.wav",
+    "greeting-en.wav",
+    "sorry-fr.wav",
+    "sorry-en.wav",
+    "nobody-fr.wav",
+    "nobody-en.wav",
+    "ready-fr.wav",
+    "paused-fr.wav",
+    "music.wav",
+];
+
+/// Play a short evening with the whole server: two regulators, four callers, real SIP, RTP, recordings and webhooks.
+///
+/// Everything is on this machine (127.0.0.1 and 127.0.0.2) and takes about half a minute. Exit status 0, and
+/// `demo: ok` as the last line, only if every call was answered, recorded, sealed and told as it should be.
+#[derive(Debug, clap::Args)]
+pub struct DemoArguments {
+    /// Put all state here (DIR/recordings, DIR/state…) instead of a fresh temporary folder.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Write JSON Lines to standard output and the story to standard error.
+    ///
+    /// Each line has `type` and `at_ms` (milliseconds since the start). Types: `story` (`text`), `call` (`call`,
+    /// `line`, `region`, `skills`, `caller`, `outcome`, `regulator`, `reasoning`, `wait_ms`, `talk_ms`, `recording`),
+    /// `event` (the CloudEvent as the receiver got and verified it), `check` (`what`, `holds`), and last `result`
+    /// (`ok`, `held`, `failed`, `dir`).
+    #[arg(long)]
+    json: bool,
+    /// Leave the server up afterwards, and say how to call in with one's own softphone.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the demo.
+pub fn run(args: &DemoArguments) -> ExitCode {
+    let story = Story::new(args.json);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("demo: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(play(args, &story)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            story.machine("result", json!({ "ok": false, "error": format!("{error:#}") }));
+            story.say(&format!("demo: failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
+    let dir = prepare_folder(args.dir.as_deref())?;
+    let receiver = Receiver::start().await.context("starting the demo's webhook receiver")?;
+    let settings = settings(&dir, &receiver)?;
+    let recordings = settings.recording.folder.clone();
+    let ring_folder = settings.media.ring_folder.clone();
+    story.tell(&format!("starting Vigie; all its state is in {}", dir.display()));
+    let app = app::start(settings.clone()).await?;
+    let secrets = crate::config::secrets::Secrets::open_or_make(&settings)?;
+    receiver.trust(secrets.endpoint_secrets.get("demo").cloned().unwrap_or_default());
+    let sip = app.sip.first().copied().context("no SIP listener")?;
+    story.tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
+
+    let passwords = std::fs::read_to_string(dir.join("state/secrets/passwords.txt")).context("reading the passwords")?;
+    let experience = scenario::play(sip, |user| password(&passwords, user), story).await?;
+    wait_for_deliveries(&app, &receiver).await;
+    let verdict = proof::prove(&app.storage, &recordings, &receiver, &experience, story).await?;
+
+    let ok = verdict.failed.is_empty();
+    story.say("");
+    story.say(&format!("{} checks held, {} did not; everything is in {}", verdict.held, verdict.failed.len(), dir.display()));
+    if args.keep {
+        keep(&app, &dir, story).await?;
+    }
+    app.drain().await;
+    app.stop().await;
+    // The rings are empty by now, and the folder is the demo's own.
+    let _ = std::fs::remove_dir_all(ring_folder);
+    story.machine(
+        "result",
+        json!({ "ok": ok, "held": verdict.held, "failed": verdict.failed, "dir": dir.display().to_string() }),
+    );
+    story.say(if ok { "demo: ok" } else { "demo: failed" });
+    Ok(ok)
+}
+
+fn prepare_folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let dir = match dir {
+        Some(dir) => dir.to_owned(),
+        None => std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    if dir.join("state").exists() {
+        anyhow::bail!("{} holds an earlier run; give --dir a new or empty folder", dir.display());
+    }
+    let dir = dir.canonicalize().with_context(|| format!("finding the folder {}", dir.display()))?;
+    std::fs::create_dir_all(dir.join("sounds")).context("making the folder of sounds")?;
+    for (name, bytes) in SOUNDS {
+        std::fs::write(dir.join("sounds").join(name), bytes).with_context(|| format!("writing sounds/{name}"))?;
+    }
+    Ok(dir)
+}
+
+/// The demo's own configuration, on ports that are free now.
+fn settings(dir: &Path, receiver: &Receiver) -> anyhow::Result<Settings> {
+    let sip_port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())?.port();
+    let web_port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())?.port();
+    let id = std::process::id();
+    let first = 20_000 + (id % 200) * 200;
+    let text = CENTRE
+        .replace("@DIR@", &dir.display().to_string())
+        .replace("@SIP_PORT@", &sip_port.to_string())
+        .replace("@WEB_PORT@", &web_port.to_string())
+        .replace("@HOOK_PORT@", &receiver.address.port().to_string())
+        .replace("@RTP_PORTS@", &format!("{first}-{}", first + 999))
+        .replace("@ID@", &id.to_string());
+    let file = dir.join("vigie.toml");
+    std::fs::write(&file, &text).context("writing vigie.toml")?;
+    Settings::from_text(&text, &file).map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))
+}
+
+fn password(passwords: &str, user: &str) -> anyhow::Result<String> {
+    let mut lines = passwords.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    let found = lines.find(|(id, _)| *id == user).map(|(_, password)| password.trim().to_owned());
+    found.with_context(|| format!("no password for {user} in passwords.txt"))
+}
+
+/// The last events are on their way once the calls are over: waits until every answered call is sealed and told.
+async fn wait_for_deliveries(app: &App, receiver: &Receiver) {
+    let until = tokio::time::Instant::now() + DELIVERY_PATIENCE;
+    while tokio::time::Instant::now() < until {
+        let delivered = receiver.delivered();
+        let count = |kind: &str| delivered.iter().filter(|one| one.kind == kind).count();
+        if count("call.ended") >= scenario::CALLERS.len() && count("recording.sealed") >= 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.flush().await;
+}
+
+async fn keep(app: &App, dir: &Path, story: &Story) -> anyhow::Result<()> {
+    let sip = app.sip.first().copied().context("no SIP listener")?;
+    let secrets = dir.join("state/secrets");
+    story.say("");
+    story.say("The server stays up. To try it with your own phones, on this machine:");
+    story.say(&format!("  register    user yann or emma at {sip} (UDP), passwords in {}/passwords.txt", secrets.display()));
+    story.say(&format!("  call in     from a phone bound to 127.0.0.2: dial 0261910101 (Cherbourg) at {sip}, for instance"));
+    story.say(&format!("              sipp {sip} -i 127.0.0.2 -s 0261910101 -sn uac -m 1 -d 10000"));
+    story.say(&format!("  API         http://{}/api/v1 with the token in {}/api-token-admin:", app.web, secrets.display()));
+    story.say(&format!(
+        "              curl -H \"Authorization: Bearer $(cat {}/api-token-admin)\" http://{}/api/v1/calls",
+        secrets.display(),
+        app.web
+    ));
+    story.say(&format!("  verify      vigie verify {}/recordings", dir.display()));
+    story.say("Ctrl-C stops it.");
+    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
+}

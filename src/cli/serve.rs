@@ -1,0 +1,98 @@
+//! `vigie serve`: the server itself, until Ctrl-C.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{self, App};
+use crate::config::Settings;
+
+/// Run the server until Ctrl-C: then no new calls, live ones may end; a second Ctrl-C ends them.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ServeArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "config/vigie.toml")]
+    pub config: PathBuf,
+}
+
+/// Reads the configuration and serves.
+pub fn run(arguments: &ServeArguments) -> ExitCode {
+    super::write_log("info");
+    let settings = match Settings::read_with_warnings(&arguments.config) {
+        Ok((settings, warnings)) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            settings
+        }
+        Err(faults) => {
+            eprintln!("{faults}");
+            eprintln!("vigie: the configuration has errors; nothing was started. Look again with: vigie check --config {}", arguments.config.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vigie: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vigie: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let interrupts = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (regulators, lines) = (settings.centre.regulators.len(), settings.centre.lines.len());
+    let secrets = settings.node.state.join("secrets");
+    let app = app::start(settings).await?;
+    if !app.made.is_empty() {
+        tracing::info!("secrets were made (files of mode 0600): passwords.txt for the phones, api-token-* for the API");
+        for file in &app.made {
+            tracing::info!(file = %file.display(), "made");
+        }
+    }
+    tracing::info!(sip = ?app.sip, api = %format!("http://{}", app.web), lines, regulators, secrets = %secrets.display(),
+        "{} is ready", app::SOFTWARE);
+    stop_when_told(app, interrupts).await;
+    Ok(())
+}
+
+async fn stop_when_told(app: App, interrupts: (Signal, Signal)) {
+    let (mut interrupt, mut terminate) = interrupts;
+    wait(&mut interrupt, &mut terminate).await;
+    tracing::info!("stopping: no new calls; live ones may end (a second Ctrl-C ends them)");
+    let drained = async {
+        app.drain().await;
+    };
+    tokio::pin!(drained);
+    tokio::select! {
+        () = &mut drained => {}
+        () = wait(&mut interrupt, &mut terminate) => {
+            tracing::info!("ending the live calls");
+            app.end_all().await;
+            tokio::select! {
+                () = &mut drained => {}
+                () = wait(&mut interrupt, &mut terminate) => {
+                    tracing::warn!("told a third time: stopping without waiting; recordings are finished at the next start");
+                }
+            }
+        }
+    }
+    app.stop().await;
+    tracing::info!("stopped");
+}
+
+async fn wait(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
