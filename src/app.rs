@@ -2,7 +2,7 @@
 
 mod recovery;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::config::secrets::{ApiRole, Secrets, SecretsError};
 use crate::media::{self, Media, MediaError};
-use crate::model::{Alarm, Centre, Chance, Command, Input, MediaReport, RecorderReport};
+use crate::model::{Alarm, Chance, Command, Input, MediaReport, RecorderReport};
 use crate::outbox::{self, Outbox};
 use crate::recorder::{self, Recorder, RecorderError};
 use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
@@ -88,14 +88,19 @@ pub struct App {
     /// Recordings of an earlier, killed run that this start has finished.
     pub recovered: usize,
     readiness: Readiness,
+    planes: Planes,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What must be stopped in its order.
+struct Planes {
     signalling: Signalling,
     switchboard: Switchboard,
     media: Arc<Media>,
     recorder: Arc<Recorder>,
     writer: Writer,
     outbox: Outbox,
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts every part, from the ground up: what was interrupted is finished before the first call is taken.
@@ -104,68 +109,35 @@ pub struct App {
 /// [`AppError`] names the part, and what to do.
 pub async fn start(settings: Settings) -> Result<App, AppError> {
     raise_descriptor_limit();
+    let metrics = web::metrics::install();
     let secrets = Secrets::open_or_make(&settings)?;
     let listeners = Listeners::bind(&settings.sip)?;
-    let http = bind_http(settings.web.listen).await?;
-    let web_address = http.local_addr().map_err(|source| AppError::System { act: "read the HTTP address", source })?;
-    let readiness = Readiness::new();
-    let metrics = web::metrics::install();
-
-    let storage = Storage::open(&settings.storage).await?;
-    let alarm: Arc<dyn Fn(Alarm) + Send + Sync> = Arc::new(|alarm| tell(&alarm));
-    let writer_settings = WriterSettings {
-        spool: settings.node.state.join("spool"),
-        endpoints: settings.dispatch.clone(),
-        alarm: alarm.clone(),
-    };
-    let writer = Writer::start(&storage, writer_settings).await?;
+    let sip = listeners.addresses().to_vec();
+    let (http, web) = bind_http(settings.web.listen).await?;
+    let (storage, writer) = open_storage(&settings).await?;
     let mut chance = Chance::new(system_seed()?);
-
-    let recorder_parts = recorder::Parts {
-        settings: settings.recording.clone(),
-        node: settings.node.name.clone(),
-        state: settings.node.state.clone(),
-        zone: settings.centre.zone.clone(),
-        key: secrets.seal_key.clone(),
-        ring_folder: settings.media.ring_folder.clone(),
-    };
-    let recovered = recovery::finish_what_was_interrupted(&recorder_parts, &storage, &writer, &mut chance).await?;
+    let parts = recorder_parts(&settings, &secrets);
+    let recovered = recovery::finish_what_was_interrupted(&parts, &storage, &writer, &mut chance).await?;
 
     let inbox = Inbox::default();
     let door = Door::new(inbox.clone());
-    let reports = inbox.clone();
-    let mut media = media::start(&settings.media, &settings.centre.sounds, move |report: MediaReport| {
-        deliver(&reports, Lane::First, Input::Media(report));
-    })?;
-    let rings = media.rings();
-    let media = Arc::new(media);
-    let reports = inbox.clone();
-    let recorder = recorder::start(
-        recorder_parts,
-        rings,
-        move |report: RecorderReport| deliver(&reports, Lane::First, Input::Recorder(report)),
-        |kind, call, text| tell(&Alarm { kind, call, text }),
-    )?;
-    let recorder = Arc::new(recorder);
-
-    let centre = Arc::new(settings.centre.clone());
-    let sip = listeners.addresses().to_vec();
-    let useragent = UserAgent::new(rules(&settings, &sip), centre.clone(), secrets.credentials.clone(), chance.fork());
-    let switch = Switch::new(centre.clone(), SOFTWARE.into(), chance.fork());
+    let (media, recorder) = start_planes(&settings, parts, &inbox)?;
+    deliver(&inbox, Lane::First, Input::Remembered(storage.remembered(clock::utc()).await?));
     let drivers = Drivers {
         signalling: listeners.sender(),
         media: media.clone(),
         recorder: recorder.clone(),
         storage: writer.clone(),
     };
-    let remembered = storage.remembered(clock::utc()).await?;
-    deliver(&inbox, Lane::First, Input::Remembered(remembered));
-    let switchboard = Switchboard::start(Decisions::new(useragent, switch), drivers, inbox.clone(), door.clone())
+    let decisions = decisions(&settings, &sip, &secrets, &mut chance);
+    let switchboard = Switchboard::start(decisions, drivers, inbox.clone(), door.clone())
         .map_err(|source| AppError::System { act: "start the switchboard's thread", source })?;
 
-    let outbox = outbox::start(storage.clone(), endpoints(&settings, &secrets), settings.node.name.clone(), alarm);
+    let endpoints = endpoints(&settings, &secrets);
+    let outbox = outbox::start(storage.clone(), endpoints, settings.node.name.clone(), alarm_sink());
     let (stop, stopped) = watch::channel(false);
-    let parts = web::Parts {
+    let readiness = Readiness::new();
+    let doors = web::Parts {
         storage: storage.clone(),
         door: door.clone(),
         recordings: settings.recording.folder.clone(),
@@ -175,25 +147,72 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         ready: readiness.clone(),
     };
     let tasks =
-        vec![tokio::spawn(serve_web(http, parts, stopped.clone())), tokio::spawn(prune(storage.clone(), stopped))];
-    let signalling = listen(listeners, &settings, &centre, inbox)?;
-    Ok(App {
-        sip,
-        web: web_address,
-        door,
-        storage,
-        made: secrets.made,
-        recovered,
-        readiness,
-        signalling,
-        switchboard,
-        media,
-        recorder,
-        writer,
-        outbox,
-        stop,
-        tasks,
-    })
+        vec![tokio::spawn(serve_web(http, doors, stopped.clone())), tokio::spawn(prune(storage.clone(), stopped))];
+    let signalling = listen(listeners, &settings, inbox)?;
+    let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
+    Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, planes, stop, tasks })
+}
+
+fn alarm_sink() -> Arc<dyn Fn(Alarm) + Send + Sync> {
+    Arc::new(|alarm| tell(&alarm))
+}
+
+async fn open_storage(settings: &Settings) -> Result<(Storage, Writer), AppError> {
+    let storage = Storage::open(&settings.storage).await?;
+    let writer_settings = WriterSettings {
+        spool: settings.node.state.join("spool"),
+        endpoints: settings.dispatch.clone(),
+        alarm: alarm_sink(),
+    };
+    let writer = Writer::start(&storage, writer_settings).await?;
+    Ok((storage, writer))
+}
+
+fn recorder_parts(settings: &Settings, secrets: &Secrets) -> recorder::Parts {
+    recorder::Parts {
+        settings: settings.recording.clone(),
+        node: settings.node.name.clone(),
+        state: settings.node.state.clone(),
+        zone: settings.centre.zone.clone(),
+        key: secrets.seal_key.clone(),
+        ring_folder: settings.media.ring_folder.clone(),
+    }
+}
+
+/// The media plane, and the recorder that reads its rings.
+fn start_planes(
+    settings: &Settings,
+    parts: recorder::Parts,
+    inbox: &Inbox,
+) -> Result<(Arc<Media>, Arc<Recorder>), AppError> {
+    let (reports, advertised) = (inbox.clone(), settings.media.advertised);
+    let mut media = media::start(&settings.media, &settings.centre.sounds, move |report: MediaReport| {
+        deliver(&reports, Lane::First, Input::Media(advertise(report, advertised)));
+    })?;
+    let reports = inbox.clone();
+    let recorder = recorder::start(
+        parts,
+        media.rings(),
+        move |report: RecorderReport| deliver(&reports, Lane::First, Input::Recorder(report)),
+        |kind, call, text| tell(&Alarm { kind, call, text }),
+    )?;
+    Ok((Arc::new(media), Arc::new(recorder)))
+}
+
+/// Behind NAT, the SDP names the address that the far end can reach.
+fn advertise(report: MediaReport, advertised: Option<IpAddr>) -> MediaReport {
+    match (report, advertised) {
+        (MediaReport::Opened { leg, rtp }, Some(ip)) => {
+            MediaReport::Opened { leg, rtp: SocketAddr::new(ip, rtp.port()) }
+        }
+        (report, _) => report,
+    }
+}
+
+fn decisions(settings: &Settings, sip: &[SocketAddr], secrets: &Secrets, chance: &mut Chance) -> Decisions {
+    let centre = Arc::new(settings.centre.clone());
+    let useragent = UserAgent::new(rules(settings, sip), centre.clone(), secrets.credentials.clone(), chance.fork());
+    Decisions::new(useragent, Switch::new(centre, SOFTWARE.into(), chance.fork()))
 }
 
 impl App {
@@ -211,14 +230,15 @@ impl App {
 
     /// Waits until everything handed to storage so far is stored.
     pub async fn flush(&self) {
-        if let Err(error) = self.writer.flush().await {
+        if let Err(error) = self.planes.writer.flush().await {
             tracing::error!(%error, "waiting for storage failed");
         }
     }
 
     /// Stops every part, from the doors down; what was recorded is sealed, what is owed is stored.
     pub async fn stop(self) {
-        let App { signalling, switchboard, media, recorder, writer, outbox, storage, stop, tasks, .. } = self;
+        let App { planes, storage, stop, tasks, .. } = self;
+        let Planes { signalling, switchboard, media, recorder, writer, outbox } = planes;
         let blocking = tokio::task::spawn_blocking(move || {
             signalling.stop();
             switchboard.stop();
@@ -254,10 +274,9 @@ fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
 fn listen(
     listeners: Listeners,
     settings: &Settings,
-    centre: &Centre,
     inbox: Inbox,
 ) -> Result<Signalling, SignallingError> {
-    let trunks = centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
+    let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
     let sender = listeners.sender();
     listeners.start(&settings.sip, trunks, move |received: Received| {
         let Received { path, bytes, urgency } = received;
@@ -314,8 +333,11 @@ fn tokens(secrets: &Secrets) -> Vec<web::ApiToken> {
         .collect()
 }
 
-async fn bind_http(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Web { address, source })
+async fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let refused = |source| AppError::Web { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
 }
 
 async fn serve_web(listener: TcpListener, parts: web::Parts, mut stopped: watch::Receiver<bool>) {

@@ -9,26 +9,26 @@ use crate::model::{Counter, EndedBy, EventKind, LegId, Now, Outcome, RecorderCom
 pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.leave_room(out);
     if call.record.answered_at.is_some() {
-        return end(call, Outcome::Answered, EndedBy::Caller, None, now, out);
+        return end(call, Ending::new(Outcome::Answered, EndedBy::Caller), now, out);
     }
     let since = call.record.queued_at.or(call.record.accepted_at).unwrap_or(call.record.received_at);
     call.tell(EventKind::CallAbandoned { wait_ms: now.utc.since(since).as_millis() as u64 }, out);
     out.push(Decision::Count(Counter::CallsAbandoned));
     let by = call.leg(call.caller_leg()).and_then(|leg| leg.record().ended_by).unwrap_or(EndedBy::Caller);
-    end(call, Outcome::Abandoned, by, None, now, out);
+    end(call, Ending::new(Outcome::Abandoned, by), now, out);
 }
 
 /// No RTP came from the caller for the configured time.
 pub fn caller_is_silent(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.leave_room(out);
     let outcome = if call.record.answered_at.is_some() { Outcome::Answered } else { Outcome::Abandoned };
-    end(call, outcome, EndedBy::Silence, Some("no RTP from the caller".into()), now, out);
+    end(call, Ending::new(outcome, EndedBy::Silence).saying("no RTP from the caller"), now, out);
 }
 
 /// The media plane closed the caller's ports by itself.
 pub fn media_is_lost(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.leave_room(out);
-    end(call, Outcome::Interrupted, EndedBy::Fault, Some("the caller's media was lost".into()), now, out);
+    end(call, Ending::new(Outcome::Interrupted, EndedBy::Fault).saying("the caller's media was lost"), now, out);
 }
 
 /// A last message is heard.
@@ -37,19 +37,19 @@ pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
     let (outcome, detail) = (*outcome, detail.clone());
     match input {
         CallInput::Played { leg } if leg.number == 0 => {
-            end(call, outcome, EndedBy::Message, Some(detail), now, out);
+            end(call, Ending::new(outcome, EndedBy::Message).saying(detail), now, out);
         }
-        CallInput::Due => end(call, outcome, EndedBy::Message, Some(detail), now, out),
+        CallInput::Due => end(call, Ending::new(outcome, EndedBy::Message).saying(detail), now, out),
         CallInput::Ended { leg, .. } if leg.number == 0 => {
-            end(call, outcome, EndedBy::Caller, Some(detail), now, out);
+            end(call, Ending::new(outcome, EndedBy::Caller).saying(detail), now, out);
         }
         CallInput::Silent { leg } if leg.number == 0 => {
-            end(call, outcome, EndedBy::Silence, Some(detail), now, out);
+            end(call, Ending::new(outcome, EndedBy::Silence).saying(detail), now, out);
         }
         CallInput::Closed { leg, .. } if leg.number == 0 => {
-            end(call, outcome, EndedBy::Fault, Some(detail), now, out);
+            end(call, Ending::new(outcome, EndedBy::Fault).saying(detail), now, out);
         }
-        CallInput::End(by) => end(call, outcome, by, Some(detail), now, out),
+        CallInput::End(by) => end(call, Ending::new(outcome, by).saying(detail), now, out),
         CallInput::Opened { .. }
         | CallInput::OpenFailed { .. }
         | CallInput::Played { .. }
@@ -70,8 +70,32 @@ pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
     }
 }
 
+/// How a call comes to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// As one word.
+    pub outcome: Outcome,
+    /// By whom.
+    pub by: EndedBy,
+    /// In words for people.
+    pub detail: Option<String>,
+}
+
+impl Ending {
+    /// An end that needs no words.
+    pub fn new(outcome: Outcome, by: EndedBy) -> Ending {
+        Ending { outcome, by, detail: None }
+    }
+
+    /// The same end, with words.
+    pub fn saying(self, detail: impl Into<String>) -> Ending {
+        Ending { detail: Some(detail.into()), ..self }
+    }
+}
+
 /// Ends the call: every leg is hung up; the rest follows when the media plane has closed them.
-pub fn end(call: &mut Call, outcome: Outcome, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
+pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
+    let Ending { outcome, by, detail } = ending;
     call.record.ended_at = Some(now.utc);
     call.record.outcome = Some(outcome);
     call.record.ended_by = Some(by);

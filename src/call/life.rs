@@ -7,6 +7,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::{Leg, LegState};
 use super::offer::LiveOffer;
 use super::signal::{Gone, Incoming, LegOrder, RefusalKind};
+use super::ending::Ending;
 use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
@@ -316,12 +317,11 @@ impl Call {
         CallRecord { legs: self.legs.iter().map(Leg::record).collect(), ..self.record.clone() }
     }
 
-    /// Puts the call before its end: a message when there is one, then the hang-up.
+    /// Puts the call before its end: a message when there is one, then the hang-up with this outcome.
     pub fn say_farewell(
         &mut self,
         message: Option<SoundId>,
-        outcome: Outcome,
-        detail: String,
+        (outcome, detail): (Outcome, String),
         now: Now,
         out: &mut Vec<Decision>,
     ) {
@@ -331,7 +331,7 @@ impl Call {
                 self.deadline = Some(now.moment + SOUND_DURATION_MAX);
                 self.state = State::Farewell { outcome, detail };
             }
-            None => ending::end(self, outcome, EndedBy::Message, Some(detail), now, out),
+            None => ending::end(self, Ending::new(outcome, EndedBy::Message).saying(detail), now, out),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::decision::{CallInput, Decision, RoomChange};
-use super::ending;
+use super::ending::{self, Ending};
 use super::life::{Call, SOUND_DURATION_MAX, State};
 use super::signal::{LegOrder, Unserved};
 use crate::model::centre::GreetingMode;
@@ -34,7 +34,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         CallInput::Due => refuse(call, "the media plane did not open a port in time".into(), now, out),
         CallInput::End(by) => {
             out.push(Decision::Leg(LegOrder::Refuse { leg: call.caller_leg(), why: Unserved::Overloaded }));
-            ending::end(call, Outcome::Interrupted, by, None, now, out);
+            ending::end(call, Ending::new(Outcome::Interrupted, by), now, out);
         }
         CallInput::Ended { .. } => ending::abandon(call, now, out),
         CallInput::Opened { .. }
@@ -62,7 +62,7 @@ fn refuse(call: &mut Call, why: String, now: Now, out: &mut Vec<Decision>) {
         caller.end(EndedBy::Fault, Some(why.clone()), now);
         out.push(Decision::Media(MediaCommand::Close { leg }));
     }
-    ending::end(call, Outcome::Refused, EndedBy::Fault, Some(why), now, out);
+    ending::end(call, Ending::new(Outcome::Refused, EndedBy::Fault).saying(why), now, out);
 }
 
 fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
@@ -78,7 +78,7 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Leg(LegOrder::Accept { leg, local: rtp }));
     if !open {
         let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
-        return call.say_farewell(message, Outcome::Closed, detail, now, out);
+        return call.say_farewell(message, (Outcome::Closed, detail), now, out);
     }
     match call.line.greeting.clone() {
         Some(greeting) => {
@@ -108,7 +108,7 @@ pub fn greeting(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         CallInput::Due => begin_waiting(call, now, out),
         CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),
         CallInput::Silent { leg } if leg.number == 0 => ending::caller_is_silent(call, now, out),
-        CallInput::End(by) => ending::end(call, Outcome::Interrupted, by, None, now, out),
+        CallInput::End(by) => ending::end(call, Ending::new(Outcome::Interrupted, by), now, out),
         CallInput::Closed { leg, .. } if leg.number == 0 => ending::media_is_lost(call, now, out),
         CallInput::Opened { .. }
         | CallInput::OpenFailed { .. }

@@ -1,7 +1,7 @@
 //! A call in conversation: the answer, hold and resume, and either side's end.
 
 use super::decision::{CallInput, Decision, RoomChange};
-use super::ending;
+use super::ending::{self, Ending};
 use super::life::{Call, State};
 use super::offer::LiveOffer;
 use super::signal::Gone;
@@ -29,7 +29,7 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     let first_answer = call.record.answered_at.is_none();
     call.record.answered_at.get_or_insert(now.utc);
     call.record.regulator = Some(regulator.clone());
-    close_offer_record(call, number, OfferEnd::Accepted, None, now, out);
+    out.extend(close_offer_record(call, number, (OfferEnd::Accepted, None), now));
     out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
     let caller = call.caller_leg();
     call.record_leg(caller, now, out);
@@ -163,7 +163,7 @@ fn reoffered(call: &mut Call, leg: LegId, by: LegId, remote: &RemoteMedia, out: 
 
 fn finish(call: &mut Call, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
     release(call, out);
-    ending::end(call, Outcome::Answered, by, detail, now, out);
+    ending::end(call, Ending { outcome: Outcome::Answered, by, detail }, now, out);
 }
 
 fn release(call: &Call, out: &mut Vec<Decision>) {

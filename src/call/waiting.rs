@@ -7,6 +7,7 @@ use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
 use super::signal::{Dial, LegOrder, Refusal, RefusalKind};
+use super::ending::Ending;
 use super::{ending, talking};
 use crate::model::{
     Codec, Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,
@@ -22,7 +23,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),
         CallInput::Silent { leg } if leg.number == 0 => ending::caller_is_silent(call, now, out),
         CallInput::Closed { leg, .. } if leg.number == 0 => ending::media_is_lost(call, now, out),
-        CallInput::End(by) => ending::end(call, Outcome::Interrupted, by, None, now, out),
+        CallInput::End(by) => ending::end(call, Ending::new(Outcome::Interrupted, by), now, out),
         CallInput::Opened { .. }
         | CallInput::OpenFailed { .. }
         | CallInput::Played { .. }
@@ -44,13 +45,13 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
 fn overflow(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.leave_room(out);
     let detail = format!("waited {} s, the most that the line allows", call.line.waiting_max.as_secs());
-    call.say_farewell(call.line.overflow.message.clone(), Outcome::Overflowed, detail, now, out);
+    call.say_farewell(call.line.overflow.message.clone(), (Outcome::Overflowed, detail), now, out);
 }
 
 fn nobody(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.leave_room(out);
     let detail = "nobody who could answer was on duty".to_owned();
-    call.say_farewell(call.line.nobody.message.clone(), Outcome::NobodyOnDuty, detail, now, out);
+    call.say_farewell(call.line.nobody.message.clone(), (Outcome::NobodyOnDuty, detail), now, out);
 }
 
 /// Rings at the chosen regulator: one leg per device.
@@ -141,7 +142,7 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         }
         CallInput::End(by) => {
             end_offer(call, OfferEnd::Cancelled, None, now, out);
-            ending::end(call, Outcome::Interrupted, by, None, now, out);
+            ending::end(call, Ending::new(Outcome::Interrupted, by), now, out);
         }
         CallInput::Played { .. }
         | CallInput::Dtmf { .. }
@@ -218,7 +219,7 @@ pub fn end_offer(call: &mut Call, end: OfferEnd, detail: Option<String>, now: No
     for leg in offer.ringing {
         call.hang_up(leg, why, now, out);
     }
-    close_offer_record(call, offer.number, end, detail.clone(), now, out);
+    out.extend(close_offer_record(call, offer.number, (end, detail.clone()), now));
     out.push(Decision::Count(Counter::OffersUnanswered));
     call.tell(EventKind::CallOfferEnded { offer: offer.number, regulator: offer.regulator.clone(), end, detail }, out);
     out.push(Decision::Room(RoomChange::OfferEnded { regulator: offer.regulator, end }));
@@ -228,14 +229,12 @@ pub fn end_offer(call: &mut Call, end: OfferEnd, detail: Option<String>, now: No
 pub fn close_offer_record(
     call: &mut Call,
     number: OfferNumber,
-    end: OfferEnd,
-    detail: Option<String>,
+    (end, detail): (OfferEnd, Option<String>),
     now: Now,
-    out: &mut Vec<Decision>,
-) {
-    let Some(record) = call.record.offers.get_mut(number.0.saturating_sub(1) as usize) else { return };
+) -> Option<Decision> {
+    let record = call.record.offers.get_mut(number.0.saturating_sub(1) as usize)?;
     record.ended_at = Some(now.utc);
     record.end = Some(end);
     record.detail = detail;
-    out.push(Decision::KeepOffer(Box::new(record.clone())));
+    Some(Decision::KeepOffer(Box::new(record.clone())))
 }

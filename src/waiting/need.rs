@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::centre::Demand;
-use crate::model::{Centre, SkillId};
+use crate::model::{Centre, Moment, SkillId};
 
 /// The levels asked of each skill.
 pub(super) type Skills = BTreeMap<SkillId, u8>;
 
-/// A caller's place: priority first, then order of arrival.
+/// A caller's place: priority first, then when the caller came, then the order of entering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub priority: u8,
+    pub since: Moment,
     pub arrival: u64,
 }
 

@@ -163,21 +163,23 @@ fn ringing_for(state: &RegulatorState) -> Option<CallId> {
 
 /// Callers.
 impl WaitingRoom {
-    /// A caller comes in and takes the place behind all of the same priority.
-    pub fn enter(&mut self, call: CallId, line: &LineId, demand: Demand, now: Now) -> Result<(), WaitingError> {
+    /// A caller who came at `since` takes the place behind all of the same priority who came before.
+    ///
+    /// `since` lies in the past for a caller who comes back from a regulator whose phone vanished.
+    pub fn enter(&mut self, call: CallId, line: &LineId, demand: Demand, since: Now) -> Result<(), WaitingError> {
         if self.places.contains_key(&call) {
             return Err(WaitingError::AlreadyWaiting);
         }
         if self.places.len() >= WAITING_MAX {
             return Err(WaitingError::Full);
         }
-        let place = Place { priority: demand.priority, arrival: self.arrivals };
+        let place = Place { priority: demand.priority, since: since.moment, arrival: self.arrivals };
         self.arrivals += 1;
         let step = demand.step_at(Duration::ZERO);
         let need = self.regulators.needs.take_up(demand.skills_at(step), &self.regulators.ready);
         self.regulators.needs.wait(need, place);
         let line = line.clone();
-        let waiter = Waiter { call, line, demand, entered: now, step, need, offered_to: None, offers: 0 };
+        let waiter = Waiter { call, line, demand, entered: since, step, need, offered_to: None, offers: 0 };
         if let Some(next) = waiter.next_step() {
             self.steps.insert((next, place));
         }

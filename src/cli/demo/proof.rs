@@ -58,7 +58,7 @@ pub async fn prove(
         let sealed = storage::recordings::one(storage, call.id).await.context("reading a recording's row")?;
         describe(script, call, sealed.as_ref(), story);
         check_call(script, call, story, &mut verdict);
-        check_recording(script, call, sealed.as_ref(), recordings, story, &mut verdict);
+        check_recording(script, call, sealed.as_ref().map(|sealed| (sealed, recordings)), story, &mut verdict);
         check_events(script, call, receiver, story, &mut verdict);
         let heard_voice = heard.packets > 100 && heard.level_dbfs > SPEECH_DBFS_MIN;
         verdict.check(story, format!("{} heard sound ({:.0} dBFS)", script.name, heard.level_dbfs), heard_voice);
@@ -154,13 +154,12 @@ fn check_call(script: &CallerScript, call: &CallRecord, story: &Story, verdict: 
 fn check_recording(
     script: &CallerScript,
     call: &CallRecord,
-    sealed: Option<&SealedRecording>,
-    recordings: &Path,
+    sealed: Option<(&SealedRecording, &Path)>,
     story: &Story,
     verdict: &mut Verdict,
 ) {
     let name = script.name;
-    let Some(sealed) = sealed else {
+    let Some((sealed, recordings)) = sealed else {
         let none_is_right = script.answered_by.is_none();
         return verdict.check(story, format!("{name}'s call, never answered, has no recording"), none_is_right);
     };
