@@ -11,13 +11,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::call::Switch;
+use crate::call::{CALLS_MAX, Switch};
 use crate::clock;
 use crate::config::Settings;
 use crate::config::secrets::{ApiRole, Secrets, SecretsError};
 use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Chance, Command, Input, MediaReport, RecorderReport};
-use crate::outbox::{self, Outbox};
+use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
 use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
 use crate::storage::{Storage, StorageError, Writer, WriterSettings};
@@ -30,9 +30,6 @@ pub const SOFTWARE: &str = concat!("Vigie/", env!("CARGO_PKG_VERSION"));
 
 /// How often what is kept for a limited time is looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-
-/// How long events of the last calls may take to reach dispatch when Vigie stops; what is left goes out at the next start.
-const LAST_DELIVERY_MAX: Duration = Duration::from_secs(5);
 
 /// Why Vigie could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +49,9 @@ pub enum AppError {
     /// The database.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Dispatch.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
     /// The HTTP door.
     #[error(
         "cannot listen for HTTP on {address}: {source}. If the address is in use, stop the other server \
@@ -133,8 +133,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let switchboard = Switchboard::start(decisions, drivers, inbox.clone(), door.clone())
         .map_err(|source| AppError::System { act: "start the switchboard's thread", source })?;
 
-    let endpoints = endpoints(&settings, &secrets);
-    let outbox = outbox::start(storage.clone(), endpoints, settings.node.name.clone(), alarm_sink());
+    let outbox = outbox::start(&storage, endpoints(&settings, &secrets), outbox_settings(&settings))?;
     let (stop, stopped) = watch::channel(false);
     let readiness = Readiness::new();
     let doors = web::Parts {
@@ -166,6 +165,15 @@ async fn open_storage(settings: &Settings) -> Result<(Storage, Writer), AppError
     };
     let writer = Writer::start(&storage, writer_settings).await?;
     Ok((storage, writer))
+}
+
+fn outbox_settings(settings: &Settings) -> OutboxSettings {
+    OutboxSettings {
+        node: settings.node.name.clone(),
+        zone: settings.centre.zone.clone(),
+        schedule: Schedule::default(),
+        alarm: alarm_sink(),
+    }
 }
 
 fn recorder_parts(settings: &Settings, secrets: &Secrets) -> recorder::Parts {
@@ -252,10 +260,8 @@ impl App {
         if blocking.await.is_err() {
             tracing::error!("stopping the drivers failed; what they hold is finished at the next start");
         }
-        if let Err(error) = writer.stop().await {
-            tracing::error!(%error, "stopping the storage writer failed; its spool is stored at the next start");
-        }
-        outbox.stop(LAST_DELIVERY_MAX).await;
+        writer.stop().await;
+        outbox.stop().await;
         // Nobody listens any more only when the tasks have ended.
         let _ = stop.send(true);
         for task in tasks {
@@ -305,12 +311,17 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         expires_max: settings.sip.expires_max,
         nonce_lifetime: settings.sip.nonce_lifetime,
         devices_max: settings.sip.devices_max,
+        legs_max: CALLS_MAX * 2,
         software: SOFTWARE.into(),
     }
 }
 
 fn endpoints(settings: &Settings, secrets: &Secrets) -> Vec<outbox::Endpoint> {
-    let of = |id: &str| secrets.endpoint_secrets.get(id).cloned().unwrap_or_default();
+    let of = |id: &str| {
+        let texts = secrets.endpoint_secrets.get(id).map(Vec::as_slice).unwrap_or_default();
+        // Checked when they were read: each is a secret.
+        texts.iter().filter_map(|text| text.parse().ok()).collect()
+    };
     settings
         .dispatch
         .iter()
@@ -353,7 +364,7 @@ async fn serve_web(listener: TcpListener, parts: web::Parts, mut stopped: watch:
 async fn prune(storage: Storage, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = stopped.changed() => return,
             () = tokio::time::sleep(PRUNE_EVERY) => {
                 if let Err(error) = storage.prune(clock::utc()).await {
                     tracing::warn!(%error, "removing what is kept for a limited time failed; trying again in an hour");

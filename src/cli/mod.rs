@@ -29,7 +29,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
     Check(check::CheckArguments),
-    Verify(verify::VerifyArguments),
+    Verify(verify::VerifyArgs),
     Password(password::PasswordArguments),
 }
 

@@ -69,25 +69,22 @@ async fn stop_when_told(app: App, interrupts: (Signal, Signal)) {
     let (mut interrupt, mut terminate) = interrupts;
     wait(&mut interrupt, &mut terminate).await;
     tracing::info!("stopping: no new calls; live ones may end (a second Ctrl-C ends them)");
-    let drained = async {
-        app.drain().await;
-    };
-    tokio::pin!(drained);
     tokio::select! {
-        () = &mut drained => {}
-        () = wait(&mut interrupt, &mut terminate) => {
-            tracing::info!("ending the live calls");
-            app.end_all().await;
-            tokio::select! {
-                () = &mut drained => {}
-                () = wait(&mut interrupt, &mut terminate) => {
-                    tracing::warn!("told a third time: stopping without waiting; recordings are finished at the next start");
-                }
-            }
+        () = app.drain() => {}
+        () = end_when_told(&app, &mut interrupt, &mut terminate) => {
+            tracing::warn!("told a third time: stopping without waiting; recordings are finished at the next start");
         }
     }
     app.stop().await;
     tracing::info!("stopped");
+}
+
+/// The second signal ends the live calls; returns at the third.
+async fn end_when_told(app: &App, interrupt: &mut Signal, terminate: &mut Signal) {
+    wait(interrupt, terminate).await;
+    tracing::info!("ending the live calls");
+    app.end_all().await;
+    wait(interrupt, terminate).await;
 }
 
 async fn wait(interrupt: &mut Signal, terminate: &mut Signal) {

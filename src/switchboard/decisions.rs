@@ -42,17 +42,17 @@ impl Decisions {
             Input::Sip { path, bytes } => self.user_agent(now, |agent, effects| {
                 agent.receive(path, &bytes, now, effects);
             }),
-            Input::Media(report) => self.to_switch(SwitchInput::Media(report), now),
-            Input::Recorder(report) => self.to_switch(SwitchInput::Recorder(report), now),
-            Input::Command { ticket, command } => self.to_switch(SwitchInput::Command { ticket, command }, now),
+            Input::Media(report) => self.tell_switch(SwitchInput::Media(report), now),
+            Input::Recorder(report) => self.tell_switch(SwitchInput::Recorder(report), now),
+            Input::Command { ticket, command } => self.tell_switch(SwitchInput::Command { ticket, command }, now),
             Input::Remembered(mut remembered) => {
                 let bindings = std::mem::take(&mut remembered.bindings);
-                self.to_switch(SwitchInput::Remembered(remembered), now);
+                self.tell_switch(SwitchInput::Remembered(remembered), now);
                 self.user_agent(now, |agent, effects| agent.restore(bindings, now, effects));
             }
             Input::Tick => {
                 self.user_agent(now, |agent, effects| agent.tick(now, effects));
-                self.to_switch(SwitchInput::Tick, now);
+                self.tell_switch(SwitchInput::Tick, now);
             }
         }
         self.settle(now, out);
@@ -77,7 +77,7 @@ impl Decisions {
         self.effects.extend(effects);
     }
 
-    fn to_switch(&mut self, input: SwitchInput, now: Now) {
+    fn tell_switch(&mut self, input: SwitchInput, now: Now) {
         let mut orders = Vec::new();
         self.switch.step(input, now, &mut orders);
         self.orders.extend(orders);
@@ -99,7 +99,7 @@ impl Decisions {
     fn take_effect(&mut self, effect: Effect, now: Now, out: &mut Vec<Action>) {
         match effect {
             Effect::Send { path, bytes } => out.push(Action::Send { path, bytes }),
-            Effect::Signal(signal) => self.to_switch(SwitchInput::Signal(signal), now),
+            Effect::Signal(signal) => self.tell_switch(SwitchInput::Signal(signal), now),
             Effect::Remember(fact) => self.facts.push(fact),
             Effect::Alarm(alarm) => out.push(Action::Alarm(alarm)),
             Effect::Count(counter) => out.push(Action::Count(counter)),
@@ -120,7 +120,7 @@ impl Decisions {
                 if let Some(leg) = dialled
                     && let Some(sip_call_id) = self.useragent.sip_call_id(leg).map(str::to_owned)
                 {
-                    self.to_switch(SwitchInput::Named { leg, sip_call_id }, now);
+                    self.tell_switch(SwitchInput::Named { leg, sip_call_id }, now);
                 }
             }
             Order::Media(command) => out.push(Action::Media(command)),

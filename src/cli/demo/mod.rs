@@ -93,7 +93,8 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
     story.tell(&format!("starting Vigie; all its state is in {}", dir.display()));
     let app = app::start(settings.clone()).await?;
     let secrets = crate::config::secrets::Secrets::open_or_make(&settings)?;
-    receiver.trust(secrets.endpoint_secrets.get("demo").cloned().unwrap_or_default());
+    let texts = secrets.endpoint_secrets.get("demo").map(Vec::as_slice).unwrap_or_default();
+    receiver.trust(texts.iter().filter_map(|text| text.parse().ok()).collect());
     let sip = app.sip.first().copied().context("no SIP listener")?;
     story.tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
 

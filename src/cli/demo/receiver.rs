@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,7 +15,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::clock;
-use crate::outbox::signature;
+use crate::outbox::signature::{self, Secret};
+
+/// How far a delivery's time may be from ours (Standard Webhooks: five minutes).
+const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Events kept at most: the demo tells some forty.
 const EVENTS_MAX: usize = 1000;
@@ -46,7 +50,7 @@ pub struct Receiver {
     /// Where.
     pub address: SocketAddr,
     log: Arc<Mutex<Log>>,
-    secrets: Arc<Mutex<Vec<String>>>,
+    secrets: Arc<Mutex<Vec<Secret>>>,
 }
 
 impl Receiver {
@@ -67,7 +71,7 @@ impl Receiver {
     }
 
     /// The secrets that a signature must have been made with.
-    pub fn trust(&self, secrets: Vec<String>) {
+    pub fn trust(&self, secrets: Vec<Secret>) {
         *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 
@@ -90,23 +94,12 @@ impl Receiver {
 
     fn check(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivered, String> {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        signature::verify(
-            &secrets,
-            &signature::Signed {
-                id: text("webhook-id"),
-                timestamp: text("webhook-timestamp"),
-                signature: text("webhook-signature"),
-            },
-            body,
-            clock::utc(),
-        )
-        .map_err(|error| error.to_string())?;
+        signature::verify(&secrets, headers, body, clock::utc(), TOLERANCE).map_err(|error| error.to_string())?;
         let event: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let sequence = field("sequence").parse().map_err(|_| "no sequence".to_owned())?;
         let (id, kind, subject) = (field("id"), field("type"), field("subject"));
-        if id != text("webhook-id") {
+        if headers.get("webhook-id").is_none_or(|header| header.as_bytes() != id.as_bytes()) {
             return Err("the event's id is not the webhook-id".into());
         }
         Ok(Delivered { id, kind, subject, sequence, event })

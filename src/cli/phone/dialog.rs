@@ -54,7 +54,7 @@ impl Dialog {
         let contact = request.headers.contacts().ok();
         let target = match contact {
             Some(crate::sip::Contacts::List(list)) => list.first().map(|one| one.address.uri.clone()),
-            Some(crate::sip::Contacts::All) | None => None,
+            Some(crate::sip::Contacts::Everything) | None => None,
         };
         Dialog {
             local: format!("{};tag={local_tag}", text("To")),
