@@ -277,11 +277,7 @@ fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
     }
 }
 
-fn listen(
-    listeners: Listeners,
-    settings: &Settings,
-    inbox: Inbox,
-) -> Result<Signalling, SignallingError> {
+fn listen(listeners: Listeners, settings: &Settings, inbox: Inbox) -> Result<Signalling, SignallingError> {
     let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
     let sender = listeners.sender();
     listeners.start(&settings.sip, trunks, move |received: Received| {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::{CallInput, Decision, RoomChange};
+use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::offer::LiveOffer;
 use super::signal::{Gone, Incoming, LegOrder, RefusalKind};
-use super::ending::Ending;
 use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::decision::{CallInput, Decision, RoomChange};
+use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
 use super::signal::{Dial, LegOrder, Refusal, RefusalKind};
-use super::ending::Ending;
 use super::{ending, talking};
 use crate::model::{
     Codec, Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,

@@ -28,7 +28,10 @@ pub fn run(arguments: &ServeArguments) -> ExitCode {
         }
         Err(faults) => {
             eprintln!("{faults}");
-            eprintln!("vigie: the configuration has errors; nothing was started. Look again with: vigie check --config {}", arguments.config.display());
+            eprintln!(
+                "vigie: the configuration has errors; nothing was started. Look again with: vigie check --config {}",
+                arguments.config.display()
+            );
             return ExitCode::FAILURE;
         }
     };

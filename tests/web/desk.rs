@@ -21,7 +21,7 @@ use vigie::model::{
 };
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
-use vigie::switchboard::Door;
+use vigie::switchboard::{Door, Inbox};
 use vigie::web::{ApiToken, Parts, Readiness, Role, hash_token, metrics, serve};
 
 /// When the call of these tests came in: 2023-11-14T22:13:20Z.
@@ -161,7 +161,9 @@ impl Desk {
 
 /// A way to a switchboard that has stopped.
 fn closed_door() -> Door {
-    Door
+    let inbox = Inbox::default();
+    inbox.close();
+    Door::new(inbox)
 }
 
 async fn remember(storage: &Storage, folder: &TempDir, facts: Vec<Fact>) {

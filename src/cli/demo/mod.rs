@@ -96,16 +96,23 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
     let texts = secrets.endpoint_secrets.get("demo").map(Vec::as_slice).unwrap_or_default();
     receiver.trust(texts.iter().filter_map(|text| text.parse().ok()).collect());
     let sip = app.sip.first().copied().context("no SIP listener")?;
-    story.tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
+    story
+        .tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
 
-    let passwords = std::fs::read_to_string(dir.join("state/secrets/passwords.txt")).context("reading the passwords")?;
+    let passwords =
+        std::fs::read_to_string(dir.join("state/secrets/passwords.txt")).context("reading the passwords")?;
     let experience = scenario::play(sip, |user| password(&passwords, user), story).await?;
     wait_for_deliveries(&app, &receiver).await;
     let verdict = proof::prove(&app.storage, &recordings, &receiver, &experience, story).await?;
 
     let ok = verdict.failed.is_empty();
     story.say("");
-    story.say(&format!("{} checks held, {} did not; everything is in {}", verdict.held, verdict.failed.len(), dir.display()));
+    story.say(&format!(
+        "{} checks held, {} did not; everything is in {}",
+        verdict.held,
+        verdict.failed.len(),
+        dir.display()
+    ));
     if args.keep {
         keep(&app, &dir, story).await?;
     }
@@ -181,10 +188,19 @@ async fn keep(app: &App, dir: &Path, story: &Story) -> anyhow::Result<()> {
     let secrets = dir.join("state/secrets");
     story.say("");
     story.say("The server stays up. To try it with your own phones, on this machine:");
-    story.say(&format!("  register    user yann or emma at {sip} (UDP), passwords in {}/passwords.txt", secrets.display()));
-    story.say(&format!("  call in     from a phone bound to 127.0.0.2: dial 0261910101 (Cherbourg) at {sip}, for instance"));
+    story.say(&format!(
+        "  register    user yann or emma at {sip} (UDP), passwords in {}/passwords.txt",
+        secrets.display()
+    ));
+    story.say(&format!(
+        "  call in     from a phone bound to 127.0.0.2: dial 0261910101 (Cherbourg) at {sip}, for instance"
+    ));
     story.say(&format!("              sipp {sip} -i 127.0.0.2 -s 0261910101 -sn uac -m 1 -d 10000"));
-    story.say(&format!("  API         http://{}/api/v1 with the token in {}/api-token-admin:", app.web, secrets.display()));
+    story.say(&format!(
+        "  API         http://{}/api/v1 with the token in {}/api-token-admin:",
+        app.web,
+        secrets.display()
+    ));
     story.say(&format!(
         "              curl -H \"Authorization: Bearer $(cat {}/api-token-admin)\" http://{}/api/v1/calls",
         secrets.display(),

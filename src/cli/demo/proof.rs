@@ -10,8 +10,8 @@ use super::scenario::{CALLERS, CallerScript, Experience};
 use super::story::Story;
 use crate::archive;
 use crate::model::{CallRecord, Outcome, SealedRecording};
-use crate::storage::{self, Storage};
 use crate::storage::filter::CallFilter;
+use crate::storage::{self, Storage};
 
 /// Quieter than this is not speech, in dBFS.
 const SPEECH_DBFS_MIN: f64 = -45.0;
@@ -50,7 +50,8 @@ pub async fn prove(
     verdict.check(story, format!("{} calls are recorded as calls", CALLERS.len()), page.items.len() == CALLERS.len());
     for (script, heard) in CALLERS.iter().zip(&experience.callers) {
         story.say("");
-        let call = page.items.iter().find(|call| call.caller.e164.as_ref().is_some_and(|n| n.as_str() == script.number));
+        let call =
+            page.items.iter().find(|call| call.caller.e164.as_ref().is_some_and(|n| n.as_str() == script.number));
         let Some(call) = call else {
             verdict.check(story, format!("{}'s call is in the database", script.name), false);
             continue;
@@ -81,7 +82,10 @@ fn describe(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedReco
     let offer = call.offers.last();
     match (&call.regulator, offer) {
         (Some(regulator), Some(offer)) => {
-            story.say(&format!("         answered by {regulator}: {}", why(call, regulator.as_str(), offer.reasoning.step)));
+            story.say(&format!(
+                "         answered by {regulator}: {}",
+                why(call, regulator.as_str(), offer.reasoning.step)
+            ));
             for candidate in &offer.reasoning.candidates {
                 story.say(&format!(
                     "           candidate {}: cost {:.1} = region {:.1} + scarce skills {:.1} + idleness {:.1}",
@@ -116,7 +120,12 @@ fn describe(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedReco
 
 fn why(call: &CallRecord, regulator: &str, step: u32) -> String {
     let skills: Vec<String> = call.skills.iter().map(|(skill, level)| format!("{skill} ≥ {level}")).collect();
-    format!("{} in region {} asks {}; step {step}; {regulator} fits at the lowest cost", call.line, call.region, skills.join(" and "))
+    format!(
+        "{} in region {} asks {}; step {step}; {regulator} fits at the lowest cost",
+        call.line,
+        call.region,
+        skills.join(" and ")
+    )
 }
 
 fn facts(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedRecording>) -> Value {
@@ -143,7 +152,11 @@ fn facts(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedRecordi
 
 fn check_call(script: &CallerScript, call: &CallRecord, story: &Story, verdict: &mut Verdict) {
     let name = script.name;
-    verdict.check(story, format!("{name}'s call came in on line {}", script.line_id), call.line.as_str() == script.line_id);
+    verdict.check(
+        story,
+        format!("{name}'s call came in on line {}", script.line_id),
+        call.line.as_str() == script.line_id,
+    );
     let by = call.regulator.as_ref().map(|regulator| regulator.as_str());
     verdict.check(story, format!("{name} was answered by {:?}", script.answered_by), by == script.answered_by);
     let outcome = match script.answered_by {
@@ -182,13 +195,7 @@ fn check_recording(
     verdict.check(story, format!("{name}'s seal is verified"), is_sound);
 }
 
-fn check_events(
-    script: &CallerScript,
-    call: &CallRecord,
-    receiver: &Receiver,
-    story: &Story,
-    verdict: &mut Verdict,
-) {
+fn check_events(script: &CallerScript, call: &CallRecord, receiver: &Receiver, story: &Story, verdict: &mut Verdict) {
     let events = receiver.of_subject(&format!("calls/{}", call.id));
     let names: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     story.say(&format!("         dispatch got: {}", names.join(", ")));
@@ -196,9 +203,7 @@ fn check_events(
         story.machine("event", event.event.clone());
     }
     let wanted: &[&str] = match script.answered_by {
-        Some(_) => {
-            &["call.received", "call.queued", "call.offered", "call.answered", "call.ended", "recording.sealed"]
-        }
+        Some(_) => &["call.received", "call.queued", "call.offered", "call.answered", "call.ended", "recording.sealed"],
         None => &["call.received", "call.queued", "call.abandoned", "call.ended"],
     };
     verdict.check(story, format!("dispatch got {}'s events, verified: {wanted:?}", script.name), names == wanted);

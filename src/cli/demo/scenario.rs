@@ -155,12 +155,7 @@ pub async fn play(
     })
 }
 
-async fn regulator(
-    sip: SocketAddr,
-    user: &'static str,
-    name: &str,
-    voice: &'static [u8],
-) -> anyhow::Result<Phone> {
+async fn regulator(sip: SocketAddr, user: &'static str, name: &str, voice: &'static [u8]) -> anyhow::Result<Phone> {
     let setup = PhoneSetup {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         server: sip,
