@@ -278,10 +278,63 @@ fn what_the_phone_holds_and_resumes_is_told() {
     );
     let ok = ringing.bench.receive(PHONE, &hold).pop().unwrap();
     assert_eq!(status(&ok), "200", "{ok}");
-    assert!(body_of(&ok).contains("a=recvonly"), "{ok}");
+    assert!(super::bench::body(&ok).contains("a=recvonly"), "{ok}");
     assert!(matches!(&ringing.bench.signals()[..], [Signal::Reoffered { remote, .. }] if remote.direction.is_held()));
 }
 
-fn body_of(text: &str) -> &str {
-    body(text)
+#[test]
+fn an_invite_that_meets_ours_is_told_to_wait() {
+    let mut ringing = dial(caller());
+    ringing.answer_invite("180", "");
+    let invite = ringing.invite.clone();
+    let text = format!(
+        "INVITE sip:vigie@127.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP {PHONE};rport;branch=z9hG4bKglare\nMax-Forwards: 70\nFrom: {};tag=phone\nTo: {}\nCall-ID: {}\nCSeq: 9 INVITE\nContact: <sip:ana@{PHONE}>\nContent-Length: 0\n\n",
+        header(&invite, "To"),
+        header(&invite, "From"),
+        header(&invite, "Call-ID")
+    );
+    assert_eq!(statuses(&ringing.bench.receive(PHONE, &text)), ["491"]);
+}
+
+#[test]
+fn our_bye_goes_where_the_phone_s_last_message_came_from() {
+    let mut ringing = dial(caller());
+    let via = headers(&ringing.invite, "Via").join(", ");
+    let invite = ringing.invite.clone();
+    let body = sdp("10.0.0.7", 6000, "0", "sendrecv").replace('\n', "\r\n");
+    let ok = format!(
+        "SIP/2.0 200 OK\nVia: {via}\nFrom: {}\nTo: {};tag=phone\nCall-ID: {}\nCSeq: 1 INVITE\nContact: <sip:ana@10.0.0.7:5060>\nContent-Type: application/sdp\nContent-Length: {}\n\n{body}",
+        header(&invite, "From"),
+        header(&invite, "To"),
+        header(&invite, "Call-ID"),
+        body.len()
+    );
+    ringing.bench.receive("127.0.0.1:61000", &ok);
+    let bye = ringing.hang_up(EndedBy::Caller).pop().unwrap();
+    assert!(bye.starts_with("BYE sip:ana@10.0.0.7:5060 SIP/2.0\r\n"), "{bye}");
+    assert_eq!(ringing.bench.sent.last().unwrap().0, address("127.0.0.1:61000"), "behind NAT only this way is open");
+}
+
+#[test]
+fn over_the_bound_a_leg_is_refused_at_once() {
+    let mut ringing = dial(caller());
+    let leg = LegId { number: 2, ..ringing.leg };
+    let order = Dial {
+        leg,
+        regulator: "ana".into(),
+        device: DeviceId(0),
+        local: address("127.0.0.1:30004"),
+        prefer: Codec::Pcma,
+        caller: caller(),
+        label: String::new(),
+        call: leg.call,
+    };
+    ringing.bench.ua.wire.rules.legs_max = 1;
+    assert!(ringing.bench.order(LegOrder::Dial(Box::new(order))).is_empty());
+    assert!(
+        matches!(&ringing.bench.signals()[..], [Signal::Refused { refusal, .. }] if refusal.detail.contains("legs"))
+    );
+    let offer = sdp("127.0.0.2", 7000, "8", "sendrecv");
+    let invite = Request { body: &offer, ..Request::default() }.text();
+    assert_eq!(statuses(&ringing.bench.receive(TRUNK, &invite)), ["503"]);
 }

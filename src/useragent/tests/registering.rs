@@ -197,3 +197,27 @@ fn a_registered_regulator_dials_a_feature_code() {
         "{dialled:?}"
     );
 }
+
+#[test]
+fn of_several_credentials_the_one_for_us_counts() {
+    let mut bench = Bench::new();
+    let challenge = bench.receive(PHONE, &register("bob", PHONE, 1, "")).pop().unwrap();
+    let ours = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("SHA-256", 1));
+    let also = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("MD5", 1));
+    let other = ours.replace("realm=\"vigie\"", "realm=\"elsewhere\"");
+    let old = ours.replace("nonce=\"0", "nonce=\"1");
+    let all = format!("{other}Authorization: Basic Ym9iOnNlY3JldA==\n{old}{ours}{also}");
+    assert_eq!(statuses(&bench.receive(PHONE, &register("bob", PHONE, 2, &all))), ["200"]);
+}
+
+#[test]
+fn a_regulator_has_several_devices_and_the_list_tells_them_all() {
+    let mut bench = Bench::new();
+    bench.register("ana", PHONE, "MD5");
+    let second = bench.register("ana", "127.0.0.1:5072", "MD5");
+    assert_eq!(headers(&second, "Contact").len(), 2, "{second}");
+    let devices: Vec<_> = bench.signals().into_iter().filter(|s| matches!(s, Signal::Registered { .. })).collect();
+    assert!(
+        matches!(&devices[..], [Signal::Registered { device: a, .. }, Signal::Registered { device: b, .. }] if a != b)
+    );
+}
