@@ -210,7 +210,7 @@ pub struct RingReader {
 }
 
 impl RingReader {
-    /// Hands out frames that were flushed and not yet read, at most [`BATCH_BYTES`] of them; 0 when there are none.
+    /// Hands out frames that were flushed and not yet read, at most `BATCH_BYTES` of them; 0 when there are none.
     /// Their room is given back to the writer by the next call, or by [`RingReader::release`]: a caller that cannot
     /// write them down keeps them in the ring by not calling.
     pub fn read(&mut self, mut each: impl FnMut(Frame<'_>)) -> Result<usize, RingError> {

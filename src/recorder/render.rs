@@ -43,7 +43,7 @@ pub enum RenderError {
         /// What it said.
         source: hound::Error,
     },
-    /// The frames span more than [`SAMPLES_MAX`].
+    /// The frames span more than `SAMPLES_MAX`.
     #[error("the frames span {seconds} s, more than the 24 h that one WAV may hold; the frame files are kept")]
     TooLong {
         /// So many.
