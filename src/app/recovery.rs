@@ -26,6 +26,10 @@ pub async fn finish_what_was_interrupted(
         writer.remember(story.end(interrupted(record), chance));
     }
     for recording in &sealed {
+        if storage::recordings::one(storage, recording.call).await?.is_some_and(|known| known.seal == recording.seal) {
+            // Sealed and told by the killed run, which only had not noted that.
+            continue;
+        }
         let story = Story::resume(storage, recording.call).await?;
         let known = storage::calls::one(storage, recording.call).await?;
         writer.remember(story.seal(known, recording, chance));

@@ -124,10 +124,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
             }
         }
         CallInput::Due => tell_end(call, now, out),
-        CallInput::RecordingFailed(reason) => {
-            out.push(Decision::KeepFailure(reason.clone()));
-            call.tell(EventKind::RecordingFailed { reason }, out);
-        }
+        CallInput::RecordingFailed(reason) => fail_recording(call, reason, out),
         CallInput::Opened { .. }
         | CallInput::Played { .. }
         | CallInput::Dtmf { .. }
@@ -178,7 +175,12 @@ pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
             out.push(Decision::Over);
         }
         CallInput::RecordingFailed(reason) => fail_recording(call, reason, out),
-        CallInput::Due => fail_recording(call, "the recorder did not seal in time".into(), out),
+        CallInput::Due => {
+            if !call.has_failed_recording {
+                fail_recording(call, "the recorder did not seal in time".into(), out);
+            }
+            out.push(Decision::Over);
+        }
         CallInput::Opened { .. }
         | CallInput::OpenFailed { .. }
         | CallInput::Played { .. }
@@ -198,10 +200,14 @@ pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
     }
 }
 
-fn fail_recording(call: &mut Call, reason: String, out: &mut Vec<Decision>) {
+/// Told once; the recorder goes on trying, and a seal that comes after all is told as well.
+pub fn fail_recording(call: &mut Call, reason: String, out: &mut Vec<Decision>) {
+    if call.has_failed_recording {
+        return;
+    }
+    call.has_failed_recording = true;
     out.push(Decision::KeepFailure(reason.clone()));
     call.tell(EventKind::RecordingFailed { reason }, out);
-    out.push(Decision::Over);
 }
 
 /// A fault of our own: the call ends without asking any state's code, and what was recorded is sealed.

@@ -87,6 +87,8 @@ pub struct Call {
     pub sequence: u32,
     /// Whether the recorder has begun.
     pub recording: bool,
+    /// Whether it was told that the recording failed.
+    pub has_failed_recording: bool,
     /// The legs whose far end holds.
     pub held: Vec<LegId>,
 }
@@ -155,6 +157,7 @@ impl Call {
             waits_until: now.moment,
             sequence: 0,
             recording: false,
+            has_failed_recording: false,
             held: Vec::new(),
         };
         opening::begin(&mut call, out);
@@ -260,9 +263,10 @@ impl Call {
         LegId { call: self.id, number: 0 }
     }
 
-    /// Whether the caller can still be served.
-    pub fn has_caller(&self) -> bool {
-        self.legs.first().is_some_and(Leg::is_alive)
+    /// Whether the server may stop without it: only a recording that failed to be sealed in time is still tried, and
+    /// the next start tries again.
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Sealing && self.has_failed_recording
     }
 
     /// Hangs up a leg and closes its port; a leg that is gone is left.

@@ -296,7 +296,7 @@ impl Switch {
                 break;
             }
         }
-        if self.draining && self.calls.is_empty() && self.errands.is_empty() {
+        if self.draining && self.errands.is_empty() && self.calls.values().all(Call::is_settled) {
             let tickets = std::mem::take(&mut self.drain_tickets);
             out.extend(tickets.into_iter().map(|ticket| Order::Reply { ticket, reply: Reply::Drained }));
         }

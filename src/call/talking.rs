@@ -119,10 +119,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
             return_to_room(call, leg, EndedBy::Fault, now, out);
         }
         CallInput::End(by) => finish(call, by, None, now, out),
-        CallInput::RecordingFailed(reason) => {
-            out.push(Decision::KeepFailure(reason.clone()));
-            call.tell(EventKind::RecordingFailed { reason }, out);
-        }
+        CallInput::RecordingFailed(reason) => ending::fail_recording(call, reason, out),
         CallInput::Opened { .. }
         | CallInput::OpenFailed { .. }
         | CallInput::Played { .. }
