@@ -1,6 +1,7 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
 mod recovery;
+mod vitals;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -145,8 +146,11 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         metrics,
         ready: readiness.clone(),
     };
-    let tasks =
-        vec![tokio::spawn(serve_web(http, doors, stopped.clone())), tokio::spawn(prune(storage.clone(), stopped))];
+    let tasks = vec![
+        tokio::spawn(serve_web(http, doors, stopped.clone())),
+        tokio::spawn(vitals::publish(Arc::downgrade(&media), storage.clone(), stopped.clone())),
+        tokio::spawn(prune(storage.clone(), stopped)),
+    ];
     let signalling = listen(listeners, &settings, inbox)?;
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
     Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, planes, stop, tasks })

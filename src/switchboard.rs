@@ -17,13 +17,16 @@ pub use inbox::{Inbox, Lane};
 
 use crate::clock;
 use crate::media::Media;
-use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Reply, Ticket};
+use crate::model::{Action, Alarm, Command, Counter, EventKind, Fact, Input, Moment, Reply, Ticket};
 use crate::recorder::Recorder;
 use crate::signalling::Sender;
 use crate::storage::Writer;
 
 /// Without any deadline the loop still looks up this often.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How often the gauges are brought up to date.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Commands that wait for their reply at once; one more is refused.
 const TICKETS_MAX: usize = 4096;
@@ -110,7 +113,10 @@ impl Switchboard {
         let reading = inbox.clone();
         let thread = std::thread::Builder::new()
             .name("switchboard".into())
-            .spawn(move || Loop { decisions, drivers, door, actions: Vec::new() }.run(&reading))?;
+            .spawn(move || {
+                let counted_at = clock::moment();
+                Loop { decisions, drivers, door, actions: Vec::new(), counted_at }.run(&reading);
+            })?;
         Ok(Switchboard { inbox, thread })
     }
 
@@ -128,6 +134,7 @@ struct Loop {
     drivers: Drivers,
     door: Door,
     actions: Vec<Action>,
+    counted_at: Moment,
 }
 
 impl Loop {
@@ -143,6 +150,7 @@ impl Loop {
                 None if inbox.is_closed() => break,
                 None => {}
             }
+            self.count();
         }
         self.door.close();
     }
@@ -162,16 +170,45 @@ impl Loop {
         metrics::histogram!("vigie_step_seconds").record(took.as_secs_f64());
     }
 
+    /// Brings the gauges up to date, at most once a second.
+    fn count(&mut self) {
+        let now = clock::now();
+        if now.moment.since(self.counted_at) < COUNT_EVERY {
+            return;
+        }
+        self.counted_at = now.moment;
+        let census = self.decisions.switch().census(now);
+        metrics::gauge!("vigie_calls_live").set(census.calls_live);
+        metrics::gauge!("vigie_calls_sealing").set(census.calls_sealing);
+        metrics::gauge!("vigie_waiting").set(census.waiting);
+        metrics::gauge!("vigie_wait_longest_seconds").set(census.wait_longest.as_secs_f64());
+        for (state, count) in census.regulators {
+            metrics::gauge!("vigie_regulators", "state" => state).set(count);
+        }
+    }
+
     fn act(&self, action: Action) {
         match action {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
             Action::Media(command) => self.drivers.media.send(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
-            Action::Store(facts) => self.drivers.storage.remember(facts),
+            Action::Store(facts) => {
+                facts.iter().for_each(measure);
+                self.drivers.storage.remember(facts);
+            }
             Action::Reply { ticket, reply } => self.door.reply(ticket, reply),
             Action::Alarm(alarm) => tell(&alarm),
             Action::Count(counter) => metrics::counter!(metric(counter)).increment(1),
         }
+    }
+}
+
+/// What an answer says of its wait.
+fn measure(fact: &Fact) {
+    if let Fact::Event(event) = fact
+        && let EventKind::CallAnswered { wait_ms, .. } = &event.kind
+    {
+        metrics::histogram!("vigie_wait_seconds").record(*wait_ms as f64 / 1000.0);
     }
 }
 

@@ -1,5 +1,8 @@
 //! What people ask of the switch through the API, and its answers.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::decision::CallInput;
 use super::life::{Call, State};
 use super::switch::{Order, Switch};
@@ -7,7 +10,40 @@ use crate::model::command::{Room, WaitingView};
 use crate::model::{CallId, Command, EndedBy, Now, PauseReason, RegulatorId, Reply, Ticket};
 use crate::waiting::{WaitingError, WaitingPlace};
 
+/// How many there are of what, for the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Live calls, waiting or talking.
+    pub calls_live: u32,
+    /// Calls whose recording is being sealed.
+    pub calls_sealing: u32,
+    /// Callers in the waiting room.
+    pub waiting: u32,
+    /// The longest present wait.
+    pub wait_longest: Duration,
+    /// Regulators by the name of their state.
+    pub regulators: BTreeMap<&'static str, u32>,
+}
+
 impl Switch {
+    /// Counts everybody.
+    pub fn census(&self, now: Now) -> Census {
+        let waiting = self.room.waiting(now);
+        let calls_live = self.calls.values().filter(|call| is_live(call)).count() as u32;
+        let states = ["offline", "ready", "ringing", "talking", "wrap-up", "paused"];
+        let mut regulators: BTreeMap<&'static str, u32> = states.into_iter().map(|state| (state, 0)).collect();
+        for person in self.room.regulators(now) {
+            *regulators.entry(person.state.name()).or_default() += 1;
+        }
+        Census {
+            calls_live,
+            calls_sealing: (self.calls.len() as u32).saturating_sub(calls_live),
+            waiting: waiting.len() as u32,
+            wait_longest: waiting.iter().map(|place| place.waited).max().unwrap_or_default(),
+            regulators,
+        }
+    }
+
     /// Answers at once, but for [`Command::Drain`], which is answered when the last call is over.
     pub(super) fn command(&mut self, ticket: Ticket, command: Command, now: Now, out: &mut Vec<Order>) {
         let reply = match command {

@@ -14,6 +14,7 @@ mod switch;
 mod talking;
 mod waiting;
 
+pub use commands::Census;
 pub use leg::{Leg, LegState};
 pub use life::{Call, State};
 pub use offer::LiveOffer;

@@ -10,6 +10,13 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)+
         }
 
+        impl MediaCounters {
+            /// Each count with its name, for the metrics.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+        }
+
         #[derive(Debug, Default)]
         pub(super) struct Tally {
             $(pub(super) $name: AtomicU64,)+

@@ -79,7 +79,7 @@ impl fmt::Display for LegId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OfferNumber(pub u16);
 
-/// A registered softphone (a binding of the registrar).
+/// A registered softphone (a binding of the registrar): 48 bits, so that every JSON reader keeps it whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceId(pub u64);
 

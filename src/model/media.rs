@@ -9,6 +9,7 @@ use super::ids::{LegId, SoundId};
 
 /// A codec that Vigie speaks (RFC 3551 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Codec {
     /// G.711 A-law, payload type 8, 8000 Hz.
     Pcma,
@@ -62,7 +63,7 @@ impl Direction {
 /// What a leg's far end agreed to, after each SDP offer and answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteMedia {
-    /// Where its SDP says that it receives RTP. Port 0 or address `0.0.0.0` never gets here: it is [`Direction::SendOnly`] or a refusal.
+    /// Where its SDP says that it receives RTP. Port 0 never gets here (a refusal); with `0.0.0.0` (RFC 2543's hold) the direction is [`Direction::ReceiveOnly`] or `Inactive`.
     pub rtp: SocketAddr,
     /// Where it receives RTCP (`a=rtcp`, else port + 1; RFC 3605).
     pub rtcp: SocketAddr,

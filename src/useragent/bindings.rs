@@ -104,7 +104,7 @@ impl Bindings {
                     return Err(Unbound::Full);
                 }
                 for (contact, expires) in contacts {
-                    let fresh = DeviceId(chance.next_u64() >> 1);
+                    let fresh = DeviceId(chance.next_u64() >> 16);
                     self.bind(asked, (contact, *expires), fresh, now, out);
                 }
                 self.keep_newest(&asked.regulator, devices_max, out);

@@ -10,7 +10,7 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 19] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -28,19 +28,28 @@ const COUNTERS: [(&str, &str); 18] = [
     ("vigie_storage_facts_lost_total", "Facts lost: neither database nor spool took them; always 0 in health"),
     ("vigie_alarms_total", "Alarms raised, by kind"),
     ("vigie_http_requests_total", "HTTP requests by route, method and status"),
+    ("vigie_media_total", "What the media plane counts, by name: packets relayed, played, recorded, strangers, malformed…"),
     ("vigie_audio_bytes_total", "Bytes of recordings sent to listeners"),
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 10] = [
     ("vigie_info", "1, with the version as a label"),
     ("vigie_storage_facts_waiting", "Facts that are not stored yet"),
     ("vigie_storage_spool_bytes", "Bytes of facts spooled on disk while the database is away"),
+    ("vigie_calls_live", "Live calls, waiting or talking"),
+    ("vigie_calls_sealing", "Calls that are over and whose recording is being sealed"),
+    ("vigie_waiting", "Callers in the waiting room"),
+    ("vigie_wait_longest_seconds", "The longest present wait, in seconds"),
+    ("vigie_regulators", "Regulators by state"),
+    ("vigie_outbox_pending", "Events owed to each endpoint"),
+    ("vigie_outbox_dead", "Dead letters of each endpoint: see GET /api/v1/outbox"),
 ];
 
 /// Histograms, all in seconds: name and meaning.
-const HISTOGRAMS: [(&str, &str); 3] = [
+const HISTOGRAMS: [(&str, &str); 4] = [
     ("vigie_http_request_seconds", "Time until an HTTP answer begins, by route"),
+    ("vigie_wait_seconds", "Time from the waiting room to the answer"),
     ("vigie_step_seconds", "Time that one step of the decisions takes, its actions handed out"),
     ("vigie_outbox_lag_seconds", "Time from an event to its delivery, by endpoint"),
 ];
