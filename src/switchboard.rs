@@ -111,12 +111,10 @@ impl Switchboard {
     /// When the system gives no thread.
     pub fn start(decisions: Decisions, drivers: Drivers, inbox: Inbox, door: Door) -> std::io::Result<Switchboard> {
         let reading = inbox.clone();
-        let thread = std::thread::Builder::new()
-            .name("switchboard".into())
-            .spawn(move || {
-                let counted_at = clock::moment();
-                Loop { decisions, drivers, door, actions: Vec::new(), counted_at }.run(&reading);
-            })?;
+        let thread = std::thread::Builder::new().name("switchboard".into()).spawn(move || {
+            let counted_at = clock::moment();
+            Loop { decisions, drivers, door, actions: Vec::new(), counted_at }.run(&reading);
+        })?;
         Ok(Switchboard { inbox, thread })
     }
 

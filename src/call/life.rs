@@ -1,5 +1,6 @@
 //! One call: its state, its legs, its record. Each state's own file says what happens in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
 use crate::model::{
-    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Now, Outcome,
+    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now, Outcome,
     RecorderCommand, RemoteMedia, Side, SoundId,
 };
 
@@ -123,6 +124,11 @@ impl Call {
             trunk: incoming.trunk,
             line: line.id.clone(),
             association: line.association.clone(),
+            names: Names {
+                line: line.name.clone(),
+                association: centre.associations.get(&line.association).map(|one| one.name.clone()).unwrap_or_default(),
+                regulators: BTreeMap::new(),
+            },
             region: line.demand.region.clone(),
             language: line.language.clone(),
             ddi_raw: incoming.ddi,

@@ -94,6 +94,9 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Count(Counter::OffersMade));
     out.push(Decision::KeepOffer(Box::new(record.clone())));
     call.record.offers.push(record);
+    if let Some(person) = call.centre.regulators.get(&choice.regulator) {
+        call.record.names.regulators.insert(choice.regulator.clone(), person.name.clone());
+    }
     let until = now.moment + call.centre.offers.ring_duration_max;
     let nothing_to_ring = ringing.is_empty();
     call.state = State::Offering(LiveOffer {

@@ -26,7 +26,7 @@ pub use ids::{
 };
 pub use media::{Codec, Direction, LegQuality, MediaCommand, MediaReport, RemoteMedia};
 pub use number::{E164, NumberPlan, Redacted};
-pub use record::{CallRecord, Caller, EndedBy, LegRecord, OfferEnd, OfferRecord, Outcome, Reasoning, Side};
+pub use record::{CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side};
 pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use time::{Moment, Now, Utc};

@@ -181,6 +181,18 @@ pub struct LegRecord {
     pub quality: LegQuality,
 }
 
+/// Names as people knew them when the call came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Names {
+    /// The line's.
+    pub line: String,
+    /// The association's.
+    pub association: String,
+    /// Of each regulator who was offered the call.
+    pub regulators: BTreeMap<RegulatorId, String>,
+}
+
 /// The story of one call, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -192,6 +204,9 @@ pub struct CallRecord {
     pub line: LineId,
     /// The line's association.
     pub association: AssociationId,
+    /// What line, association and regulators were called at the time: years later the configuration is another.
+    #[serde(default)]
+    pub names: Names,
     /// The caller's region.
     pub region: RegionId,
     /// The line's language.

@@ -277,7 +277,13 @@ fn parties_of(kept: &Kept) -> Vec<Party> {
             names.push(name);
         }
     }
-    let regulator = |name: &&RegulatorId| Party { tel: None, name: Some(name.to_string()), role: "regulator".into() };
+    let regulator = |id: &&RegulatorId| {
+        let name = match kept.record.names.regulators.get(id) {
+            Some(name) if !name.is_empty() => format!("{name} ({id})"),
+            Some(_) | None => id.to_string(),
+        };
+        Party { tel: None, name: Some(name), role: "regulator".into() }
+    };
     parties.extend(names.iter().map(regulator));
     parties
 }

@@ -79,6 +79,7 @@ impl World {
             language: "fr".into(),
             ddi_raw: "0233010101".into(),
             ddi: None,
+            names: Default::default(),
             fallback: false,
             caller: Caller { raw: "0612345678".into(), ..Caller::default() },
             skills: BTreeMap::new(),

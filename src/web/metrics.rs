@@ -28,7 +28,10 @@ const COUNTERS: [(&str, &str); 19] = [
     ("vigie_storage_facts_lost_total", "Facts lost: neither database nor spool took them; always 0 in health"),
     ("vigie_alarms_total", "Alarms raised, by kind"),
     ("vigie_http_requests_total", "HTTP requests by route, method and status"),
-    ("vigie_media_total", "What the media plane counts, by name: packets relayed, played, recorded, strangers, malformed…"),
+    (
+        "vigie_media_total",
+        "What the media plane counts, by name: packets relayed, played, recorded, strangers, malformed…",
+    ),
     ("vigie_audio_bytes_total", "Bytes of recordings sent to listeners"),
 ];
 

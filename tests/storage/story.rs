@@ -101,6 +101,7 @@ pub fn call(n: u64) -> CallRecord {
         language: "fr".into(),
         ddi_raw: "0233000000".into(),
         ddi: E164::parse("+33233000000"),
+        names: Default::default(),
         fallback: false,
         caller: Caller { raw: "0612345678".into(), e164: E164::parse("+33612345678"), ..Caller::default() },
         skills: BTreeMap::from([("regulation".into(), 50)]),

@@ -251,6 +251,7 @@ pub fn record(call: CallId) -> CallRecord {
         language: "fr".into(),
         ddi_raw: "0233010101".into(),
         ddi: E164::parse("+33233010101"),
+        names: Default::default(),
         fallback: false,
         caller: Caller {
             raw: "0612345678".into(),
