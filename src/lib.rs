@@ -1,4 +1,4 @@
-//! Vigie: the telephone standard of a medical-regulation centre.
+#![doc = include_str!("ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
 // In reading order: words, protocols, decisions, drivers, doors.
