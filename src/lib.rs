@@ -1,3 +1,5 @@
+//! Vigie: the telephone standard of a medical-regulation centre.
+//!
 #![doc = include_str!("ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
