@@ -307,6 +307,7 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
     Rules {
         realm: settings.sip.realm.clone(),
         listeners: sip.iter().map(advertise).collect(),
+        digests: settings.sip.listen.iter().map(|listener| listener.digest).collect(),
         expires_min: settings.sip.expires_min,
         expires_max: settings.sip.expires_max,
         nonce_lifetime: settings.sip.nonce_lifetime,

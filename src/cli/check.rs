@@ -44,7 +44,8 @@ fn tell_warnings(warnings: &[Fault]) {
 pub fn summary(settings: &Settings) -> String {
     let centre = &settings.centre;
     let mut text = format!("{}: no errors\n", settings.file.display());
-    let listeners: Vec<String> = settings.sip.listen.iter().map(|address| format!("udp:{address}")).collect();
+    let listeners: Vec<String> =
+        settings.sip.listen.iter().map(|listener| format!("udp:{}", listener.address)).collect();
     let endpoints: Vec<&str> = settings.dispatch.iter().map(|endpoint| endpoint.id.as_str()).collect();
     let rows = [
         ("SIP", listeners.join(", ")),

@@ -14,7 +14,7 @@ use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weight
 use crate::model::{Centre, NumberPlan, RegionId, Regulator, RegulatorId, SkillId, SoundId, Trunk, TrunkId};
 
 /// How digest choices are written.
-const DIGESTS: [(&str, DigestChoice); 3] =
+pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
     [("md5", DigestChoice::Md5), ("sha256", DigestChoice::Sha256), ("both", DigestChoice::Both)];
 
 /// The names of the skills, and what each means.

@@ -51,6 +51,22 @@ impl Report {
         }
     }
 
+    /// The value at `key`, or its fault noted.
+    pub(super) fn read<T>(
+        &self,
+        key: &str,
+        value: &DeValue<'_>,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Trouble>,
+    ) -> Option<T> {
+        match read(value) {
+            Ok(value) => Some(value),
+            Err((problem, remedy)) => {
+                self.fault(key, problem, remedy);
+                None
+            }
+        }
+    }
+
     /// Whether an error was already told at `key` or below it.
     pub(super) fn has_fault_under(&self, key: &str) -> bool {
         self.faults.borrow().iter().any(|fault| {
@@ -144,6 +160,14 @@ fn index_value(
     }
 }
 
+/// One entry of an array: a table, or a value with its path.
+pub(super) enum Item<'a> {
+    /// `{ … }`.
+    Table(Section<'a>),
+    /// Anything else.
+    Value(String, &'a DeValue<'a>),
+}
+
 /// One table of the file, or an absent one whose keys all have their default.
 pub(super) struct Section<'a> {
     /// The report that its faults go to.
@@ -175,7 +199,7 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, when it is there and good.
     pub(super) fn take<T>(&self, key: &'static str, read: impl Fn(&DeValue<'_>) -> Result<T, Trouble>) -> Option<T> {
-        read_or_note(self.report, &self.path(key), self.value(key)?, read)
+        self.report.read(&self.path(key), self.value(key)?, read)
     }
 
     /// The value of `key`, or `default`.
@@ -222,7 +246,7 @@ impl<'a> Section<'a> {
             if item.get_ref().as_str().is_some_and(|text| !seen.insert(text.to_owned())) {
                 self.report.fault(&path, "is in this list twice", "take one of them out");
             }
-            if let Some(value) = read_or_note(self.report, &path, item.get_ref(), &read) {
+            if let Some(value) = self.report.read(&path, item.get_ref(), &read) {
                 values.push((path, value));
             }
         }
@@ -240,7 +264,7 @@ impl<'a> Section<'a> {
         for (name, value) in section.table.into_iter().flatten() {
             let path = section.path(name.get_ref());
             if section.is_name(name.get_ref()) {
-                let value = read_or_note(self.report, &path, value.get_ref(), &read);
+                let value = self.report.read(&path, value.get_ref(), &read);
                 values.extend(value.map(|value| (name.get_ref().to_string(), value)));
             }
         }
@@ -287,31 +311,40 @@ impl<'a> Section<'a> {
 
     /// The tables of the array of tables `key`, in order.
     pub(super) fn each(&self, key: &'static str) -> Vec<Section<'a>> {
+        let mut sections = Vec::new();
+        for item in self.items(key) {
+            match item {
+                Item::Table(section) => sections.push(section),
+                Item::Value(path, other) => {
+                    let problem = format!("must be a table, not {}", kind(other));
+                    self.report.fault(&path, problem, "write { key = value, … }");
+                }
+            }
+        }
+        sections
+    }
+
+    /// What stands in the array `key`, in order: tables, and values with their path.
+    pub(super) fn items(&self, key: &'static str) -> Vec<Item<'a>> {
         let path = self.path(key);
         let items = match self.value(key) {
             None => return Vec::new(),
             Some(DeValue::Array(items)) => items,
             Some(other) => {
-                let problem = format!("must be a list of tables, not {}", kind(other));
-                self.report.fault(&path, problem, format!("write [[{path}]], or {key} = [{{ … }}, {{ … }}]"));
+                let problem = format!("must be a list, not {}", kind(other));
+                self.report.fault(&path, problem, format!("put it in brackets: {key} = [ … ]"));
                 return Vec::new();
             }
         };
-        let mut sections = Vec::new();
+        let mut all = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let path = format!("{path}[{number}]");
-            match item.get_ref() {
-                DeValue::Table(table) => sections.push(Section::new(self.report, path, Some(table))),
-                other => {
-                    self.report.fault(
-                        &path,
-                        format!("must be a table, not {}", kind(other)),
-                        "write { key = value, … }",
-                    );
-                }
-            }
+            all.push(match item.get_ref() {
+                DeValue::Table(table) => Item::Table(Section::new(self.report, path, Some(table))),
+                value => Item::Value(path, value),
+            });
         }
-        sections
+        all
     }
 
     /// Tells every key that nobody asked for.
@@ -348,21 +381,6 @@ impl<'a> Section<'a> {
         }
         let table = self.table?;
         table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value.get_ref())
-    }
-}
-
-fn read_or_note<T>(
-    report: &Report,
-    path: &str,
-    value: &DeValue<'_>,
-    read: impl Fn(&DeValue<'_>) -> Result<T, Trouble>,
-) -> Option<T> {
-    match read(value) {
-        Ok(value) => Some(value),
-        Err((problem, remedy)) => {
-            report.fault(path, problem, remedy);
-            None
-        }
     }
 }
 

@@ -5,11 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::document::Section;
+use super::centre::DIGESTS;
+use super::document::{Item, Section};
 use super::settings::{
-    EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
+    EndpointSettings, ListenerSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings,
+    WebSettings,
 };
 use super::values;
+use crate::model::centre::DigestChoice;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -42,11 +45,7 @@ pub(super) fn read_node(section: &Section<'_>) -> NodeSettings {
 }
 
 pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
-    let mut listen: Vec<SocketAddr> =
-        section.list("listen", values::listener).into_iter().map(|(_, address)| address).collect();
-    if listen.is_empty() && !section.has("listen") {
-        listen.push(SocketAddr::new(LOOPBACK, 5060));
-    }
+    let listen = read_listeners(section);
     let advertised = section.take("advertised", values::address);
     let report = section.report;
     if listen.is_empty() && !report.has_fault_under(&section.path("listen")) {
@@ -59,7 +58,7 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
     if listen.len() > u8::MAX as usize {
         report.fault(&section.path("listen"), "more than 255 listeners", "listen on fewer addresses");
     }
-    if listen.iter().any(|address| address.ip().is_unspecified()) && !section.has("advertised") {
+    if listen.iter().any(|listener| listener.address.ip().is_unspecified()) && !section.has("advertised") {
         report.fault(
             &section.path("advertised"),
             "is missing, and a listener on every address cannot be written into a message",
@@ -85,8 +84,37 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         expires_max,
         nonce_lifetime: section.or("nonce_lifetime", Duration::from_secs(300), values::duration(seconds(10, 3600))),
         devices_max: section.or("devices_max", 4, values::whole(1..=16)),
-        source_rate_max: section.or("source_rate_max", 50, values::whole(1..=100_000)),
+        source_rate_max: section.or("source_rate_max", 1000, values::whole(1..=1_000_000)),
     }
+}
+
+fn read_listeners(section: &Section<'_>) -> Vec<ListenerSettings> {
+    if !section.has("listen") {
+        return vec![ListenerSettings { address: SocketAddr::new(LOOPBACK, 5060), digest: DigestChoice::Both }];
+    }
+    let mut listeners: Vec<ListenerSettings> = Vec::new();
+    for item in section.items("listen") {
+        let (path, address, digest) = match item {
+            Item::Value(path, value) => {
+                let address = section.report.read(&path, value, values::listener);
+                (path, address, DigestChoice::Both)
+            }
+            Item::Table(table) => {
+                let address = table.must("address", "write address = \"udp:ADDRESS:PORT\"", values::listener);
+                let digest = table.or("digest", DigestChoice::Both, values::choice(&DIGESTS));
+                let path = table.path("address");
+                table.close();
+                (path, address, digest)
+            }
+        };
+        let Some(address) = address else { continue };
+        // Port 0 takes a free port each time.
+        if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
+            section.report.fault(&path, "is in this list twice", "take one of them out");
+        }
+        listeners.push(ListenerSettings { address, digest });
+    }
+    listeners
 }
 
 pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSettings {

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::centre::Skills;
 use super::document::{Report, nearest};
 use super::reach::reach;
-use super::settings::{MediaSettings, SipSettings};
+use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
-use crate::model::{Centre, RegionId, SkillId, SoundId};
+use crate::model::{Centre, RegionId, Regulator, SkillId, SoundId};
 
 /// Tells every reference that leads nowhere.
 pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
@@ -67,7 +67,7 @@ pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
 
 /// Tells ports that two parts would fight for, and sounds that are no sound.
 pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings, media: &MediaSettings) {
-    for (number, address) in sip.listen.iter().enumerate() {
+    for (number, ListenerSettings { address, .. }) in sip.listen.iter().enumerate() {
         let same_place =
             address.ip() == media.address || address.ip().is_unspecified() || media.address.is_unspecified();
         if same_place && (media.ports.0..=media.ports.1).contains(&address.port()) {
@@ -78,7 +78,7 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
             );
         }
     }
-    let is_open = sip.listen.iter().any(|address| !address.ip().is_loopback());
+    let is_open = sip.listen.iter().any(|listener| !listener.address.ip().is_loopback());
     if is_open && media.address.is_loopback() {
         report.warn(
             "media.address",
@@ -86,6 +86,7 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
             "write the address of the network interface that the phones and the carrier reach",
         );
     }
+    check_digests(report, centre, sip);
     let is_far = |block: &AddressBlock| !block.address.is_loopback();
     for trunk in centre.trunks.values().filter(|trunk| !is_open && trunk.peers.iter().any(is_far)) {
         report.warn(
@@ -113,6 +114,21 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
                 "sounds",
                 format!("`{name}` is missing: nothing will be heard {when}"),
                 format!("write {name} = \"sounds/{name}.wav\""),
+            );
+        }
+    }
+}
+
+/// Tells regulators whose phones no algorithm of a listener suits.
+fn check_digests(report: &Report, centre: &Centre, sip: &SipSettings) {
+    for (number, listener) in sip.listen.iter().enumerate() {
+        let is_out = |person: &&Regulator| person.digest.shared_with(listener.digest).is_none();
+        let out: Vec<&str> = centre.regulators.values().filter(is_out).map(|person| person.id.as_str()).collect();
+        if !out.is_empty() {
+            report.warn(
+                &format!("sip.listen[{number}].digest"),
+                format!("leaves no algorithm for {}: their own is used on this listener all the same", out.join(", ")),
+                "widen the listener's `digest` to \"both\", or change theirs",
             );
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::Centre;
+use crate::model::centre::DigestChoice;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub struct NodeSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipSettings {
     /// UDP listeners, in the order of their index in [`crate::model::Path`].
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenerSettings>,
     /// Written into Via and Contact in place of the listener's own address (behind NAT, or with `0.0.0.0`).
     pub advertised: Option<IpAddr>,
     /// The digest realm; also the domain of our From.
@@ -57,6 +58,15 @@ pub struct SipSettings {
     pub devices_max: usize,
     /// Datagrams taken from one address that is no trunk, a second.
     pub source_rate_max: u32,
+}
+
+/// One place where SIP is listened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// The UDP address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The digest algorithms that may be offered on it; a regulator's own choice narrows them.
+    pub digest: DigestChoice,
 }
 
 /// The media plane.

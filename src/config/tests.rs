@@ -73,10 +73,47 @@ fn a_small_centre_reads_with_its_defaults() {
         (5, Duration::from_secs(30), RecordingPolicy::Always)
     );
     assert_eq!(line.demand.steps.first().map(|s| s.skills.values().copied().collect()), Some(vec![30_u8]));
-    assert_eq!(settings.sip.listen, ["127.0.0.1:5060".parse().expect("an address")]);
+    let listeners: Vec<_> = settings.sip.listen.iter().map(|l| (l.address.to_string(), l.digest)).collect();
+    assert_eq!(listeners, [("127.0.0.1:5060".to_owned(), DigestChoice::Both)]);
     assert_eq!(settings.storage.url, "sqlite:state/vigie.db");
     let there = settings.centre.regions.get(&"there".into()).expect("a region");
     assert_eq!(there.neighbours, ["here".into()], "a neighbour is one both ways");
+}
+
+#[test]
+fn a_listener_may_limit_the_digest_algorithms_and_check_tells_whom_it_leaves_out() {
+    let listen = r#"listen = ["udp:127.0.0.1:5060", { address = "udp:127.0.0.1:5062", digest = "sha256" }]"#;
+    let listen = format!("realm = \"vigie\"\n{listen}");
+    let settings = read(&changed(r#"realm = "vigie""#, &listen)).unwrap_or_else(|faults| panic!("{faults}"));
+    let digests: Vec<_> = settings.sip.listen.iter().map(|listener| listener.digest).collect();
+    assert_eq!(digests, [DigestChoice::Both, DigestChoice::Sha256]);
+    let text = changed(r#"realm = "vigie""#, &format!("{listen}\ndigest = \"md5\""));
+    let folder = folder();
+    let file = folder.path().join("listener.toml");
+    std::fs::write(&file, text).expect("written");
+    let (_, warnings) = Settings::read_with_warnings(&file).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(warnings.iter().any(|w| w.key == "sip.listen[1].digest" && w.problem.contains("anne")), "{warnings:?}");
+}
+
+#[test]
+fn a_wrong_listener_is_told_with_its_key() {
+    let table = [
+        (r#"realm = "vigie""#, r#"listen = [{ digest = "md5" }] # no address"#, "sip.listen[0].address", "udp:"),
+        (
+            r#"realm = "vigie""#,
+            r#"listen = [{ address = "udp:127.0.0.1:5060", digest = "md4" }]"#,
+            "sip.listen[0].digest",
+            "md5",
+        ),
+        (r#"realm = "vigie""#, r#"listen = [{ adress = "udp:127.0.0.1:5060" }]"#, "sip.listen[0].adress", "`address`"),
+        (
+            r#"realm = "vigie""#,
+            r#"listen = ["udp:[::1]:5060", { address = "udp:[::1]:5060" }]"#,
+            "sip.listen[1].address",
+            "take one",
+        ),
+    ];
+    table.iter().for_each(told);
 }
 
 #[test]
@@ -125,17 +162,20 @@ fn each_fault_is_told_with_its_key_its_line_and_a_remedy() {
         (r#"music = "music.wav""#, "", "lines.main.music", "[sounds]"),
         ("[associations.sos]", "[associations.SOS]", "associations.SOS", "a–z"),
     ];
-    for (from, to, key, remedy) in table {
-        let text = changed(from, to);
-        let faults = read(&text).expect_err(to);
-        let found = faults.errors.iter().find(|fault| fault.key == key);
-        let found = found.unwrap_or_else(|| panic!("{to}: no fault at {key}, but\n{faults}"));
-        assert!(remedy.split('|').any(|part| found.remedy.contains(part)), "{to}: {found}");
-        // The line is that of the change, or of the table in which a key is missing.
-        let line = text.lines().nth(found.line - 1).unwrap_or_default();
-        let last = key.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
-        assert!(line.contains(last) || line.starts_with('[') || to.is_empty(), "{to}: told at line {line}");
-    }
+    table.iter().for_each(told);
+}
+
+/// That the change (from, to) is told at the key, with the remedy.
+fn told((from, to, key, remedy): &(&str, &str, &str, &str)) {
+    let text = changed(from, to);
+    let faults = read(&text).expect_err(to);
+    let found = faults.errors.iter().find(|fault| fault.key == *key);
+    let found = found.unwrap_or_else(|| panic!("{to}: no fault at {key}, but\n{faults}"));
+    assert!(remedy.split('|').any(|part| found.remedy.contains(part)), "{to}: {found}");
+    // The line is that of the change, or of the table in which a key is missing.
+    let line = text.lines().nth(found.line - 1).unwrap_or_default();
+    let last = key.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
+    assert!(line.contains(last) || line.starts_with('[') || to.is_empty(), "{to}: told at line {line}");
 }
 
 #[test]

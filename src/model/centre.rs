@@ -190,6 +190,18 @@ pub enum DigestChoice {
     Both,
 }
 
+impl DigestChoice {
+    /// What both allow, when there is anything.
+    pub fn shared_with(self, other: DigestChoice) -> Option<DigestChoice> {
+        match (self, other) {
+            (choice, DigestChoice::Both) | (DigestChoice::Both, choice) => Some(choice),
+            (DigestChoice::Md5, DigestChoice::Md5) => Some(DigestChoice::Md5),
+            (DigestChoice::Sha256, DigestChoice::Sha256) => Some(DigestChoice::Sha256),
+            (DigestChoice::Md5, DigestChoice::Sha256) | (DigestChoice::Sha256, DigestChoice::Md5) => None,
+        }
+    }
+}
+
 /// A carrier's SIP link.
 #[derive(Clone, Debug)]
 pub struct Trunk {

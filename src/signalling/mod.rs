@@ -15,7 +15,7 @@ use bytes::Bytes;
 pub use triage::Urgency;
 
 use crate::clock;
-use crate::config::settings::SipSettings;
+use crate::config::settings::{ListenerSettings, SipSettings};
 use crate::model::centre::AddressBlock;
 use crate::model::{Path, Transport};
 use crate::sip::{Message, Method, compose};
@@ -88,7 +88,7 @@ impl Listeners {
     /// [`SignallingError::Bind`] names the address that could not be had.
     pub fn bind(settings: &SipSettings) -> Result<Listeners, SignallingError> {
         let mut listeners = Listeners { sockets: Vec::new(), addresses: Vec::new() };
-        for address in &settings.listen {
+        for ListenerSettings { address, .. } in &settings.listen {
             let (socket, bound) =
                 bind(*address).map_err(|source| SignallingError::Bind { address: *address, source })?;
             listeners.sockets.push(Arc::new(socket));
@@ -244,7 +244,7 @@ mod tests {
 
     fn settings(listen: SocketAddr) -> SipSettings {
         SipSettings {
-            listen: vec![listen],
+            listen: vec![ListenerSettings { address: listen, digest: crate::model::centre::DigestChoice::Both }],
             advertised: None,
             realm: "vigie".into(),
             expires_min: Duration::from_secs(60),

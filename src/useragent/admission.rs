@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
-use crate::model::{Centre, Chance, Credential, Moment, RegulatorId, Trunk};
+use crate::model::{Centre, Chance, Credential, Moment, Path, RegulatorId, Trunk};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
 
 use super::nonce::{Freshness, Nonces};
+use super::rules::Rules;
 
 /// Credentials looked at in one request: one a challenge, and a few of other realms.
 const CREDENTIALS_MAX: usize = 8;
@@ -21,6 +21,8 @@ const CREDENTIALS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Admission {
     realm: String,
+    /// What each listener offers, by its index.
+    digests: Vec<DigestChoice>,
     centre: Arc<Centre>,
     credentials: HashMap<RegulatorId, Credential>,
     /// What an unknown user's response is verified against, so that it takes as long as a known one's.
@@ -36,6 +38,9 @@ pub(super) enum Gate {
     /// 407, Proxy-Authenticate, Proxy-Authorization.
     Proxy,
 }
+
+/// A request and the way it came.
+pub(super) type Asked<'a> = (Path, &'a Request);
 
 /// What a request's credentials prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +81,7 @@ impl Gate {
 impl Admission {
     /// A gate for `centre`.
     pub(super) fn new(
-        realm: String,
-        nonce_lifetime: Duration,
+        rules: &Rules,
         centre: Arc<Centre>,
         credentials: HashMap<RegulatorId, Credential>,
         mut chance: Chance,
@@ -86,7 +90,9 @@ impl Admission {
             md5: chance.token() + &chance.token(),
             sha256: [chance.token(), chance.token(), chance.token(), chance.token()].concat(),
         };
-        Admission { realm, centre, credentials, nobody, nonces: Nonces::new(nonce_lifetime, chance) }
+        let (realm, digests) = (rules.realm.clone(), rules.digests.clone());
+        let nonces = Nonces::new(rules.nonce_lifetime, chance);
+        Admission { realm, digests, centre, credentials, nobody, nonces }
     }
 
     /// The trunk that this address belongs to.
@@ -100,8 +106,8 @@ impl Admission {
     }
 
     /// Looks at a request's credentials, keeping nothing: a count that was used before is not found here.
-    pub(super) fn weigh(&self, request: &Request, gate: Gate, now: Moment) -> Proof {
-        match self.proven(request, gate, now) {
+    pub(super) fn weigh(&self, asked: Asked<'_>, gate: Gate, now: Moment) -> Proof {
+        match self.proven(asked, gate, now) {
             Some((regulator, authorization)) if self.nonces.is_current(&authorization.nonce, now) => {
                 Proof::Is(regulator)
             }
@@ -111,27 +117,33 @@ impl Admission {
     }
 
     /// Looks at a request's credentials and takes the count of their nonce.
-    pub(super) fn prove(&mut self, request: &Request, gate: Gate, now: Moment) -> Proof {
-        let Some((regulator, authorization)) = self.proven(request, gate, now) else { return Proof::Nothing };
+    pub(super) fn prove(&mut self, asked: Asked<'_>, gate: Gate, now: Moment) -> Proof {
+        let Some((regulator, authorization)) = self.proven(asked, gate, now) else { return Proof::Nothing };
         match self.nonces.spend(&authorization.nonce, authorization.nonce_count, now) {
             Freshness::Fresh => Proof::Is(regulator),
             Freshness::Stale => Proof::Stale,
         }
     }
 
-    /// Whose password the credentials were made with, whatever their nonce.
-    fn proven(&self, request: &Request, gate: Gate, now: Moment) -> Option<(RegulatorId, Authorization)> {
-        let mut all: Vec<Authorization> = request
-            .headers
-            .auth_params(gate.answers())
-            .iter()
-            .take(CREDENTIALS_MAX)
-            .filter_map(|params| Authorization::read(params).ok())
-            .filter(|a| a.realm == self.realm && algorithms(self.choice(&a.username)).contains(&a.algorithm))
-            .collect();
-        // Of several, the one for a nonce of ours that still lives.
-        let best = all.iter().position(|a| self.nonces.is_current(&a.nonce, now)).unwrap_or(0);
-        let authorization = (best < all.len()).then(|| all.swap_remove(best))?;
+    /// Whose password the credentials were made with, whatever their nonce. Of several the first that is right and
+    /// whose nonce still lives, else the first that is right.
+    fn proven(&self, (path, request): Asked<'_>, gate: Gate, now: Moment) -> Option<(RegulatorId, Authorization)> {
+        let params = request.headers.auth_params(gate.answers());
+        let all = params.iter().take(CREDENTIALS_MAX).filter_map(|params| Authorization::read(params).ok());
+        let allows = |a: &Authorization| algorithms(self.choice(&a.username, path.listener)).contains(&a.algorithm);
+        let mut right = None;
+        for authorization in all.filter(|a| a.realm == self.realm && allows(a)) {
+            let Some(regulator) = self.owner(&authorization, request) else { continue };
+            if self.nonces.is_current(&authorization.nonce, now) {
+                return Some((regulator, authorization));
+            }
+            right = right.or(Some((regulator, authorization)));
+        }
+        right
+    }
+
+    /// Whose password one credential was made with; reckoned for unknown names too, so that both take the same time.
+    fn owner(&self, authorization: &Authorization, request: &Request) -> Option<RegulatorId> {
         let regulator = RegulatorId::from(authorization.username.as_str());
         let is_known = self.knows(&regulator);
         let credential = self.credentials.get(&regulator).filter(|_| is_known).unwrap_or(&self.nobody);
@@ -141,34 +153,37 @@ impl Admission {
         };
         let is_proven = authorization.is_proven_by(ha1, &request.method);
         let is_same = is_same_uri(&authorization.uri, &request.uri);
-        (is_proven && is_known && is_same).then_some((regulator, authorization))
+        (is_proven && is_known && is_same).then_some(regulator)
     }
 
-    /// Writes the challenges for `user` into a 401 or 407.
+    /// Writes the challenges for `user` on this listener into a 401 or 407.
     pub(super) fn challenge(
         &mut self,
         response: &mut Response,
         gate: Gate,
-        (user, is_stale): (&str, bool),
+        (listener, user, is_stale): (u8, &str, bool),
         now: Moment,
     ) {
-        for algorithm in algorithms(self.choice(user)) {
+        for algorithm in algorithms(self.choice(user, listener)) {
             let mut challenge = Challenge::new(self.realm.clone(), self.nonces.issue(now), *algorithm);
             challenge.is_stale = is_stale;
             response.headers.push(gate.asks(), challenge.to_string());
         }
     }
 
-    /// A regulator's algorithms; for an unknown name those of a regulator chosen by the name, so that asking
-    /// again and again tells no stranger who exists.
-    fn choice(&self, user: &str) -> DigestChoice {
+    /// What a regulator and the listener both allow; when that is nothing, the regulator's own: `vigie check` warns of
+    /// it. For an unknown name it is reckoned as for a regulator chosen by the name, so that asking again and again
+    /// tells no stranger who exists.
+    fn choice(&self, user: &str, listener: u8) -> DigestChoice {
         let regulators = &self.centre.regulators;
         // Reckoned for known names too, so that both take the same time.
         let hash = Sha256::digest(format!("{}:{user}", self.realm));
         let draw = hash.iter().take(4).fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
         let at = draw % regulators.len().max(1);
         let drawn = regulators.values().nth(at).map_or(DigestChoice::Both, |regulator| regulator.digest);
-        regulators.get(&RegulatorId::from(user)).map_or(drawn, |regulator| regulator.digest)
+        let own = regulators.get(&RegulatorId::from(user)).map_or(drawn, |regulator| regulator.digest);
+        let offered = self.digests.get(usize::from(listener)).copied().unwrap_or(DigestChoice::Both);
+        own.shared_with(offered).unwrap_or(own)
     }
 }
 

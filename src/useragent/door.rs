@@ -7,7 +7,7 @@ use crate::sip::transaction::Happening;
 use crate::sip::{Message, Method, NameAddr, Request, Response, Uri, compose};
 
 use super::UserAgent;
-use super::admission::{Gate, Proof};
+use super::admission::{Asked, Gate, Proof};
 use super::answer::answer;
 use super::incoming::{Arrival, Origination, check};
 use super::outgoing::is_repeated_ok;
@@ -60,14 +60,14 @@ impl UserAgent {
                 beat.count(Counter::SipUnauthorised);
                 Some(answer(request, 403, &self.wire.rules))
             }
-            Method::Register => self.challenge(request, Gate::Registrar, request.headers.to(), beat),
+            Method::Register => self.challenge((path, request), Gate::Registrar, request.headers.to(), beat),
             _ if is_within => {
                 let is_known = self.legs.of_dialog(request).is_some();
                 (!is_known).then(|| answer(request, 481, &self.wire.rules))
             }
             Method::Invite if is_from_trunk => None,
             Method::Invite if self.claims_regulator(request) => {
-                self.challenge(request, Gate::Proxy, request.headers.from(), beat)
+                self.challenge((path, request), Gate::Proxy, request.headers.from(), beat)
             }
             Method::Invite => {
                 beat.count(Counter::SipUnauthorised);
@@ -90,12 +90,12 @@ impl UserAgent {
     /// The challenge to a request without the right password; only what has it costs us a transaction.
     fn challenge(
         &mut self,
-        request: &Request,
+        (path, request): Asked<'_>,
         gate: Gate,
         claimed: Option<NameAddr>,
         beat: &mut Beat<'_>,
     ) -> Option<Response> {
-        let proof = self.admission.weigh(request, gate, beat.now.moment);
+        let proof = self.admission.weigh((path, request), gate, beat.now.moment);
         if matches!(proof, Proof::Is(_)) {
             return None;
         }
@@ -104,7 +104,8 @@ impl UserAgent {
         }
         let mut response = answer(request, gate.status(), &self.wire.rules);
         let user = user_of(claimed).unwrap_or_default();
-        self.admission.challenge(&mut response, gate, (&user, proof == Proof::Stale), beat.now.moment);
+        let asked = (path.listener, user.as_str(), proof == Proof::Stale);
+        self.admission.challenge(&mut response, gate, asked, beat.now.moment);
         Some(response)
     }
 
@@ -196,14 +197,15 @@ impl UserAgent {
             return Ok(Origination::Trunk(trunk.clone()));
         }
         let claimed = user_of(request.headers.from()).unwrap_or_default();
-        let proof = self.admission.prove(request, Gate::Proxy, beat.now.moment);
+        let proof = self.admission.prove((arrival.path, request), Gate::Proxy, beat.now.moment);
         match proof {
             Proof::Is(regulator) if self.may_dial(&regulator, &claimed) => Ok(Origination::Regulator(regulator)),
             Proof::Is(_) => Err(answer(request, 403, &self.wire.rules)),
             Proof::Nothing | Proof::Stale => {
                 let mut response = answer(request, Gate::Proxy.status(), &self.wire.rules);
                 let is_stale = proof == Proof::Stale;
-                self.admission.challenge(&mut response, Gate::Proxy, (&claimed, is_stale), beat.now.moment);
+                let asked = (arrival.path.listener, claimed.as_str(), is_stale);
+                self.admission.challenge(&mut response, Gate::Proxy, asked, beat.now.moment);
                 Err(response)
             }
         }

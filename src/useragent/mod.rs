@@ -87,8 +87,7 @@ impl UserAgent {
         credentials: HashMap<RegulatorId, Credential>,
         mut chance: Chance,
     ) -> Self {
-        let realm = rules.realm.clone();
-        let admission = Admission::new(realm, rules.nonce_lifetime, centre, credentials, chance.fork());
+        let admission = Admission::new(&rules, centre, credentials, chance.fork());
         let registrar = Registrar::new(chance.fork());
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
         let wire = Wire { rules, transactions, ladder, chance };

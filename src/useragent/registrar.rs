@@ -43,13 +43,13 @@ impl Registrar {
         out: &mut Vec<Effect>,
     ) -> Response {
         let claimed = user_of(request.headers.to()).unwrap_or_default();
-        let proof = admission.prove(request, Gate::Registrar, now.moment);
+        let proof = admission.prove((path, request), Gate::Registrar, now.moment);
         let regulator = match proof {
             Proof::Is(regulator) => regulator,
             Proof::Nothing | Proof::Stale => {
                 let mut response = answer(request, Gate::Registrar.status(), rules);
                 let is_stale = proof == Proof::Stale;
-                admission.challenge(&mut response, Gate::Registrar, (&claimed, is_stale), now.moment);
+                admission.challenge(&mut response, Gate::Registrar, (path.listener, &claimed, is_stale), now.moment);
                 return response;
             }
         };

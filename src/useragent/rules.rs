@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::model::centre::DigestChoice;
+
 /// The user agent's rules; none changes while it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -10,6 +12,8 @@ pub struct Rules {
     pub realm: String,
     /// What each listener is called in Via and Contact, by its index in [`crate::model::Path`]: the advertised address.
     pub listeners: Vec<SocketAddr>,
+    /// The digest algorithms that each listener offers, by the same index; what is missing offers both.
+    pub digests: Vec<DigestChoice>,
     /// Shortest registration granted; a shorter wish gets 423.
     pub expires_min: Duration,
     /// Longest registration granted; also what a REGISTER without a wish gets.
@@ -66,6 +70,7 @@ impl Default for Rules {
         Rules {
             realm: "vigie".to_owned(),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 5060))],
+            digests: Vec::new(),
             expires_min: Duration::from_secs(30),
             expires_max: Duration::from_secs(600),
             nonce_lifetime: Duration::from_secs(300),

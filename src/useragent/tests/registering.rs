@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::bench::*;
 use crate::call::signal::Signal;
 use crate::model::Fact;
+use crate::model::centre::DigestChoice;
+use crate::useragent::Rules;
 
 #[test]
 fn a_phone_registers_with_each_algorithm_it_is_offered() {
@@ -23,6 +25,23 @@ fn a_phone_registers_with_each_algorithm_it_is_offered() {
     let algorithms: Vec<_> =
         headers(&challenge, "WWW-Authenticate").into_iter().map(|c| param(c, "algorithm").to_owned()).collect();
     assert_eq!(algorithms, ["SHA-256", "MD5"], "RFC 8760: the preferred one first");
+}
+
+#[test]
+fn a_challenge_offers_what_listener_and_regulator_both_allow() {
+    let offered = |digest, user| {
+        let mut bench = Bench::with(Rules { digests: vec![digest], ..Rules::default() }, 100);
+        let challenge = bench.receive(PHONE, &register(user, PHONE, 1, "")).pop().unwrap();
+        headers(&challenge, "WWW-Authenticate")
+            .into_iter()
+            .map(|c| param(c, "algorithm").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(offered(DigestChoice::Both, "bob"), ["SHA-256", "MD5"]);
+    assert_eq!(offered(DigestChoice::Md5, "bob"), ["MD5"]);
+    assert_eq!(offered(DigestChoice::Sha256, "bob"), ["SHA-256"]);
+    assert_eq!(offered(DigestChoice::Both, "ana"), ["MD5"]);
+    assert_eq!(offered(DigestChoice::Sha256, "ana"), ["MD5"], "nothing in common: the regulator's own");
 }
 
 #[test]
@@ -206,7 +225,8 @@ fn of_several_credentials_the_one_for_us_counts() {
     let also = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("MD5", 1));
     let other = ours.replace("realm=\"vigie\"", "realm=\"elsewhere\"");
     let old = ours.replace("nonce=\"0", "nonce=\"1");
-    let all = format!("{other}Authorization: Basic Ym9iOnNlY3JldA==\n{old}{ours}{also}");
+    let wrong = ours.replace("response=\"", "response=\"0");
+    let all = format!("{other}Authorization: Basic Ym9iOnNlY3JldA==\n{old}{wrong}{ours}{also}");
     assert_eq!(statuses(&bench.receive(PHONE, &register("bob", PHONE, 2, &all))), ["200"]);
 }
 
