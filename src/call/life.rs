@@ -92,6 +92,9 @@ pub struct Call {
     pub has_failed_recording: bool,
     /// The legs whose far end holds.
     pub held: Vec<LegId>,
+    /// A fault that a test has planted.
+    #[cfg(test)]
+    pub(super) faulty: bool,
 }
 
 /// The call that an INVITE begins, with what routing found.
@@ -165,6 +168,8 @@ impl Call {
             recording: false,
             has_failed_recording: false,
             held: Vec::new(),
+            #[cfg(test)]
+            faulty: false,
         };
         opening::begin(&mut call, out);
         call
@@ -172,6 +177,8 @@ impl Call {
 
     /// One input; what follows from it is pushed to `out`.
     pub fn step(&mut self, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+        #[cfg(test)]
+        assert!(!self.faulty, "the planted fault");
         self.note(&input, now, out);
         match &self.state {
             State::Opening { .. } => opening::step(self, input, now, out),

@@ -12,6 +12,8 @@ mod opening;
 pub mod signal;
 mod switch;
 mod talking;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use commands::Census;

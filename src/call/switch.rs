@@ -348,6 +348,11 @@ impl Switch {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn plant_fault(&mut self, id: CallId) {
+        self.calls.entry(id).and_modify(|call| call.faulty = true);
+    }
+
     pub(super) fn forget(&mut self, id: CallId) {
         self.calls.remove(&id);
         self.errands.remove(&id);
