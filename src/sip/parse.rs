@@ -65,7 +65,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// The 400 or 505 to send and where to, when Via, From, To, Call-ID and CSeq could be read; else it is dropped in silence.
+    /// The 400 or 505 to send and where to, when the Via could be read; else it is dropped in silence.
     pub fn answer(&self, path: Path) -> Option<(Path, Bytes)> {
         let mut request = self.request.clone().filter(|_| self.fault != Fault::EchoLong)?;
         let status = match self.fault {
@@ -298,12 +298,9 @@ fn unreadable(headers: &Headers) -> Option<&'static str> {
     }
 }
 
-/// An answer needs only the values to echo; CSeq may be wrong as long as it is there. An ACK is never answered.
+/// An answer needs only to know its way; it echoes what there is (RFC 4475 §3.3.1). An ACK is never answered.
 fn is_answerable(request: &Request) -> bool {
-    let headers = &request.headers;
-    request.method != Method::Ack
-        && headers.via().is_some()
-        && ["From", "To", "Call-ID", "CSeq"].into_iter().all(|name| headers.has(name))
+    request.method != Method::Ack && request.headers.via().is_some()
 }
 
 fn trim(value: &[u8]) -> &[u8] {
@@ -453,6 +450,15 @@ mod tests {
         assert!(fault(ack).answer(path()).is_none(), "an ACK is never answered");
         let response = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\r\n";
         assert!(fault(response).answer(path()).is_none());
+    }
+
+    #[test]
+    fn a_message_without_its_headers_is_answered_with_those_it_has() {
+        let bare =
+            "INVITE sip:t@h SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5062;branch=z9hG4bK1;rport\r\nCSeq: 1 INVITE\r\n\r\n";
+        let (_, answer) = fault(bare).answer(path()).expect("answerable");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("SIP/2.0 400 ") && answer.contains("CSeq: 1 INVITE\r\n"), "{answer}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::call::signal::Signal;
 use crate::model::{Binding, Chance, DeviceId, Fact, Moment, Now, Path, RegulatorId, Transport, Utc};
+use crate::sip::Uri;
 
 use super::Effect;
 use super::rules::BINDINGS_MAX;
@@ -86,7 +87,7 @@ impl Bindings {
         // A repeated or overtaken REGISTER of the same phone must not undo a newer one.
         let is_stale = |d: &Device| d.binding.sip_call_id == asked.sip_call_id && asked.cseq <= d.binding.cseq;
         let is_touched = |d: &Device| match &asked.wishes {
-            Wishes::Contacts(contacts) => contacts.iter().any(|(uri, _)| *uri == d.binding.contact),
+            Wishes::Contacts(contacts) => contacts.iter().any(|(uri, _)| is_same(uri, &d.binding.contact)),
             Wishes::RemoveAll => true,
         };
         if known.iter().any(|d| is_touched(d) && is_stale(d)) {
@@ -121,7 +122,7 @@ impl Bindings {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        let known = self.of(&asked.regulator).iter().find(|d| d.binding.contact == contact);
+        let known = self.of(&asked.regulator).iter().find(|d| is_same(contact, &d.binding.contact));
         let known = known.map(|d| (d.binding.device, d.expires));
         if expires.is_zero() {
             if let Some((device, _)) = known {
@@ -214,6 +215,12 @@ impl Bindings {
     }
 }
 
+/// RFC 3261 §10.3, step 7: contacts are compared as URIs.
+fn is_same(a: &str, b: &str) -> bool {
+    let as_uris = || Some(Uri::parse(a)?.is_same_as(&Uri::parse(b)?));
+    a == b || as_uris().unwrap_or(false)
+}
+
 impl Device {
     /// How long the binding still lives, in whole seconds, rounded up.
     pub(super) fn expires_s(&self, now: Utc) -> u64 {
@@ -270,6 +277,14 @@ mod tests {
         assert_eq!(table.apply(asked("a", 2, contact("sip:1", 0)), at(31)), Err(Unbound::OutOfOrder));
         assert_eq!(table.apply(asked("a", 1, Wishes::RemoveAll), at(31)), Err(Unbound::OutOfOrder));
         assert_eq!(table.0.deadline(), Some(Moment(90_000_000)));
+    }
+
+    #[test]
+    fn a_contact_written_otherwise_is_the_same_device() {
+        let mut table = table();
+        table.apply(asked("a", 1, contact("sip:ana@PHONE.example:5070", 60)), at(0)).unwrap();
+        table.apply(asked("a", 2, contact("sip:%61na@phone.example:5070", 60)), at(1)).unwrap();
+        assert_eq!(table.contacts(), ["sip:%61na@phone.example:5070"]);
     }
 
     #[test]

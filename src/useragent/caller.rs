@@ -5,9 +5,10 @@ use crate::sip::{NameAddr, Request, Uri};
 
 use super::rules::TEXT_LENGTH_MAX;
 
-/// The user part of the Request-URI, or the number of a `tel:`, verbatim; empty when there is none.
+/// The user part of the Request-URI, or the number of a `tel:`, as the trunk wrote it, unescaped (`%2B33…` is a
+/// `+33…`: RFC 3261 §19.1.2); empty when there is none.
 pub(super) fn dialled(request: &Request) -> String {
-    cut(Uri::parse(&request.uri).and_then(|uri| uri.user).unwrap_or_default())
+    cut(Uri::parse(&request.uri).and_then(|uri| uri.user_decoded()).unwrap_or_default())
 }
 
 /// Who calls over a trunk that writes numbers as `numbers` says.
@@ -25,9 +26,15 @@ pub(super) fn read_caller(request: &Request, numbers: &NumberPlan) -> Caller {
         e164: asserted_number.or_else(own_number),
         raw: cut(raw),
         display_name: from.and_then(|from| from.display).map(cut),
-        asserted_identity: request.headers.first("P-Asserted-Identity").map(|value| cut(value.into_owned())),
+        asserted_identity: identity(request),
         anonymous: is_nameless || request.headers.privacy().hides_identity,
     }
+}
+
+/// Every P-Asserted-Identity as it was written.
+fn identity(request: &Request) -> Option<String> {
+    let all: Vec<_> = request.headers.all("P-Asserted-Identity").collect();
+    (!all.is_empty()).then(|| cut(all.join(", ")))
 }
 
 fn user_of(uri: &Uri) -> Option<String> {
@@ -60,6 +67,19 @@ pub(super) fn shown(caller: &Caller, label: &str, realm: &str) -> NameAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_asserted_identities_are_kept_and_the_first_number_counts() {
+        let text = "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:anonymous@h>;tag=1\r\nTo: <sip:1@h>\r\n\
+            Call-ID: 1\r\nCSeq: 1 INVITE\r\nP-Asserted-Identity: \"J\" <sip:jean@h>\r\nP-Asserted-Identity: <tel:+33612345678>\r\n\r\n";
+        let Ok(crate::sip::Message::Request(request)) = crate::sip::Message::parse(&text.into()) else {
+            panic!("{text}")
+        };
+        let caller = read_caller(&request, &NumberPlan::default());
+        assert_eq!(caller.asserted_identity.as_deref(), Some("\"J\" <sip:jean@h>, <tel:+33612345678>"));
+        assert_eq!(caller.e164.map(|number| number.as_str().to_owned()).as_deref(), Some("+33612345678"));
+        assert!(caller.anonymous);
+    }
 
     #[test]
     fn what_a_peer_wrote_as_its_number_cannot_break_our_from() {

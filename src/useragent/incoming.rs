@@ -68,11 +68,15 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
         Some(Err(_)) => return Err(Refusal::of(400)),
         Some(Ok(_)) | None => {}
     }
-    let required = request.headers.tokens("Require");
-    if !required.is_empty() {
-        return Err(Refusal::with(420, "Unsupported", required.join(", ")));
+    check_required(request)
+}
+
+/// No extension is spoken, so none may be required (RFC 3261 §8.2.2.3).
+pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
+    match request.headers.tokens("Require") {
+        none if none.is_empty() => Ok(()),
+        required => Err(Refusal::with(420, "Unsupported", required.join(", "))),
     }
-    Ok(())
 }
 
 /// The SDP that a message carries: none, or one with an audio line and a codec that we speak.
@@ -80,8 +84,9 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
     if body.is_empty() {
         return Ok(None);
     }
+    // RFC 3261 §7.4.1 wants a Content-Type; a call is not lost for its want.
     let kind = headers.first("Content-Type");
-    let kind = kind.as_deref().and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let kind = kind.as_deref().map_or(ACCEPT, |kind| kind.split(';').next().unwrap_or_default().trim());
     if !kind.eq_ignore_ascii_case(ACCEPT) || headers.has("Content-Encoding") {
         return Err(Refusal::with(415, "Accept", ACCEPT));
     }

@@ -9,6 +9,7 @@ use super::Effect;
 use super::admission::{Admission, Gate, Proof};
 use super::answer::{answer, date};
 use super::bindings::{Bindings, Registration, Unbound, Wishes};
+use super::incoming::check_required;
 use super::rules::{CONTACTS_MAX, RETRY_AFTER_S, Rules, TEXT_LENGTH_MAX, URI_LENGTH_MAX};
 
 /// RFC 3261 §10.3, step 7: what is asked for an hour or more is never too brief.
@@ -53,6 +54,10 @@ impl Registrar {
                 return response;
             }
         };
+        // RFC 3261 §10.3, step 2.
+        if let Err(refusal) = check_required(request) {
+            return refusal.response(request, rules);
+        }
         // RFC 3261 §10.3, step 4: nobody binds a device to somebody else's name.
         if regulator.as_str() != claimed || user_of(request.headers.from()).as_deref() != Some(regulator.as_str()) {
             return answer(request, 403, rules);

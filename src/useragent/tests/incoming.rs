@@ -315,6 +315,9 @@ fn a_tel_request_uri_is_a_ddi() {
     let mut bench = Bench::new();
     bench.receive(TRUNK, &invite().replacen("sip:+33233010101@127.0.0.1", "tel:+33-233-010101", 1));
     assert!(matches!(&bench.signals[..], [Signal::Incoming(call)] if call.ddi == "+33-233-010101"));
+    let mut bench = Bench::new();
+    bench.receive(TRUNK, &invite().replacen("sip:+33", "sip:%2B33", 1));
+    assert!(matches!(&bench.signals[..], [Signal::Incoming(call)] if call.ddi == "+33233010101"));
 }
 
 #[test]

@@ -121,6 +121,12 @@ fn a_contact_s_own_expiry_wins_and_the_longest_is_bounded() {
 }
 
 #[test]
+fn a_registration_that_requires_an_extension_is_told_which() {
+    let (_, response) = registered("Require: path\n", |text| text);
+    assert_eq!((status(&response), header(&response, "Unsupported")), ("420", "path"));
+}
+
+#[test]
 fn a_star_removes_every_binding_and_only_with_expires_0() {
     let (_, response) = registered("", |text| text.replace("<sip:ana@127.0.0.1:5070>\nExpires", "*\nExpires"));
     assert_eq!(status(&response), "400");
