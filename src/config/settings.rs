@@ -104,7 +104,7 @@ pub struct RecordingSettings {
 /// The database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageSettings {
-    /// `sqlite:PATH` or `postgres://…`.
+    /// `sqlite:PATH`.
     pub url: String,
     /// How long SIP ladders are kept, in days.
     pub ladder_days: u32,
