@@ -1,13 +1,12 @@
 //! The end of a call: the last message, the hang-ups, the record, the seal.
 
-use super::decision::{CallInput, Decision};
+use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::LegState;
 use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
 use crate::model::{Counter, EndedBy, EventKind, LegId, Now, Outcome, RecorderCommand};
 
 /// The caller hung up before an answer.
 pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.leave_room(out);
     if call.record.answered_at.is_some() {
         return end(call, Ending::new(Outcome::Answered, EndedBy::Caller), now, out);
     }
@@ -20,14 +19,11 @@ pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
 
 /// No RTP came from the caller for the configured time.
 pub fn caller_is_silent(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.leave_room(out);
-    let outcome = if call.record.answered_at.is_some() { Outcome::Answered } else { Outcome::Abandoned };
-    end(call, Ending::new(outcome, EndedBy::Silence).saying("no RTP from the caller"), now, out);
+    end(call, Ending::new(Outcome::Abandoned, EndedBy::Silence).saying("no RTP from the caller"), now, out);
 }
 
 /// The media plane closed the caller's ports by itself.
 pub fn media_is_lost(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.leave_room(out);
     end(call, Ending::new(Outcome::Interrupted, EndedBy::Fault).saying("the caller's media was lost"), now, out);
 }
 
@@ -93,11 +89,16 @@ impl Ending {
     }
 }
 
-/// Ends the call: every leg is hung up; the rest follows when the media plane has closed them.
+/// Ends the call: it waits no more, every leg is hung up; the rest follows when the media plane has closed them.
 pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
+    // Here and not where the end is decided: an ended call that still waits would be given to a regulator.
+    out.push(Decision::Room(RoomChange::Leave));
     let Ending { outcome, by, detail } = ending;
+    // A caller whose regulator vanished waits again, and may overflow or hang up then: answered all the same, or
+    // the counts of answered calls and of answers would disagree.
+    let was_answered = call.record.answered_at.is_some() && by != EndedBy::Fault;
     call.record.ended_at = Some(now.utc);
-    call.record.outcome = Some(outcome);
+    call.record.outcome = Some(if was_answered { Outcome::Answered } else { outcome });
     call.record.ended_by = Some(by);
     call.record.detail = detail;
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();

@@ -13,8 +13,8 @@ use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
 use crate::model::{
-    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now, Outcome,
-    RecorderCommand, RemoteMedia, Side, SoundId,
+    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now, OfferEnd,
+    Outcome, RecorderCommand, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -180,6 +180,13 @@ impl Call {
         #[cfg(test)]
         assert!(!self.faulty, "the planted fault");
         self.note(&input, now, out);
+        if let CallInput::Chosen(choice) = &input
+            && self.state != State::Waiting
+        {
+            // Whatever led to a choice for a call that does not wait: the regulator must not go on ringing for it.
+            let (regulator, end) = (choice.regulator.clone(), OfferEnd::Cancelled);
+            return out.push(Decision::Room(RoomChange::OfferEnded { regulator, end }));
+        }
         match &self.state {
             State::Opening { .. } => opening::step(self, input, now, out),
             State::Greeting => opening::greeting(self, input, now, out),
@@ -244,7 +251,8 @@ impl Call {
         }
     }
 
-    fn ended_by(&self, leg: LegId, by: Gone) -> EndedBy {
+    /// Who ended a leg that its far end left like this.
+    pub fn ended_by(&self, leg: LegId, by: Gone) -> EndedBy {
         match by {
             Gone::HungUp | Gone::Cancelled if leg.number == 0 => EndedBy::Caller,
             Gone::HungUp | Gone::Cancelled => EndedBy::Regulator,
@@ -344,16 +352,12 @@ impl Call {
     ) {
         match message {
             Some(message) => {
+                out.push(Decision::Room(RoomChange::Leave));
                 self.play(self.caller_leg(), vec![message], AfterSounds::Report, out);
                 self.deadline = Some(now.moment + SOUND_DURATION_MAX);
                 self.state = State::Farewell { outcome, detail };
             }
             None => ending::end(self, Ending::new(outcome, EndedBy::Message).saying(detail), now, out),
         }
-    }
-
-    /// Leaves the waiting room.
-    pub fn leave_room(&self, out: &mut Vec<Decision>) {
-        out.push(Decision::Room(RoomChange::Leave));
     }
 }

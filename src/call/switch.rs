@@ -11,7 +11,7 @@ use super::life::{Begin, Call};
 use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
     Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
-    PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, Ticket,
+    OfferEnd, PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, Ticket,
 };
 use crate::routing;
 use crate::waiting::{StateChange, WaitingRoom};
@@ -153,6 +153,16 @@ impl Switch {
     /// Live calls, to look at.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.calls.values()
+    }
+
+    /// Everything that is kept, by table.
+    pub fn count_kept(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("calls", self.calls.len()),
+            ("errands", self.errands.len()),
+            ("timers of calls", self.timers.len().max(self.scheduled.len())),
+            ("waiting", self.room.count_waiting()),
+        ]
     }
 
     fn signal(&mut self, signal: Signal, now: Now, out: &mut Vec<Order>) {
@@ -316,21 +326,25 @@ impl Switch {
         } else if let Some(errand) = self.errands.get_mut(&id) {
             errand.step(input, &mut decisions);
         } else {
-            return self.stray(id, input, out);
+            return self.stray(id, input, now, out);
         }
         self.apply(id, decisions, now, out);
         self.schedule(id);
     }
 
     /// An input for a call that is gone: a leg that lives on there is told to end.
-    fn stray(&mut self, id: CallId, input: CallInput, out: &mut Vec<Order>) {
+    fn stray(&mut self, id: CallId, input: CallInput, now: Now, out: &mut Vec<Order>) {
         match input {
             CallInput::Opened { leg, .. } => out.push(Order::Media(MediaCommand::Close { leg })),
             CallInput::Accepted { leg, .. } => {
                 out.push(Order::Leg(LegOrder::Hangup { leg, why: crate::model::EndedBy::Caller }));
             }
             CallInput::Sealed(sealed) => self.facts.push(Fact::Recording(sealed)),
-            CallInput::Chosen(_) | CallInput::Nobody => self.room.leave(id),
+            CallInput::Chosen(choice) => {
+                self.room.offer_ended(&choice.regulator, OfferEnd::Cancelled, now, &mut self.changes);
+                self.room.leave(id);
+            }
+            CallInput::Nobody => self.room.leave(id),
             CallInput::OpenFailed { .. }
             | CallInput::Played { .. }
             | CallInput::Dtmf { .. }

@@ -100,7 +100,9 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
         CallInput::Reoffered { leg: by, remote } if by == leg || by.number == 0 => {
             reoffered(call, leg, by, &remote, out);
         }
-        CallInput::Ended { leg: gone, .. } if gone.number == 0 => finish(call, EndedBy::Caller, None, now, out),
+        CallInput::Ended { leg: gone, by, detail } if gone.number == 0 => {
+            finish(call, call.ended_by(gone, by), detail, now, out);
+        }
         CallInput::Ended { leg: gone, by, detail } if gone == leg => match by {
             Gone::HungUp | Gone::Cancelled | Gone::NoAck => {
                 finish(call, EndedBy::Regulator, detail, now, out);

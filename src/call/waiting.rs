@@ -43,13 +43,11 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
 }
 
 fn overflow(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.leave_room(out);
     let detail = format!("waited {} s, the most that the line allows", call.line.waiting_max.as_secs());
     call.say_farewell(call.line.overflow.message.clone(), (Outcome::Overflowed, detail), now, out);
 }
 
 fn nobody(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.leave_room(out);
     let detail = "nobody who could answer was on duty".to_owned();
     call.say_farewell(call.line.nobody.message.clone(), (Outcome::NobodyOnDuty, detail), now, out);
 }
