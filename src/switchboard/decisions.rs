@@ -36,6 +36,14 @@ impl Decisions {
         &self.switch
     }
 
+    /// Everything that is kept now, by table: all zero once nothing lives and nobody is registered. A table that
+    /// only grows is a leak.
+    pub fn count_kept(&self) -> Vec<(&'static str, usize)> {
+        let mut kept = self.useragent.count_kept();
+        kept.extend(self.switch.count_kept());
+        kept
+    }
+
     /// One input and all that follows from it. Everything to be stored is one [`Action::Store`]: one transaction.
     pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
         match input {

@@ -59,6 +59,11 @@ pub(super) enum Unbound {
 }
 
 impl Bindings {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.expiries.len().max(self.devices.len())
+    }
+
     /// A regulator's devices.
     pub(super) fn of(&self, regulator: &RegulatorId) -> &[Device] {
         self.devices.get(regulator).map_or(&[], Vec::as_slice)

@@ -11,7 +11,7 @@ use crate::sip::{Request, Response, Scheme, Uri};
 use super::answer::{answer, answer_tagged};
 use super::caller::{dialled, read_caller};
 use super::dialog::Dialog;
-use super::leg::{Invited, Leg, LegMedia, Stage, Unacked};
+use super::leg::{Invited, Leg, LegMedia, Probe, Stage, Unacked};
 use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules};
 use super::wire::Beat;
 use super::{Effect, UserAgent};
@@ -163,7 +163,17 @@ impl UserAgent {
         let has_ladder = trunk.is_some();
         let invited = Invited { key: key.clone(), request: request.clone(), offer };
         let stage = Stage::Invited(Box::new(invited));
-        let new = Leg { id: leg, dialog, stage, media, trunk, has_ladder, ack: None, forks: Vec::new() };
+        let new = Leg {
+            id: leg,
+            dialog,
+            stage,
+            media,
+            trunk,
+            has_ladder,
+            ack: None,
+            forks: Vec::new(),
+            probe: Probe::Needless,
+        };
         let traced = new.traced();
         self.legs.add(new, Some(request));
         if let Some(leg) = traced {

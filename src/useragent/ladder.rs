@@ -48,6 +48,11 @@ impl Ladder {
         })));
     }
 
+    /// Calls that messages are counted for.
+    pub(super) fn count_calls(&self) -> usize {
+        self.kept.len()
+    }
+
     /// The call has no leg left.
     pub(super) fn forget(&mut self, call: CallId) {
         self.kept.remove(&call);

@@ -10,7 +10,7 @@ use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::{Request, Response};
 
 use super::dialog::Dialog;
-use super::rules::{PATIENCE, T1, T2};
+use super::rules::{HOLD_PROBE_EVERY, PATIENCE, T1, T2};
 
 /// Other forks of one INVITE that picked up and were hung up: a phone has few.
 pub(super) const FORKS_MAX: usize = 8;
@@ -30,6 +30,19 @@ pub(super) struct Leg {
     pub ack: Option<Ack>,
     /// The To tags of other forks that we have hung up.
     pub forks: Vec<String>,
+    /// How we know that a far end on hold is still there.
+    pub probe: Probe,
+}
+
+/// A far end on hold need not send RTP, so its silence proves nothing: it is asked now and then.
+#[derive(Debug)]
+pub(super) enum Probe {
+    /// Not on hold: the media plane hears whether it lives.
+    Needless,
+    /// To be asked then.
+    Due(Moment),
+    /// Asked, by this OPTIONS.
+    Asked(ClientKey),
 }
 
 /// Where a leg stands.
@@ -102,25 +115,41 @@ impl Leg {
         !matches!(self.stage, Stage::Ended)
     }
 
-    /// The INVITE of ours that still wants its final answer.
+    /// The INVITE or OPTIONS of ours that still wants its final answer.
     pub(super) fn client_key(&self) -> Option<&ClientKey> {
-        match &self.stage {
-            Stage::Dialling { invite, .. } | Stage::Cancelling { invite } => Some(invite),
-            Stage::Invited(_) | Stage::Accepted(_) | Stage::Leaving(_) | Stage::Confirmed { .. } | Stage::Ended => None,
+        match (&self.stage, &self.probe) {
+            (Stage::Dialling { invite, .. } | Stage::Cancelling { invite }, _) => Some(invite),
+            (Stage::Confirmed { .. }, Probe::Asked(options)) => Some(options),
+            (Stage::Confirmed { .. }, Probe::Needless | Probe::Due(_)) => None,
+            (Stage::Invited(_) | Stage::Accepted(_) | Stage::Leaving(_) | Stage::Ended, _) => None,
+        }
+    }
+
+    /// Begins to ask after a far end that has put us on hold, and ends with the hold.
+    pub(super) fn review_probe(&mut self, now: Moment) {
+        let is_held = self.media.remote.as_ref().is_some_and(|remote| remote.direction.is_held());
+        match (&self.stage, &self.probe) {
+            (Stage::Confirmed { .. }, Probe::Due(_) | Probe::Asked(_)) if is_held => {}
+            (Stage::Confirmed { .. }, Probe::Needless) if is_held => self.probe = Probe::Due(now + HOLD_PROBE_EVERY),
+            _ => self.probe = Probe::Needless,
         }
     }
 
     /// When the stage wants the clock; what has ended is forgotten after [`PATIENCE`], which the table sees to.
     pub(super) fn deadline(&self) -> Option<Moment> {
+        let unacked = |unacked: &Unacked| unacked.next.min(unacked.until);
         match &self.stage {
-            Stage::Accepted(unacked) | Stage::Leaving(unacked) | Stage::Confirmed { reoffered: Some(unacked) } => {
-                Some(unacked.next.min(unacked.until))
-            }
-            Stage::Invited(_)
-            | Stage::Dialling { .. }
-            | Stage::Cancelling { .. }
-            | Stage::Confirmed { reoffered: None }
-            | Stage::Ended => None,
+            Stage::Accepted(ours) | Stage::Leaving(ours) => Some(unacked(ours)),
+            Stage::Confirmed { reoffered } => reoffered.as_ref().map(unacked).into_iter().chain(self.probe_due()).min(),
+            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling { .. } | Stage::Ended => None,
+        }
+    }
+
+    /// When the far end is to be asked whether it is still there.
+    pub(super) fn probe_due(&self) -> Option<Moment> {
+        match self.probe {
+            Probe::Due(at) => Some(at),
+            Probe::Needless | Probe::Asked(_) => None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::{CallId, LegId, Moment, TrunkId};
 use crate::sip::transaction::ClientKey;
 use crate::sip::{Message, Method, Request, Response};
 
-use super::leg::{Leg, Stage};
+use super::leg::{Leg, Probe, Stage};
 use super::rules::{ENDED_LEGS_MAX, PATIENCE};
 
 /// The legs, live ones and those that have just ended.
@@ -27,6 +27,13 @@ impl Legs {
     /// Live legs.
     pub(super) fn live(&self) -> usize {
         self.by_id.len().saturating_sub(self.ended.len())
+    }
+
+    /// The longest of the tables that legs are in.
+    pub(super) fn count_kept(&self) -> usize {
+        let indices = self.by_tag.len().max(self.by_invite.len()).max(self.by_client.len());
+        let clocks = self.wakes.len().max(self.waking.len()).max(self.ended.len());
+        self.by_id.len().max(indices).max(clocks)
     }
 
     /// Live legs of one trunk.
@@ -107,6 +114,7 @@ impl Legs {
         }
         let was_live = leg.is_live();
         leg.stage = stage;
+        leg.review_probe(now);
         if let Some(key) = leg.client_key() {
             self.by_client.insert(key.clone(), id);
         }
@@ -115,6 +123,19 @@ impl Legs {
                 *live = live.saturating_sub(1);
             }
             self.ended.push_back((now + PATIENCE, id));
+        }
+        self.reckon(id);
+    }
+
+    /// Notes how far the asking after a far end on hold has come.
+    pub(super) fn turn_probe(&mut self, id: LegId, probe: Probe) {
+        let Some(leg) = self.by_id.get_mut(&id) else { return };
+        if let Some(key) = leg.client_key() {
+            self.by_client.remove(key);
+        }
+        leg.probe = probe;
+        if let Some(key) = leg.client_key() {
+            self.by_client.insert(key.clone(), id);
         }
         self.reckon(id);
     }

@@ -12,6 +12,7 @@ mod leg;
 mod legs;
 mod nonce;
 mod outgoing;
+mod probe;
 mod registrar;
 pub mod rules;
 #[cfg(test)]
@@ -171,6 +172,18 @@ impl UserAgent {
     /// The SIP Call-ID of a leg, while it lives and a little longer.
     pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
         self.legs.find(leg).map(|leg| leg.dialog.call_id.as_str())
+    }
+
+    /// Everything that is kept, by table; used nonces are not counted, they make room for one another.
+    pub fn count_kept(&self) -> Vec<(&'static str, usize)> {
+        let (servers, clients) = self.wire.transactions.count();
+        vec![
+            ("legs", self.legs.count_kept()),
+            ("transactions that answer", servers),
+            ("transactions that ask", clients),
+            ("ladders", self.wire.ladder.count_calls()),
+            ("bindings", self.registrar.bindings.count()),
+        ]
     }
 
     /// How many legs live.

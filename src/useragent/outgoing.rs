@@ -10,7 +10,7 @@ use super::UserAgent;
 use super::caller::shown;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
-use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Stage};
+use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Stage};
 use super::rules::{ACCEPT, ALLOW};
 use super::wire::Beat;
 use super::within::agree;
@@ -54,14 +54,26 @@ impl UserAgent {
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);
         let invite = sent.ok_or("the listener that the device registered on is gone")?;
         let stage = Stage::Dialling { invite, has_rung: false };
-        let leg =
-            Leg { id: dial.leg, dialog, stage, media, trunk: None, has_ladder: true, ack: None, forks: Vec::new() };
+        let leg = Leg {
+            id: dial.leg,
+            dialog,
+            stage,
+            media,
+            trunk: None,
+            has_ladder: true,
+            ack: None,
+            forks: Vec::new(),
+            probe: Probe::Needless,
+        };
         self.legs.add(leg, None);
         Ok(())
     }
 
-    /// A response to a request of ours. Only those to an INVITE mean anything: a BYE needs no answer.
+    /// A response to a request of ours. A BYE needs no answer.
     pub(super) fn responded(&mut self, key: &ClientKey, path: Path, response: &Response, beat: &mut Beat<'_>) {
+        if key.method() == Method::Options {
+            return self.is_there(key, response.status, beat);
+        }
         if key.method() != Method::Invite {
             return;
         }
@@ -93,6 +105,9 @@ impl UserAgent {
 
     /// No final answer at all.
     pub(super) fn timed_out(&mut self, key: &ClientKey, beat: &mut Beat<'_>) {
+        if key.method() == Method::Options {
+            return self.is_mute(key, beat);
+        }
         let Some(id) = self.legs.of_client(key) else { return };
         let is_cancelled = self.legs.find(id).is_some_and(|leg| matches!(leg.stage, Stage::Cancelling { .. }));
         if is_cancelled {

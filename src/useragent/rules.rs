@@ -34,6 +34,9 @@ pub const T1: Duration = Duration::from_millis(500);
 pub const T2: Duration = Duration::from_secs(4);
 /// How long a 200 is repeated, a lost message waited for, an ended leg remembered: 64·T1.
 pub const PATIENCE: Duration = Duration::from_secs(32);
+/// How often a far end on hold is asked whether it is still there; longer than [`PATIENCE`], so that one asking is
+/// settled before the next.
+pub const HOLD_PROBE_EVERY: Duration = Duration::from_secs(45);
 /// Nonces whose counts are kept: one a device and refresh; with more, the oldest turn stale.
 pub const NONCES_MAX: usize = 8192;
 /// Registered devices in all: no centre has a fraction of it, and a stolen password cannot fill the memory.

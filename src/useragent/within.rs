@@ -114,7 +114,7 @@ impl UserAgent {
         let was = std::mem::replace(&mut leg.stage, Stage::Confirmed { reoffered: None });
         let is_leaving = matches!(was, Stage::Leaving(_));
         let is_first = matches!(was, Stage::Accepted(_));
-        self.legs.reckon(id);
+        self.legs.turn(id, Stage::Confirmed { reoffered: None }, beat.now.moment);
         if is_leaving {
             return self.say_bye(id, beat);
         }
@@ -135,6 +135,8 @@ impl UserAgent {
                 leg.media.codec = remote.codec;
                 if leg.media.remote.as_ref() != Some(&remote) {
                     leg.media.remote = Some(remote.clone());
+                    leg.review_probe(beat.now.moment);
+                    self.legs.reckon(id);
                     beat.signal(Signal::Reoffered { leg: id, remote });
                 }
                 true
@@ -157,9 +159,12 @@ impl UserAgent {
         self.wire.request(path, bye, traced, beat);
     }
 
-    /// The clock of a 200 without its ACK (RFC 3261 §13.3.1.4).
+    /// The clock of a far end on hold, and of a 200 without its ACK (RFC 3261 §13.3.1.4).
     pub(super) fn tick_leg(&mut self, id: LegId, beat: &mut Beat<'_>) {
         let now = beat.now.moment;
+        if self.legs.find(id).and_then(Leg::probe_due).is_some_and(|at| at <= now) {
+            self.ask_after(id, beat);
+        }
         let Some(leg) = self.legs.find_mut(id) else { return };
         let is_leaving = matches!(leg.stage, Stage::Leaving(_));
         let Some(unacked) = leg.unacked() else { return self.legs.reckon(id) };

@@ -215,6 +215,11 @@ impl WaitingRoom {
         self.regulators.needs.wait(waiter.need, place);
     }
 
+    /// How many are in the room, offered or not.
+    pub fn count_waiting(&self) -> usize {
+        self.waiters.len().max(self.places.len())
+    }
+
     /// Whether the call is in the room, offered or not.
     pub fn is_waiting(&self, call: CallId) -> bool {
         self.places.contains_key(&call)

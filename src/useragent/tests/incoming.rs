@@ -218,7 +218,55 @@ fn hold_and_resume_are_answered_in_the_mirror() {
     bench.receive(TRUNK, &old);
     bench.receive(TRUNK, &later("ACK", 6, &to_tag, ""));
     assert!(matches!(&bench.signals()[..], [Signal::Reoffered { remote, .. }] if !remote.direction.sends()));
-    assert!(bench.pass(Duration::from_secs(60)).is_empty());
+    assert!(bench.pass(Duration::from_secs(40)).is_empty());
+}
+
+/// The caller has put us on hold.
+fn held() -> (Bench, LegId, String) {
+    let (mut bench, leg, to_tag) = confirmed();
+    bench.receive(TRUNK, &later("INVITE", 2, &to_tag, &offer("8 101", "sendonly")));
+    bench.receive(TRUNK, &later("ACK", 2, &to_tag, ""));
+    bench.signals();
+    (bench, leg, to_tag)
+}
+
+/// What the far end answers to a request of ours.
+fn reply(request: &str, status: &str) -> String {
+    let of = |name: &str| format!("{name}: {}\r\n", header(request, name));
+    let headers = ["Via", "From", "To", "Call-ID", "CSeq"].map(of).concat();
+    format!("SIP/2.0 {status}\r\n{headers}Content-Length: 0\r\n\r\n")
+}
+
+#[test]
+fn a_far_end_on_hold_is_asked_after_and_goes_on_when_it_answers() {
+    let (mut bench, _, _) = held();
+    for _ in 0..3 {
+        let asked = bench.pass(Duration::from_secs(45)).pop().expect("an OPTIONS");
+        assert!(asked.starts_with("OPTIONS "), "{asked}");
+        bench.receive(TRUNK, &reply(&asked, "405 Method Not Allowed"));
+    }
+    assert!(bench.signals().is_empty());
+}
+
+#[test]
+fn a_far_end_on_hold_that_is_gone_is_lost() {
+    let (mut bench, leg, _) = held();
+    let sent = bench.pass(Duration::from_secs(80));
+    assert!(sent.iter().any(|text| text.starts_with("BYE ")), "{sent:?}");
+    assert!(matches!(&bench.signals()[..], [Signal::Ended { leg: l, by: Gone::Lost, .. }] if *l == leg));
+
+    let (mut bench, leg, _) = held();
+    let asked = bench.pass(Duration::from_secs(45)).pop().expect("an OPTIONS");
+    bench.receive(TRUNK, &reply(&asked, "481 Call Does Not Exist"));
+    assert!(matches!(&bench.signals()[..], [Signal::Ended { leg: l, by: Gone::Lost, .. }] if *l == leg));
+}
+
+#[test]
+fn a_far_end_that_took_us_back_is_asked_no_more() {
+    let (mut bench, _, to_tag) = held();
+    bench.receive(TRUNK, &later("INVITE", 3, &to_tag, &offer("8 101", "sendrecv")));
+    bench.receive(TRUNK, &later("ACK", 3, &to_tag, ""));
+    assert!(bench.pass(Duration::from_secs(120)).is_empty());
 }
 
 #[test]
