@@ -1,0 +1,208 @@
+//! One site of four associations, after the profile in field.md: twelve regulators, seven of them on duty.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vigie::model::centre::{
+    AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy,
+    Region, Regulator, Step, Trunk, WeeklyHours, Weights,
+};
+use vigie::model::{Credential, E164, NumberPlan, SkillId};
+use vigie::useragent::Rules;
+
+use crate::wire::Account;
+
+/// The digest realm.
+pub const REALM: &str = "vigie";
+/// How long a played sound lasts.
+pub const SOUND_MS: u64 = 3_500;
+/// What regulators register for.
+pub const EXPIRES_S: u64 = 300;
+
+/// Vigie's listener.
+pub fn vigie() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 5060))
+}
+
+/// The carrier's two hosts.
+pub fn trunk(host: u64) -> SocketAddr {
+    SocketAddr::from(([10, 1, 0, 1 + (host % 2) as u8], 5060))
+}
+
+/// The account of a regulator, whose password only the phone knows.
+pub fn account(user: &str) -> Account {
+    Account { user: user.to_owned(), password: format!("pass-{user}"), realm: REALM.to_owned() }
+}
+
+/// The rules of the user agent.
+pub fn rules() -> Rules {
+    Rules {
+        realm: REALM.to_owned(),
+        listeners: vec![vigie()],
+        expires_min: Duration::from_secs(30),
+        expires_max: Duration::from_secs(600),
+        ..Rules::default()
+    }
+}
+
+/// The HA1 of every regulator.
+pub fn credentials(centre: &Centre) -> HashMap<vigie::model::RegulatorId, Credential> {
+    let of = |id: &vigie::model::RegulatorId| {
+        let [md5, sha256] = account(id.as_str()).ha1();
+        (id.clone(), Credential { md5, sha256 })
+    };
+    centre.regulators.keys().map(of).collect()
+}
+
+fn skills(list: &[(&str, u8)]) -> BTreeMap<SkillId, u8> {
+    list.iter().map(|(name, level)| (SkillId::from(*name), *level)).collect()
+}
+
+fn step(after_s: u64, list: &[(&str, u8)]) -> Step {
+    Step { after: Duration::from_secs(after_s), skills: skills(list) }
+}
+
+/// What a line differs in.
+struct Sketch {
+    id: &'static str,
+    ddi: &'static str,
+    association: &'static str,
+    region: &'static str,
+    skills: &'static [(&'static str, u8)],
+    priority: u8,
+}
+
+fn line(sketch: &Sketch) -> Line {
+    let farewell = |name: &str| Farewell { message: Some(name.into()) };
+    Line {
+        id: sketch.id.into(),
+        name: format!("SOS {}", sketch.id),
+        association: sketch.association.into(),
+        ddis: vec![E164::parse(sketch.ddi).expect("a number")],
+        demand: Demand {
+            region: sketch.region.into(),
+            skills: skills(sketch.skills),
+            priority: sketch.priority,
+            steps: vec![step(20, &[("regulation", 20)]), step(60, &[("regulation", 1)])],
+        },
+        language: "fr".into(),
+        greeting: Some("greeting".into()),
+        greeting_mode: GreetingMode::Before,
+        music: "music".into(),
+        hold_music: "hold".into(),
+        recording: RecordingPolicy::Always,
+        wrap_up: Duration::from_secs(20),
+        waiting_max: Duration::from_secs(900),
+        hours: None,
+        overflow: farewell("overflow"),
+        nobody: farewell("nobody"),
+        closed: farewell("closed"),
+    }
+}
+
+fn lines() -> Vec<Line> {
+    let general: &[(&str, u8)] = &[("regulation", 50)];
+    let children: &[(&str, u8)] = &[("regulation", 50), ("paediatrics", 50)];
+    let english: &[(&str, u8)] = &[("regulation", 30), ("lang-en", 40)];
+    let sketch = |id, ddi, association, region, skills, priority| {
+        line(&Sketch { id, ddi, association, region, skills, priority })
+    };
+    let mut rouen = sketch("rouen", "+33235000001", "sos-rouen", "seine", general, 5);
+    rouen.wrap_up = Duration::from_secs(45);
+    let mut dijon = sketch("dijon", "+33380000001", "sos-dijon", "cote-d-or", general, 5);
+    dijon.greeting_mode = GreetingMode::Meanwhile;
+    dijon.wrap_up = Duration::ZERO;
+    let mut cannes = sketch("cannes", "+33493000001", "sos-cannes", "azur", general, 5);
+    cannes.greeting = None;
+    cannes.waiting_max = Duration::from_secs(75);
+    let child = sketch("cannes-child", "+33493000002", "sos-cannes", "azur", children, 3);
+    let english = sketch("rouen-en", "+33235000002", "sos-rouen", "seine", english, 5);
+    let urgent = sketch("cherbourg-urgent", "+33233000009", "sos-cherbourg", "cotentin", general, 1);
+    let mut office = sketch("office", "+33233000005", "sos-cherbourg", "cotentin", &[("administration", 1)], 8);
+    office.recording = RecordingPolicy::Never;
+    office.demand.steps.clear();
+    office.overflow.message = None;
+    office.nobody.message = None;
+    office.waiting_max = Duration::from_secs(120);
+    let mut night = sketch("night", "+33233000007", "sos-cherbourg", "cotentin", general, 5);
+    // 2026-11-21 is a Saturday; the day of the simulation begins at 17:00 UTC, 18:00 in Paris.
+    let (from, to) = (jiff::civil::time(18, 30, 0, 0), jiff::civil::time(23, 0, 0, 0));
+    night.hours = Some(WeeklyHours { spans: vec![(jiff::civil::Weekday::Saturday, from, to)] });
+    let cherbourg = sketch("cherbourg", "+33233000001", "sos-cherbourg", "cotentin", general, 5);
+    vec![cherbourg, rouen, dijon, cannes, child, english, urgent, office, night]
+}
+
+type Person = (&'static str, &'static str, &'static [(&'static str, u8)], &'static [(&'static str, u32)]);
+
+const PEOPLE: [Person; 12] = [
+    ("alix", "sos-cherbourg", &[("regulation", 80), ("paediatrics", 60)], &[("cotentin", 0), ("seine", 5)]),
+    ("basile", "sos-cherbourg", &[("regulation", 70)], &[("cotentin", 0)]),
+    ("chloe", "sos-cherbourg", &[("regulation", 60), ("administration", 50)], &[("cotentin", 0), ("azur", 15)]),
+    ("denis", "sos-rouen", &[("regulation", 90), ("lang-en", 80)], &[("seine", 0)]),
+    ("elodie", "sos-rouen", &[("regulation", 55), ("physician", 90)], &[("seine", 0), ("cotentin", 5)]),
+    ("farid", "sos-rouen", &[("regulation", 25)], &[("seine", 0)]),
+    ("gaelle", "sos-dijon", &[("regulation", 75)], &[("cote-d-or", 0)]),
+    ("hugo", "sos-dijon", &[("regulation", 50), ("lang-en", 30)], &[("cote-d-or", 0), ("azur", 8)]),
+    ("ines", "sos-cannes", &[("regulation", 85), ("paediatrics", 90)], &[("azur", 0)]),
+    ("jules", "sos-cannes", &[("regulation", 65), ("lang-en", 60)], &[("azur", 0), ("cote-d-or", 8)]),
+    ("karim", "sos-cannes", &[("regulation", 10)], &[("azur", 0)]),
+    ("lea", "sos-cherbourg", &[("regulation", 50), ("administration", 90)], &[("cotentin", 0)]),
+];
+
+fn regulator(index: usize, (id, association, has, serves): Person) -> Regulator {
+    Regulator {
+        id: id.into(),
+        name: id.to_uppercase(),
+        association: association.into(),
+        skills: skills(has),
+        regions: serves.iter().map(|(region, cost)| ((*region).into(), *cost)).collect(),
+        ready_on_register: index % 5 != 4,
+        digest: [DigestChoice::Md5, DigestChoice::Both, DigestChoice::Sha256][index % 3],
+    }
+}
+
+fn regions() -> BTreeMap<vigie::model::RegionId, Region> {
+    let all: [(&str, Option<&str>, &[&str]); 6] = [
+        ("normandie", None, &[]),
+        ("cotentin", Some("normandie"), &["seine"]),
+        ("seine", Some("normandie"), &["cotentin"]),
+        ("cote-d-or", None, &[]),
+        ("paca", None, &[]),
+        ("azur", Some("paca"), &[]),
+    ];
+    all.iter()
+        .map(|(id, parent, neighbours)| {
+            let neighbours = neighbours.iter().map(|n| (*n).into()).collect();
+            ((*id).into(), Region { name: (*id).into(), parent: parent.map(Into::into), neighbours })
+        })
+        .collect()
+}
+
+/// The centre.
+pub fn centre() -> Arc<Centre> {
+    let lines = lines();
+    let trunk = Trunk {
+        id: "carrier".into(),
+        peers: vec![AddressBlock::parse("10.1.0.0/24").expect("a block")],
+        numbers: NumberPlan::default(),
+        fallback_line: "cherbourg".into(),
+        calls_max: 120,
+    };
+    let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
+    let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr"];
+    Arc::new(Centre {
+        zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
+        associations: associations.iter().map(|id| ((*id).into(), Association { name: (*id).into() })).collect(),
+        regions: regions(),
+        ddis: lines.iter().flat_map(|l| l.ddis.iter().map(|d| (d.clone(), l.id.clone()))).collect(),
+        lines: lines.into_iter().map(|l| (l.id.clone(), l)).collect(),
+        regulators: PEOPLE.iter().enumerate().map(|(i, p)| (p.0.into(), regulator(i, *p))).collect(),
+        trunks: [(trunk.id.clone(), trunk)].into(),
+        sounds: sounds.iter().map(|name| ((*name).into(), PathBuf::from(format!("{name}.wav")))).collect(),
+        weights: Weights::default(),
+        offers: OfferRules::default(),
+    })
+}

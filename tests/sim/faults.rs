@@ -1,0 +1,119 @@
+//! The decisions, whole or with a planted fault: to show that the checks can fail.
+
+use bytes::Bytes;
+
+use vigie::model::{Action, Fact, Input, MediaCommand, Moment, Now, Path, RecorderCommand};
+use vigie::switchboard::Decisions;
+
+/// A fault between the decisions and the world; the number is which occurrence it hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// None.
+    Nothing,
+    /// No CANCEL ever leaves.
+    NoCancel,
+    /// No BYE ever leaves.
+    NoBye,
+    /// A transaction with the database is lost.
+    LostStore(u32),
+    /// A port is never closed.
+    LostClose(u32),
+    /// The recorder is never told the end.
+    LostFinish(u32),
+    /// A second regulator's phone rings for the same call.
+    SecondOffer(u32),
+    /// From here on nobody is told that time passes.
+    StoppedClock(u32),
+    /// The regulators' `Ready` again after the n-th registration is kept from the decisions: an input is lost.
+    DoubledFact(u32),
+}
+
+/// The decisions under test.
+pub struct Subject {
+    pub inner: Decisions,
+    plant: Plant,
+    seen: u32,
+    phones: Vec<Path>,
+}
+
+impl Subject {
+    pub fn new(inner: Decisions, plant: Plant) -> Subject {
+        Subject { inner, plant, seen: 0, phones: Vec::new() }
+    }
+
+    pub fn deadline(&self) -> Option<Moment> {
+        self.inner.deadline().map(|(at, _)| at)
+    }
+
+    pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
+        if let Plant::StoppedClock(nth) = self.plant
+            && input == Input::Tick
+        {
+            self.seen += 1;
+            if self.seen >= nth {
+                return;
+            }
+        }
+        self.inner.step(input, now, out);
+        match self.plant {
+            Plant::Nothing | Plant::StoppedClock(_) => {}
+            Plant::NoCancel => out.retain(|action| !is_send(action, b"CANCEL ")),
+            Plant::NoBye => out.retain(|action| !is_send(action, b"BYE ")),
+            Plant::LostStore(nth) => self.lose(nth, out, |action| matches!(action, Action::Store(_))),
+            Plant::LostClose(nth) => {
+                self.lose(nth, out, |action| matches!(action, Action::Media(MediaCommand::Close { .. })));
+            }
+            Plant::LostFinish(nth) => {
+                self.lose(nth, out, |action| matches!(action, Action::Recorder(RecorderCommand::Finish { .. })));
+            }
+            Plant::SecondOffer(nth) => self.offer_again(nth, out),
+            Plant::DoubledFact(nth) => self.double(nth, out),
+        }
+    }
+
+    fn lose(&mut self, nth: u32, out: &mut Vec<Action>, is_it: impl Fn(&Action) -> bool) {
+        out.retain(|action| {
+            self.seen += u32::from(is_it(action));
+            !(is_it(action) && self.seen == nth)
+        });
+    }
+
+    fn double(&mut self, nth: u32, out: &mut [Action]) {
+        for action in out {
+            let Action::Store(facts) = action else { continue };
+            let ended = facts.iter().find(|fact| matches!(fact, Fact::Event(e) if e.kind.name() == "call.ended"));
+            if let Some(ended) = ended.cloned() {
+                self.seen += 1;
+                if self.seen == nth {
+                    facts.push(ended);
+                }
+            }
+        }
+    }
+
+    fn offer_again(&mut self, nth: u32, out: &mut Vec<Action>) {
+        let mut more = Vec::new();
+        for action in out.iter() {
+            let Action::Send { path, bytes } = action else { continue };
+            if !bytes.starts_with(b"INVITE ") {
+                continue;
+            }
+            if !self.phones.contains(path) {
+                self.phones.push(*path);
+            }
+            self.seen += 1;
+            let other = self.phones.iter().find(|other| *other != path);
+            if let (true, Some(other)) = (self.seen >= nth, other) {
+                let text = String::from_utf8_lossy(bytes).replace("Call-ID: ", "Call-ID: again-");
+                let bytes = Bytes::from(text.replace("branch=z9hG4bK", "branch=z9hG4bKagain"));
+                more.push(Action::Send { path: *other, bytes });
+                self.seen = 0;
+            }
+        }
+        out.extend(more);
+    }
+}
+
+fn is_send(action: &Action, start: &[u8]) -> bool {
+    matches!(action, Action::Send { bytes, .. } if bytes.starts_with(start))
+}

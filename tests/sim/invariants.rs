@@ -1,0 +1,225 @@
+//! What must hold after every step (field.md, "Invariants"), reckoned from the centre's description and not by Vigie.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::Discriminant;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vigie::call::{Call, NOBODY_GRACE, State, Switch};
+use vigie::model::{
+    Action, CallId, Centre, Input, Moment, Now, PauseReason, Regulator, RegulatorId, RegulatorState, SkillId,
+};
+
+use crate::ledger::{Ledger, demand};
+
+/// A step's actions: an end of everything at once would be the most.
+const ACTIONS_MAX: usize = 400;
+/// A free regulator and a caller who fits may miss each other for so long.
+const MISS_MAX: Duration = Duration::from_millis(100);
+/// A talk that nothing ends by itself.
+const TALK_MAX: Duration = Duration::from_secs(3000);
+/// A clock may be late by so much.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// The checks and what they remember.
+pub struct Checks {
+    centre: Arc<Centre>,
+    pub ledger: Ledger,
+    states: BTreeMap<RegulatorId, (RegulatorState, Moment)>,
+    calls: HashMap<CallId, (Discriminant<State>, usize, Moment)>,
+    missed: Option<(Moment, String)>,
+    late: u32,
+}
+
+impl Checks {
+    pub fn new(centre: Arc<Centre>) -> Checks {
+        Checks {
+            centre,
+            ledger: Ledger::default(),
+            states: BTreeMap::new(),
+            calls: HashMap::new(),
+            missed: None,
+            late: 0,
+        }
+    }
+
+    /// Everything that can be seen after a step.
+    pub fn after_step(&mut self, switch: &Switch, now: Now, actions: &[Action]) -> Result<(), String> {
+        demand!(actions.len() <= ACTIONS_MAX, "a step asked for {} actions", actions.len());
+        let mut stores = 0;
+        for action in actions {
+            if let Action::Store(facts) = action {
+                stores += 1;
+                self.ledger.store(facts, now)?;
+            }
+        }
+        demand!(stores <= 1, "a step stored in {stores} transactions");
+        self.check_calls(switch, now.moment)?;
+        self.check_regulators(switch, now.moment)?;
+        self.check_meeting(switch, now.moment)
+    }
+
+    /// A deadline must move on when it was served.
+    pub fn after_tick(&mut self, input: &Input, deadline: Option<Moment>, now: Moment) -> Result<(), String> {
+        let is_past = *input == Input::Tick && deadline.is_some_and(|at| at <= now);
+        self.late = if is_past { self.late + 1 } else { 0 };
+        demand!(self.late < 2, "the deadline stays in the past after its Tick: a busy loop");
+        Ok(())
+    }
+
+    /// Each live call stands where its regulator says, and does not stay anywhere for ever.
+    fn check_calls(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
+        let mut live = 0;
+        for call in switch.calls() {
+            live += 1;
+            let kind = std::mem::discriminant(&call.state);
+            let since = match self.calls.get(&call.id) {
+                Some((was, offers, since)) if *was == kind && *offers == call.record.offers.len() => *since,
+                Some(_) | None => {
+                    self.calls.insert(call.id, (kind, call.record.offers.len(), now));
+                    now
+                }
+            };
+            let stay = now.since(since);
+            let most = longest(call);
+            demand!(stay <= most + SLACK, "{} has been in {:?} for {stay:?}", call.id, call.state);
+            let room = switch.room();
+            match &call.state {
+                State::Offering(offer) => {
+                    let state = room.state_of(&offer.regulator);
+                    let rings = state == Some(&RegulatorState::Ringing { call: call.id });
+                    demand!(rings, "{} is offered to {}, who is {state:?}", call.id, offer.regulator);
+                    demand!(!offer.ringing.is_empty(), "{} is offered to no device", call.id);
+                }
+                State::Talking { leg } => {
+                    let who = call.leg(*leg).and_then(|leg| leg.regulator.as_ref());
+                    let state = who.and_then(|who| room.state_of(who));
+                    let talks = state == Some(&RegulatorState::Talking { call: call.id });
+                    demand!(talks, "{} talks with {who:?}, who is {state:?}", call.id);
+                    demand!(!room.is_waiting(call.id), "{} talks and waits", call.id);
+                }
+                State::Waiting => demand!(room.is_waiting(call.id), "{} waits outside the room", call.id),
+                State::Opening { .. } | State::Greeting | State::Farewell { .. } | State::Ending | State::Sealing => {
+                    demand!(!room.is_waiting(call.id), "{} waits as {:?}", call.id, call.state);
+                }
+            }
+        }
+        if self.calls.len() > live {
+            let known: BTreeSet<CallId> = switch.calls().map(|call| call.id).collect();
+            self.calls.retain(|id, _| known.contains(id));
+        }
+        Ok(())
+    }
+
+    /// Each regulator who is busy is busy with a live call, and nobody is stuck.
+    fn check_regulators(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
+        let room = switch.room();
+        for id in self.centre.regulators.keys() {
+            let state = room.state_of(id).ok_or_else(|| format!("{id} is unknown"))?;
+            let known = self.states.entry(id.clone()).or_insert_with(|| (RegulatorState::Offline, now));
+            if known.0 != *state {
+                *known = (state.clone(), now);
+                let told = self.ledger.state_of(id);
+                demand!(told == *state, "{id} is {state:?}; storage knows {told:?}");
+            }
+            let stay = now.since(known.1);
+            let rules = &self.centre.offers;
+            let most = match state {
+                RegulatorState::Offline => {
+                    demand!(room.devices_of(id).is_empty(), "{id} is offline with a device");
+                    Duration::MAX
+                }
+                RegulatorState::Ready => {
+                    demand!(!room.devices_of(id).is_empty(), "{id} is ready without a device");
+                    Duration::MAX
+                }
+                RegulatorState::Ringing { call } => {
+                    let rings = switch
+                        .calls()
+                        .any(|c| c.id == *call && matches!(&c.state, State::Offering(o) if o.regulator == *id));
+                    demand!(rings, "{id} rings for {call}, which is not offered to him");
+                    rules.ring_duration_max
+                }
+                RegulatorState::Talking { call } => {
+                    let talks = switch.calls().any(|c| {
+                        c.id == *call
+                            && c.record.regulator.as_ref() == Some(id)
+                            && matches!(c.state, State::Talking { .. })
+                    });
+                    demand!(talks, "{id} talks on {call}, which does not talk with him");
+                    TALK_MAX
+                }
+                RegulatorState::WrapUp => self.centre.lines.values().map(|line| line.wrap_up).max().unwrap_or_default(),
+                RegulatorState::Paused { reason } => match reason {
+                    PauseReason::NoAnswer => rules.pause_no_answer,
+                    PauseReason::Refused => rules.pause_refused,
+                    PauseReason::Unreachable => rules.pause_unreachable,
+                    PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => Duration::MAX,
+                },
+            };
+            demand!(stay <= most.saturating_add(SLACK), "{id} has been {state:?} for {stay:?}");
+        }
+        Ok(())
+    }
+
+    /// No eligible free regulator beside a call that waits without an offer.
+    fn check_meeting(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
+        let waiting = switch.calls().filter(|call| call.state == State::Waiting);
+        let mut missed = None;
+        for call in waiting {
+            let asked = self.asked(call, now);
+            let is_free = |one: &&Regulator| switch.room().state_of(&one.id) == Some(&RegulatorState::Ready);
+            let mut free = self.centre.regulators.values().filter(is_free);
+            if let Some(one) = free.find(|one| can(one, asked)) {
+                missed = Some(format!("{} waits for {asked:?} beside {}, who is ready", call.id, one.id));
+                break;
+            }
+        }
+        let Some(what) = missed else {
+            self.missed = None;
+            return Ok(());
+        };
+        let since = self.missed.get_or_insert((now, what)).0;
+        demand!(now.since(since) < MISS_MAX, "{}", self.missed.as_ref().map_or("", |m| m.1.as_str()));
+        Ok(())
+    }
+
+    /// What the step in force asks.
+    fn asked(&self, call: &Call, now: Moment) -> &BTreeMap<SkillId, u8> {
+        let demand = &self.centre.lines[&call.record.line].demand;
+        let waited = now.since(call.queued.moment);
+        let mut asked = &demand.skills;
+        for step in &demand.steps {
+            if waited >= step.after {
+                asked = &step.skills;
+            }
+        }
+        asked
+    }
+
+    /// What must hold when the day is over and two hours have passed.
+    pub fn close(&self, switch: &Switch) -> Result<(), String> {
+        demand!(switch.calls().next().is_none(), "a call is still there: {:?}", switch.calls().next());
+        for id in self.centre.regulators.keys() {
+            let state = switch.room().state_of(id);
+            demand!(state == Some(&RegulatorState::Offline), "{id} is still {state:?}");
+        }
+        Ok(())
+    }
+}
+
+fn can(one: &Regulator, asked: &BTreeMap<SkillId, u8>) -> bool {
+    asked.iter().all(|(skill, level)| one.skills.get(skill).copied().unwrap_or(0) >= *level)
+}
+
+/// How long a call may stay in one state.
+fn longest(call: &Call) -> Duration {
+    match &call.state {
+        State::Opening { .. } | State::Ending => Duration::from_secs(5),
+        State::Greeting | State::Farewell { .. } => Duration::from_secs(120),
+        State::Waiting => call.line.waiting_max + NOBODY_GRACE,
+        State::Offering(_) => call.centre.offers.ring_duration_max,
+        State::Talking { .. } => TALK_MAX,
+        State::Sealing => Duration::from_secs(1800),
+    }
+}

@@ -1,0 +1,278 @@
+//! What storage would hold: the facts of every call and regulator, checked as they come.
+
+use std::collections::{BTreeMap, HashMap};
+
+use vigie::model::centre::RecordingPolicy;
+use vigie::model::{
+    Binding, CallId, CallRecord, DeviceId, EndedBy, Event, EventKind, Fact, Now, OfferEnd, OfferRecord, Outcome,
+    RegulatorId, RegulatorState, Subject,
+};
+
+/// What is known of one offer.
+#[derive(Debug, Default)]
+struct OfferStory {
+    regulator: Option<RegulatorId>,
+    ends: Vec<OfferEnd>,
+    record: Option<OfferRecord>,
+}
+
+/// What is known of one call.
+#[derive(Debug, Default)]
+struct CallStory {
+    record: Option<CallRecord>,
+    offers: BTreeMap<u16, OfferStory>,
+    live_offer: Option<u16>,
+    talks: bool,
+    answered: u32,
+    ended: u32,
+    sealed: u32,
+    failed: u32,
+    recordings: u32,
+    is_recorded: bool,
+}
+
+/// The model database.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    calls: BTreeMap<CallId, CallStory>,
+    sequences: HashMap<Subject, u32>,
+    regulators: BTreeMap<RegulatorId, RegulatorState>,
+    bindings: BTreeMap<(RegulatorId, DeviceId), Binding>,
+}
+
+/// What a day came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub calls: u32,
+    pub answered: u32,
+    pub abandoned: u32,
+    pub offers: u32,
+    pub returned: u32,
+    pub sealed: u32,
+    pub failed: u32,
+    pub steps: u64,
+}
+
+impl Tally {
+    /// Adds another day's.
+    pub fn add(&mut self, other: Tally) {
+        self.calls += other.calls;
+        self.answered += other.answered;
+        self.abandoned += other.abandoned;
+        self.offers += other.offers;
+        self.returned += other.returned;
+        self.sealed += other.sealed;
+        self.failed += other.failed;
+        self.steps += other.steps;
+    }
+}
+
+macro_rules! demand {
+    ($holds:expr, $($why:tt)+) => {
+        if !$holds {
+            return Err(format!($($why)+));
+        }
+    };
+}
+pub(crate) use demand;
+
+impl Ledger {
+    /// One transaction.
+    pub fn store(&mut self, facts: &[Fact], now: Now) -> Result<(), String> {
+        for fact in facts {
+            self.take(fact, facts, now)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, fact: &Fact, beside: &[Fact], now: Now) -> Result<(), String> {
+        match fact {
+            Fact::Event(event) => self.take_event(event, beside, now),
+            Fact::Call(record) => {
+                let story = self.calls.entry(record.id).or_default();
+                demand!(
+                    story.ended == 0 || record.ended_at.is_some(),
+                    "the record of {} lost its end after call.ended",
+                    record.id
+                );
+                story.record = Some((**record).clone());
+                Ok(())
+            }
+            Fact::Offer { call, offer } => {
+                let story = self.calls.entry(*call).or_default().offers.entry(offer.number.0).or_default();
+                let was = story.record.as_ref().and_then(|record| record.end);
+                demand!(
+                    was.is_none() || was == offer.end,
+                    "offer {} of {call} ended as {was:?} and then as {:?}",
+                    offer.number.0,
+                    offer.end
+                );
+                story.record = Some((**offer).clone());
+                Ok(())
+            }
+            Fact::Recording(sealed) => {
+                self.calls.entry(sealed.call).or_default().recordings += 1;
+                Ok(())
+            }
+            Fact::RecordingFailed { call, .. } => {
+                self.calls.entry(*call).or_default().recordings += 1;
+                Ok(())
+            }
+            Fact::Binding(binding) => {
+                self.bindings.insert((binding.regulator.clone(), binding.device), binding.clone());
+                Ok(())
+            }
+            Fact::BindingGone { regulator, device } => {
+                let gone = self.bindings.remove(&(regulator.clone(), *device));
+                demand!(gone.is_some(), "a binding of {regulator} went that never came");
+                Ok(())
+            }
+            Fact::Regulator { regulator, state, .. } => {
+                self.regulators.insert(regulator.clone(), state.clone());
+                Ok(())
+            }
+            Fact::SipMessage(trace) => {
+                let text = &trace.text;
+                let is_masked = !text.contains("response=\"") || text.contains("***");
+                demand!(is_masked, "a ladder of {} holds a digest response", trace.call);
+                Ok(())
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: &Event, beside: &[Fact], now: Now) -> Result<(), String> {
+        let last = self.sequences.entry(event.subject.clone()).or_default();
+        demand!(
+            event.sequence == *last + 1,
+            "event {} of {:?} has number {} after {last}",
+            event.kind.name(),
+            event.subject,
+            event.sequence
+        );
+        *last = event.sequence;
+        demand!(event.at == now.utc, "event {} is not of now", event.kind.name());
+        match &event.subject {
+            Subject::Call(call) => self.take_call_event(*call, &event.kind, beside),
+            Subject::Regulator(regulator) => {
+                let EventKind::RegulatorState { state, was, .. } = &event.kind else {
+                    return Err(format!("{} is told about a regulator", event.kind.name()));
+                };
+                demand!(state != was, "{regulator} turned from {was} to {state}");
+                let kept = beside.iter().any(
+                    |f| matches!(f, Fact::Regulator { regulator: r, state: s, .. } if r == regulator && s == state),
+                );
+                demand!(kept, "the state {state} of {regulator} was told and not stored");
+                Ok(())
+            }
+        }
+    }
+
+    fn take_call_event(&mut self, call: CallId, kind: &EventKind, beside: &[Fact]) -> Result<(), String> {
+        let story = self.calls.entry(call).or_default();
+        let is_late = matches!(kind, EventKind::RecordingSealed { .. } | EventKind::RecordingFailed { .. });
+        demand!(story.ended == 0 || is_late, "{} of {call} after call.ended", kind.name());
+        match kind {
+            EventKind::CallReceived { .. } => {
+                demand!(self.sequences[&Subject::Call(call)] == 1, "call.received of {call} is not its first event");
+            }
+            EventKind::CallQueued { .. } => story.talks = false,
+            EventKind::CallOffered { offer, regulator, .. } => {
+                demand!(!story.talks, "{call} was offered while it talked");
+                demand!(story.live_offer.is_none(), "{call} has two live offers");
+                story.live_offer = Some(offer.0);
+                let told = story.offers.entry(offer.0).or_default();
+                demand!(told.regulator.is_none(), "offer {} of {call} was made twice", offer.0);
+                told.regulator = Some(regulator.clone());
+            }
+            EventKind::CallOfferEnded { offer, regulator, end, .. } => {
+                story.end_offer(call, offer.0, regulator, *end)?;
+            }
+            EventKind::CallAnswered { offer, regulator, recorded, .. } => {
+                demand!(!story.talks, "{call} has a second winner, {regulator}");
+                story.end_offer(call, offer.0, regulator, OfferEnd::Accepted)?;
+                story.talks = true;
+                story.answered += 1;
+                story.is_recorded |= *recorded;
+            }
+            EventKind::CallEnded { .. } => {
+                story.ended += 1;
+                let with = beside.iter().any(|f| matches!(f, Fact::Call(r) if r.id == call && r.ended_at.is_some()));
+                demand!(with, "call.ended of {call} without its record in the same transaction");
+            }
+            EventKind::RecordingSealed { .. } => story.sealed += 1,
+            EventKind::RecordingFailed { .. } => story.failed += 1,
+            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } => {
+                demand!(story.talks, "{} of {call}, which does not talk", kind.name());
+            }
+            EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),
+            EventKind::RegulatorState { .. } => return Err(format!("{call} got a regulator's event")),
+        }
+        Ok(())
+    }
+
+    /// Whether the call was ever offered to this regulator.
+    pub fn was_offered(&self, call: &str, regulator: &str) -> bool {
+        let Ok(call) = call.parse::<CallId>() else { return false };
+        let Some(story) = self.calls.get(&call) else { return false };
+        story.offers.values().any(|offer| offer.regulator.as_ref().is_some_and(|who| who.as_str() == regulator))
+    }
+
+    /// The state that dispatch knows of a regulator.
+    pub fn state_of(&self, regulator: &RegulatorId) -> RegulatorState {
+        self.regulators.get(regulator).cloned().unwrap_or(RegulatorState::Offline)
+    }
+
+    /// The SIP Call-IDs of all callers.
+    pub fn caller_legs(&self) -> impl Iterator<Item = &str> {
+        self.calls.values().filter_map(|s| s.record.as_ref()?.legs.first()).map(|leg| leg.sip_call_id.as_str())
+    }
+
+    /// What must hold when the day is over.
+    pub fn close(&self, tally: &mut Tally) -> Result<(), String> {
+        demand!(self.bindings.is_empty(), "bindings remain in storage: {:?}", self.bindings.keys());
+        for (call, story) in &self.calls {
+            story.close(*call, tally)?;
+        }
+        Ok(())
+    }
+}
+
+impl CallStory {
+    fn end_offer(&mut self, call: CallId, number: u16, regulator: &RegulatorId, end: OfferEnd) -> Result<(), String> {
+        let offer = self.offers.entry(number).or_default();
+        demand!(offer.regulator.as_ref() == Some(regulator), "offer {number} of {call} ended at the wrong regulator");
+        offer.ends.push(end);
+        demand!(offer.ends.len() == 1, "offer {number} of {call} ended as {:?}", offer.ends);
+        self.live_offer = None;
+        Ok(())
+    }
+
+    fn close(&self, call: CallId, tally: &mut Tally) -> Result<(), String> {
+        demand!(self.ended == 1, "{call} was ended {} times", self.ended);
+        let record = self.record.as_ref().ok_or_else(|| format!("{call} has no record"))?;
+        for (number, offer) in &self.offers {
+            demand!(offer.ends.len() == 1, "offer {number} of {call} ended as {:?}", offer.ends);
+            let kept = offer.record.as_ref().and_then(|record| record.end);
+            demand!(kept == offer.ends.first().copied(), "offer {number} of {call} is stored as {kept:?}");
+        }
+        demand!(record.offers.len() == self.offers.len(), "the record of {call} lacks offers");
+        demand!(record.offers.iter().all(|o| o.end.is_some()), "the record of {call} has an open offer");
+        let is_fault = record.ended_by == Some(EndedBy::Fault);
+        let is_answered = record.outcome == Some(Outcome::Answered) || is_fault && self.answered > 0;
+        demand!(is_answered == (self.answered > 0), "{call} was answered {} times: {record:?}", self.answered);
+        demand!(record.legs.iter().all(|leg| leg.ended_at.is_some()), "{call} has a leg without an end");
+        let of_recording = self.sealed + self.failed;
+        let wanted = u32::from(self.answered > 0 && record.recording == RecordingPolicy::Always);
+        demand!(self.is_recorded == (wanted == 1), "call.answered of {call} tells its recording wrongly");
+        demand!(of_recording == wanted, "{call}: {} sealed, {} failed, {wanted} wanted", self.sealed, self.failed);
+        demand!(self.recordings == wanted, "{call}: {} recordings stored, {wanted} wanted", self.recordings);
+        tally.calls += 1;
+        tally.answered += u32::from(is_answered);
+        tally.abandoned += u32::from(record.outcome == Some(Outcome::Abandoned));
+        tally.offers += self.offers.len() as u32;
+        tally.returned += self.answered.saturating_sub(1);
+        tally.sealed += self.sealed;
+        tally.failed += self.failed;
+        Ok(())
+    }
+}

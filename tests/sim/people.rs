@@ -1,0 +1,489 @@
+//! The people: callers with their patience, regulators with their habits and their mishaps.
+
+use std::net::SocketAddr;
+
+use vigie::model::Chance;
+
+use crate::centre::{EXPIRES_S, REALM, account, trunk, vigie};
+use crate::phone::{News, Phone, Timer, Turn, Wanted};
+use crate::wire::Text;
+
+/// What a person means to do when the time has come.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Call.
+    Dial,
+    /// Loses patience, unless somebody talks to him by then: the number is his patience's.
+    GiveUp(u32),
+    /// End the call.
+    HangUp(String),
+    /// Hold or take back.
+    Hold(String, bool),
+    /// Answer the ringing phone with this status.
+    Answer(String, u16),
+    /// Register or refresh.
+    Register,
+    /// The phone goes on.
+    PowerOn,
+    /// The phone goes dead; in so many milliseconds it is back, or never.
+    PowerOff(Option<u64>),
+    /// The shift is over.
+    EndShift,
+    /// Dial a feature code.
+    Errand(&'static str),
+}
+
+/// Somebody with a phone.
+pub enum Person {
+    /// Calls over the trunk.
+    Caller(Box<Caller>),
+    /// Answers.
+    Regulator(Box<Device>),
+}
+
+impl Person {
+    pub fn phone(&self) -> &Phone {
+        match self {
+            Person::Caller(caller) => &caller.phone,
+            Person::Regulator(device) => &device.phone,
+        }
+    }
+
+    pub fn phone_mut(&mut self) -> &mut Phone {
+        match self {
+            Person::Caller(caller) => &mut caller.phone,
+            Person::Regulator(device) => &mut device.phone,
+        }
+    }
+
+    /// Whether the phone has power.
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Person::Caller(caller) => !caller.is_dead,
+            Person::Regulator(device) => device.is_on,
+        }
+    }
+
+    pub fn hear(&mut self, text: &Text, turn: &mut Turn) {
+        let news = self.phone_mut().receive(text, turn);
+        self.learn(news, turn);
+    }
+
+    pub fn wake(&mut self, timer: Timer, turn: &mut Turn) {
+        match timer {
+            Timer::Person(wish) => match self {
+                Person::Caller(caller) => caller.act(wish, turn),
+                Person::Regulator(device) => device.act(wish, turn),
+            },
+            other @ (Timer::Again { .. } | Timer::FinalAgain { .. }) => {
+                let news = self.phone_mut().wake(other, turn);
+                self.learn(news, turn);
+            }
+        }
+    }
+
+    fn learn(&mut self, news: Option<News>, turn: &mut Turn) {
+        let Some(news) = news else { return };
+        match self {
+            Person::Caller(caller) => caller.learn(news, turn),
+            Person::Regulator(device) => device.learn(news, turn),
+        }
+    }
+}
+
+/// A share of all, in thousandths.
+fn is_one_of(chance: &mut Chance, thousandths: u64) -> bool {
+    chance.below(1000) < thousandths
+}
+
+/// An exponential time.
+pub fn exponential_ms(chance: &mut Chance, mean_ms: f64) -> u64 {
+    (-(1.0 - chance.fraction()).ln() * mean_ms) as u64
+}
+
+/// A handling time: lognormal, mean 165 s, CV 0.8, twenty minutes at most.
+fn handling_ms(chance: &mut Chance) -> u64 {
+    let (a, b) = (1.0 - chance.fraction(), chance.fraction());
+    let normal = (-2.0 * a.ln()).sqrt() * (2.0 * std::f64::consts::PI * b).cos();
+    let sigma = (1.0f64 + 0.8 * 0.8).ln().sqrt();
+    let mean = 165_000.0f64.ln() - sigma * sigma / 2.0;
+    ((mean + sigma * normal).exp() as u64).clamp(2_000, 1_200_000)
+}
+
+fn wish(turn: &mut Turn, after_ms: u64, wish: Wish) {
+    turn.timers.push((after_ms, Timer::Person(wish)));
+}
+
+/// A caller.
+pub struct Caller {
+    pub phone: Phone,
+    pub is_dead: bool,
+    /// The Call-IDs that this person has used.
+    pub call_ids: Vec<String>,
+    number: u32,
+    uri: String,
+    patience: u32,
+    patience_ms: u64,
+    has_voice: bool,
+    has_talked: bool,
+    gave_up: bool,
+}
+
+impl Caller {
+    pub fn new(number: u32, ddi: &str, mut chance: Chance) -> Caller {
+        let patience_ms = if is_one_of(&mut chance, 30) {
+            4_000 + chance.below(4_000)
+        } else if is_one_of(&mut chance, 20) {
+            chance.below(400)
+        } else {
+            let mean = if is_one_of(&mut chance, 500) { 240_000.0 } else { 1_200_000.0 };
+            exponential_ms(&mut chance, mean)
+        };
+        Caller {
+            phone: Phone::new(trunk(u64::from(number)), chance),
+            is_dead: false,
+            call_ids: Vec::new(),
+            number,
+            uri: format!("sip:{ddi}@{}", vigie()),
+            patience: 0,
+            patience_ms,
+            has_voice: false,
+            has_talked: false,
+            gave_up: false,
+        }
+    }
+
+    fn dial(&mut self, turn: &mut Turn) {
+        let call_id = format!("call-{}-{}@carrier", self.number, self.call_ids.len());
+        self.call_ids.push(call_id.clone());
+        let chance = &mut self.phone.chance;
+        let codecs = match chance.below(100) {
+            0 => "18",
+            1..=20 => "0",
+            21..=40 => "0 8",
+            _ => "8 0 101",
+        };
+        let (is_late, loses_acks) = (is_one_of(chance, 20), is_one_of(chance, 5));
+        let rtp = SocketAddr::from(([10, 1, 1, (self.number % 200) as u8], 10_000 + (self.number % 20_000) as u16 * 2));
+        let mut headers = vec![("P-Asserted-Identity", format!("<sip:+3361{:07}@carrier>", self.number))];
+        if is_one_of(&mut self.phone.chance, 100) {
+            headers.push(("Privacy", "id".to_owned()));
+        }
+        let from = format!("\"Åsa {}\" <sip:06{:08}@carrier>", self.number, self.number);
+        let uri = self.uri.clone();
+        let wanted = Wanted { uri: &uri, from: &from, call_id: &call_id, rtp, codecs, is_late, loses_acks, headers };
+        self.phone.invite(wanted, turn);
+        self.patience += 1;
+        wish(turn, self.patience_ms, Wish::GiveUp(self.patience));
+    }
+
+    fn call_id(&self) -> String {
+        self.call_ids.last().cloned().unwrap_or_default()
+    }
+
+    /// A regulator's voice is heard, or not any more.
+    pub fn hear_voice(&mut self, has_voice: bool, turn: &mut Turn) {
+        if self.is_dead || self.has_voice == has_voice {
+            return;
+        }
+        self.has_voice = has_voice;
+        self.patience += 1;
+        if !has_voice {
+            wish(turn, 240_000, Wish::GiveUp(self.patience));
+            return;
+        }
+        if self.has_talked {
+            return;
+        }
+        self.has_talked = true;
+        let call_id = self.call_id();
+        let chance = &mut self.phone.chance;
+        if is_one_of(chance, 30) {
+            let after = chance.below(80);
+            return wish(turn, after, Wish::HangUp(call_id));
+        }
+        let talk = handling_ms(chance);
+        if is_one_of(chance, 600) {
+            wish(turn, talk, Wish::HangUp(call_id.clone()));
+        }
+        if is_one_of(chance, 50) {
+            let (at, back) = (chance.below(talk), 3_000 + chance.below(60_000));
+            wish(turn, at, Wish::Hold(call_id.clone(), true));
+            if !is_one_of(chance, 200) {
+                wish(turn, at + back, Wish::Hold(call_id, false));
+            }
+        }
+        if is_one_of(chance, 12) {
+            let at = chance.below(talk);
+            wish(turn, at, Wish::PowerOff(None));
+        }
+    }
+
+    fn act(&mut self, what: Wish, turn: &mut Turn) {
+        if self.is_dead {
+            return;
+        }
+        match what {
+            Wish::Dial => {
+                if !self.phone.is_busy() {
+                    self.dial(turn);
+                }
+            }
+            Wish::GiveUp(patience) if patience == self.patience => {
+                self.gave_up = true;
+                if is_one_of(&mut self.phone.chance, 15) {
+                    return self.act(Wish::PowerOff(None), turn);
+                }
+                let call_id = self.call_id();
+                self.phone.hang_up(&call_id, turn);
+            }
+            Wish::HangUp(call_id) => self.phone.hang_up(&call_id, turn),
+            Wish::Hold(call_id, on) => self.phone.reinvite(&call_id, on, turn),
+            Wish::PowerOff(_) => {
+                self.is_dead = true;
+                self.phone.lose_power(turn);
+            }
+            Wish::GiveUp(_) | Wish::Answer(..) | Wish::Register | Wish::PowerOn | Wish::EndShift | Wish::Errand(_) => {}
+        }
+    }
+
+    fn learn(&mut self, news: News, turn: &mut Turn) {
+        match news {
+            News::Over => {
+                self.has_voice = false;
+                self.patience += 1;
+                let again = self.gave_up && self.call_ids.len() < 3 && is_one_of(&mut self.phone.chance, 600);
+                self.gave_up = false;
+                if again {
+                    let after = 10_000 + self.phone.chance.below(60_000);
+                    wish(turn, after, Wish::Dial);
+                }
+            }
+            News::Refused { answer } => {
+                self.patience += 1;
+                if answer.status() == Some(503) && self.call_ids.len() < 3 {
+                    wish(turn, 5_000, Wish::Dial);
+                }
+            }
+            News::Talks { .. } | News::Rings { .. } | News::Registered { .. } => {}
+        }
+    }
+}
+
+/// A regulator's phone and the person's habits with it.
+pub struct Device {
+    pub phone: Phone,
+    pub user: String,
+    pub is_on: bool,
+    /// The last REGISTER that was granted, in milliseconds.
+    pub registered_ms: Option<u64>,
+    on_shift: bool,
+    restarts: u16,
+    home: [u8; 4],
+    tries: u32,
+    errand: Option<&'static str>,
+    errands: u32,
+    challenges: u32,
+}
+
+impl Device {
+    pub fn new(user: &str, place: u8, chance: Chance) -> Device {
+        let home = [10, 2, place, 1];
+        Device {
+            phone: Phone::new(SocketAddr::from((home, 5060)), chance),
+            user: user.to_owned(),
+            is_on: false,
+            registered_ms: None,
+            on_shift: true,
+            restarts: 0,
+            home,
+            tries: 0,
+            errand: None,
+            errands: 0,
+            challenges: 0,
+        }
+    }
+
+    fn act(&mut self, what: Wish, turn: &mut Turn) {
+        match what {
+            Wish::PowerOn if !self.is_on && self.on_shift => {
+                self.is_on = true;
+                if self.restarts > 0 && is_one_of(&mut self.phone.chance, 500) {
+                    self.phone.address = SocketAddr::from((self.home, 5060 + self.restarts));
+                }
+                self.act(Wish::Register, turn);
+            }
+            Wish::EndShift if !self.is_on => self.on_shift = false,
+            _ if !self.is_on => {}
+            Wish::PowerOff(back) => {
+                self.is_on = false;
+                self.restarts += 1;
+                self.errand = None;
+                self.registered_ms = None;
+                self.phone.lose_power(turn);
+                if let Some(back) = back {
+                    wish(turn, back, Wish::PowerOn);
+                }
+            }
+            Wish::Register => {
+                self.tries = 0;
+                let user = self.user.clone();
+                let expires = if self.on_shift { EXPIRES_S } else { 0 };
+                self.phone.register(&user, expires, None, turn);
+            }
+            Wish::EndShift => {
+                self.on_shift = false;
+                match self.phone.chance.below(3) {
+                    0 => self.act(Wish::PowerOff(None), turn),
+                    _ => self.act(Wish::Register, turn),
+                }
+            }
+            Wish::Answer(call_id, status) => self.answer(&call_id, status, turn),
+            Wish::HangUp(call_id) => self.phone.hang_up(&call_id, turn),
+            Wish::Hold(call_id, on) => self.phone.reinvite(&call_id, on, turn),
+            Wish::Errand(code) => self.start_errand(code, turn),
+            Wish::Dial | Wish::GiveUp(_) | Wish::PowerOn => {}
+        }
+    }
+
+    fn answer(&mut self, call_id: &str, status: u16, turn: &mut Turn) {
+        let reason = match status {
+            200 => "OK",
+            486 => "Busy Here",
+            603 => "Decline",
+            480 => "Temporarily Unavailable",
+            _ => "Server Error",
+        };
+        self.phone.answer(call_id, status, reason, turn);
+    }
+
+    fn start_errand(&mut self, code: &'static str, turn: &mut Turn) {
+        if self.phone.is_busy() {
+            return wish(turn, 20_000, Wish::Errand(code));
+        }
+        self.errand = Some(code);
+        self.errands += 1;
+        self.challenges = 0;
+        self.dial(None, turn);
+        if code == "*10" {
+            let after = 60_000 + self.phone.chance.below(400_000);
+            wish(turn, after, Wish::Errand("*11"));
+        }
+    }
+
+    fn dial(&mut self, authorization: Option<String>, turn: &mut Turn) {
+        let Some(code) = self.errand else { return };
+        let call_id = format!("errand-{}-{}-{}", self.user, self.phone.address, self.errands);
+        let uri = format!("sip:{code}@{REALM}");
+        let from = format!("<sip:{}@{REALM}>", self.user);
+        let rtp = SocketAddr::new(self.phone.address.ip(), 40_000 + (self.errands % 10_000) as u16 * 2);
+        let headers = authorization.map(|value| ("Proxy-Authorization", value)).into_iter().collect();
+        let wanted = Wanted {
+            uri: &uri,
+            from: &from,
+            call_id: &call_id,
+            rtp,
+            codecs: "8 0",
+            is_late: false,
+            loses_acks: false,
+            headers,
+        };
+        self.phone.invite(wanted, turn);
+    }
+
+    fn learn(&mut self, news: News, turn: &mut Turn) {
+        match news {
+            News::Rings { call_id } => self.ring(call_id, turn),
+            News::Talks { call_id } => self.talk(call_id, turn),
+            News::Over => {}
+            News::Refused { answer } => {
+                let code = self.errand.unwrap_or("*11");
+                let uri = format!("sip:{code}@{REALM}");
+                let cnonce = self.phone.token();
+                if answer.status() == Some(407)
+                    && self.challenges < 2
+                    && let Some(value) = account(&self.user).answer(&answer, "INVITE", &uri, &cnonce)
+                {
+                    self.challenges += 1;
+                    self.dial(Some(value), turn);
+                }
+            }
+            News::Registered { answer } => self.registered(answer, turn),
+        }
+    }
+
+    fn registered(&mut self, answer: Option<Text>, turn: &mut Turn) {
+        let again = |turn: &mut Turn, after: u64| wish(turn, after, Wish::Register);
+        let Some(answer) = answer else { return again(turn, 30_000) };
+        match answer.status() {
+            Some(401) if self.tries < 3 => {
+                self.tries += 1;
+                let uri = format!("sip:{REALM}");
+                let cnonce = self.phone.token();
+                let expires = if self.on_shift { EXPIRES_S } else { 0 };
+                let Some(value) = account(&self.user).answer(&answer, "REGISTER", &uri, &cnonce) else { return };
+                let user = self.user.clone();
+                self.phone.register(&user, expires, Some(&value), turn);
+            }
+            Some(200) if !self.on_shift => {
+                self.registered_ms = None;
+                // A talk may go on without a registration; the phone itself goes dark much later.
+                wish(turn, 1_500_000, Wish::PowerOff(None));
+            }
+            Some(200) => {
+                self.registered_ms = Some(self.phone.now_ms);
+                let after = EXPIRES_S * 400 + self.phone.chance.below(EXPIRES_S * 200);
+                again(turn, after);
+            }
+            _ => again(turn, 20_000),
+        }
+    }
+
+    fn ring(&mut self, call_id: String, turn: &mut Turn) {
+        // Now and then everybody picks up at the very same instant: two devices of one person answer at once.
+        let sum: u64 = self.phone.talks[&call_id].vigie_call.bytes().map(u64::from).sum();
+        let chance = &mut self.phone.chance;
+        let after = if sum.is_multiple_of(10) {
+            2_000 + chance.below(40)
+        } else {
+            (500 + exponential_ms(chance, 3_500.0)).min(20_000)
+        };
+        let what = match chance.below(1000) {
+            0..=14 => Wish::Answer(call_id, 486),
+            15..=24 => Wish::Answer(call_id, 603),
+            25..=28 => Wish::Answer(call_id, 480),
+            29..=32 => Wish::Answer(call_id, 500),
+            33..=42 => Wish::PowerOff(Some(20_000 + chance.below(300_000))),
+            43..=60 => return,
+            61..=70 => return wish(turn, 14_900 + chance.below(200), Wish::Answer(call_id, 200)),
+            _ => Wish::Answer(call_id, 200),
+        };
+        wish(turn, after, what);
+    }
+
+    fn talk(&mut self, call_id: String, turn: &mut Turn) {
+        let is_errand = call_id.starts_with("errand");
+        let chance = &mut self.phone.chance;
+        if is_errand {
+            let after = 500 + chance.below(20_000);
+            return wish(turn, after, Wish::HangUp(call_id));
+        }
+        let talk = if is_one_of(chance, 10) { chance.below(50) } else { handling_ms(chance) };
+        wish(turn, talk, Wish::HangUp(call_id.clone()));
+        if is_one_of(chance, 60) {
+            let (at, back) = (chance.below(talk + 1), 2_000 + chance.below(90_000));
+            wish(turn, at, Wish::Hold(call_id.clone(), true));
+            if !is_one_of(chance, 200) {
+                wish(turn, at + back, Wish::Hold(call_id, false));
+            }
+        }
+        if is_one_of(chance, 20) {
+            let (at, back) = (chance.below(talk + 1), 20_000 + chance.below(600_000));
+            wish(turn, at, Wish::PowerOff(Some(back)));
+        }
+        if is_one_of(chance, 40) {
+            let at = chance.below(talk + 1);
+            wish(turn, at, Wish::Errand("*10"));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The media plane and the recorder, modelled: what they are asked, and what they report, late or never.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use vigie::model::media::AfterSounds;
+use vigie::model::{
+    CallId, Chance, Input, LegId, LegQuality, MediaCommand, MediaReport, RecorderCommand, RecorderReport,
+    SealedRecording, Utc,
+};
+
+use crate::centre::SOUND_MS;
+
+/// Without RTP for so long, a watched leg is silent.
+const SILENCE_US: u64 = 30_000_000;
+
+/// What happens later in the planes.
+#[derive(Clone, Debug)]
+pub enum Later {
+    /// This reaches the decisions.
+    Report(Input),
+    /// A leg's silence is looked at.
+    Listen(LegId),
+    /// A sound is over, if nothing else was played meanwhile.
+    Played(LegId, u64),
+    /// A port is open.
+    Opened(LegId),
+}
+
+/// What a command brings about.
+#[derive(Default)]
+pub struct Outcome {
+    /// After so many microseconds.
+    pub later: Vec<(u64, Later)>,
+    /// The far ends that hear a voice from now on, or do not.
+    pub voices: Vec<(SocketAddr, bool)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Watch {
+    Off,
+    Since(u64),
+    Reported,
+}
+
+#[derive(Debug)]
+struct MediaLeg {
+    remote: Option<SocketAddr>,
+    watch: Watch,
+    playing: u64,
+    bridged: Option<LegId>,
+    is_open: bool,
+    pub is_recorded: bool,
+}
+
+/// The media plane.
+pub struct MediaPlane {
+    legs: BTreeMap<LegId, MediaLeg>,
+    /// Whether RTP comes from these sockets, and since when.
+    sources: HashMap<SocketAddr, (bool, u64)>,
+    chance: Chance,
+    count: u64,
+    /// Legs asked for, and legs that came to their end.
+    pub opened: u64,
+    pub closed: u64,
+    /// Legs in each call's recording that are still open.
+    pub strays: u64,
+}
+
+impl MediaPlane {
+    pub fn new(chance: Chance) -> MediaPlane {
+        MediaPlane { legs: BTreeMap::new(), sources: HashMap::new(), chance, count: 0, opened: 0, closed: 0, strays: 0 }
+    }
+
+    /// Legs that are open.
+    pub fn legs_open(&self) -> Vec<LegId> {
+        self.legs.keys().copied().collect()
+    }
+
+    /// RTP begins or stops to come from a phone's socket.
+    pub fn source(&mut self, rtp: SocketAddr, is_sending: bool, now_us: u64) -> Vec<(u64, Later)> {
+        self.sources.insert(rtp, (is_sending, now_us));
+        if is_sending {
+            return Vec::new();
+        }
+        let legs = self.legs.iter().filter(|(_, leg)| leg.remote == Some(rtp));
+        legs.map(|(id, _)| (SILENCE_US, Later::Listen(*id))).collect()
+    }
+
+    /// Looks whether a leg has fallen silent.
+    pub fn listen(&mut self, id: LegId, now_us: u64) -> Option<(u64, Later)> {
+        let leg = self.legs.get_mut(&id)?;
+        let Watch::Since(since) = leg.watch else { return None };
+        let source = leg.remote.and_then(|rtp| self.sources.get(&rtp));
+        let quiet_since = match source {
+            Some((true, _)) => return None,
+            Some((false, stopped)) => since.max(*stopped),
+            None => since,
+        };
+        let quiet = now_us.saturating_sub(quiet_since);
+        if quiet < SILENCE_US {
+            return Some((SILENCE_US - quiet, Later::Listen(id)));
+        }
+        leg.watch = Watch::Reported;
+        Some((0, Later::Report(Input::Media(MediaReport::Silent { leg: id }))))
+    }
+
+    /// A sound came to its end.
+    pub fn played(&mut self, id: LegId, playing: u64) -> Option<Input> {
+        let leg = self.legs.get(&id)?;
+        (leg.playing == playing).then_some(Input::Media(MediaReport::Played { leg: id }))
+    }
+
+    /// A port was opened; `None` when it was closed meanwhile.
+    pub fn open(&mut self, id: LegId) -> Option<Input> {
+        let leg = self.legs.get_mut(&id)?;
+        leg.is_open = true;
+        self.count += 1;
+        let rtp = SocketAddr::from(([10, 0, 0, 1], 20_000 + 2 * (self.count % 20_000) as u16));
+        Some(Input::Media(MediaReport::Opened { leg: id, rtp }))
+    }
+
+    /// Carries a command out.
+    pub fn command(&mut self, command: &MediaCommand, now_us: u64) -> Result<Outcome, String> {
+        let mut outcome = Outcome::default();
+        match command {
+            MediaCommand::Open { leg } => {
+                let new = MediaLeg {
+                    remote: None,
+                    watch: Watch::Off,
+                    playing: 0,
+                    bridged: None,
+                    is_open: false,
+                    is_recorded: false,
+                };
+                if self.legs.insert(*leg, new).is_some() {
+                    return Err(format!("leg {leg} was opened twice"));
+                }
+                self.opened += 1;
+                self.open_later(*leg, &mut outcome);
+            }
+            MediaCommand::Aim { leg, remote } => {
+                if let Some(open) = self.find(*leg) {
+                    open.remote = Some(remote.rtp);
+                    let heard = open.bridged.is_some();
+                    outcome.voices.push((remote.rtp, heard));
+                }
+            }
+            MediaCommand::Play { leg, sounds, after } => self.play(*leg, sounds.len() as u64, *after, &mut outcome),
+            MediaCommand::Quiet { leg } => {
+                if let Some(open) = self.find(*leg) {
+                    open.playing += 1;
+                }
+            }
+            MediaCommand::Bridge { a, b } => {
+                for (one, other) in [(a, b), (b, a)] {
+                    if let Some(open) = self.find(*one) {
+                        open.playing += 1;
+                        open.bridged = Some(*other);
+                        outcome.voices.extend(open.remote.map(|rtp| (rtp, true)));
+                    }
+                }
+            }
+            MediaCommand::Unbridge { leg } => self.part(*leg, &mut outcome),
+            MediaCommand::Record { leg, on } => {
+                if let Some(open) = self.find(*leg) {
+                    open.is_recorded = *on;
+                }
+            }
+            MediaCommand::Watch { leg, on } => {
+                if let Some(open) = self.find(*leg) {
+                    open.watch = if *on { Watch::Since(now_us) } else { Watch::Off };
+                    outcome.later.push((SILENCE_US, Later::Listen(*leg)));
+                }
+            }
+            MediaCommand::Close { leg } => {
+                self.part(*leg, &mut outcome);
+                if self.legs.remove(leg).is_some() {
+                    self.closed += 1;
+                    let quality = LegQuality { packets_received: 50, ..LegQuality::default() };
+                    let after = 200 + self.chance.below(3_000);
+                    let report = Later::Report(Input::Media(MediaReport::Closed { leg: *leg, quality }));
+                    outcome.later.push((after, report));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The leg, counting commands for one that is not there.
+    fn find(&mut self, leg: LegId) -> Option<&mut MediaLeg> {
+        if !self.legs.contains_key(&leg) {
+            self.strays += 1;
+        }
+        self.legs.get_mut(&leg)
+    }
+
+    fn open_later(&mut self, leg: LegId, outcome: &mut Outcome) {
+        match self.chance.below(1000) {
+            0..=3 => {
+                self.legs.remove(&leg);
+                self.closed += 1;
+                let why = "no port is free".to_owned();
+                outcome.later.push((300, Later::Report(Input::Media(MediaReport::OpenFailed { leg, why }))));
+            }
+            4 => outcome.later.push((6_500_000, Later::Opened(leg))),
+            _ => outcome.later.push((200 + self.chance.below(2_500), Later::Opened(leg))),
+        }
+    }
+
+    fn play(&mut self, leg: LegId, sounds: u64, after: AfterSounds, outcome: &mut Outcome) {
+        let Some(open) = self.find(leg) else { return };
+        open.playing += 1;
+        let playing = open.playing;
+        match after {
+            AfterSounds::Report => outcome.later.push((sounds * SOUND_MS * 1000, Later::Played(leg, playing))),
+            AfterSounds::RepeatLast => {}
+        }
+    }
+
+    fn part(&mut self, leg: LegId, outcome: &mut Outcome) {
+        let other = self.legs.get_mut(&leg).and_then(|open| open.bridged.take());
+        for one in [Some(leg), other].into_iter().flatten() {
+            if let Some(open) = self.legs.get_mut(&one) {
+                open.bridged = None;
+                outcome.voices.extend(open.remote.map(|rtp| (rtp, false)));
+            }
+        }
+    }
+}
+
+/// What the recorder was asked for one call.
+#[derive(Debug, Default)]
+struct Take {
+    legs: Vec<LegId>,
+    is_finished: bool,
+}
+
+/// The recorder, on slow storage.
+pub struct RecorderPlane {
+    takes: BTreeMap<CallId, Take>,
+    chance: Chance,
+    sealed: u64,
+}
+
+impl RecorderPlane {
+    pub fn new(chance: Chance) -> RecorderPlane {
+        RecorderPlane { takes: BTreeMap::new(), chance, sealed: 0 }
+    }
+
+    /// Calls whose recording was begun and never finished.
+    pub fn unfinished(&self) -> Vec<CallId> {
+        self.takes.iter().filter(|(_, take)| !take.is_finished).map(|(call, _)| *call).collect()
+    }
+
+    /// Carries a command out: `None`, or a report after so many microseconds.
+    pub fn command(&mut self, command: &RecorderCommand, now: Utc) -> Result<Option<(u64, Later)>, String> {
+        match command {
+            RecorderCommand::Begin { call, .. } => {
+                if self.takes.insert(*call, Take::default()).is_some() {
+                    return Err(format!("the recording of {call} was begun twice"));
+                }
+                Ok(None)
+            }
+            RecorderCommand::Leg { leg, .. } => {
+                let take = self.takes.get_mut(&leg.call).filter(|take| !take.is_finished);
+                let take = take.ok_or_else(|| format!("leg {leg} joined a recording that is not running"))?;
+                if take.legs.contains(leg) {
+                    return Err(format!("leg {leg} joined its recording twice"));
+                }
+                take.legs.push(*leg);
+                Ok(None)
+            }
+            RecorderCommand::Finish { call, record, .. } => {
+                let take = self.takes.get_mut(call).filter(|take| !take.is_finished);
+                let take = take.ok_or_else(|| format!("the recording of {call} was finished without a beginning"))?;
+                take.is_finished = true;
+                let roll = self.chance.below(1000);
+                let after = 50_000 + (60_000_000.0 * self.chance.fraction().powi(4)) as u64;
+                if roll == 0 {
+                    return Ok(None);
+                }
+                let report = if roll < 20 {
+                    RecorderReport::Failed { call: *call, reason: "the disk is full".into() }
+                } else {
+                    self.sealed += 1;
+                    RecorderReport::Sealed(Box::new(sealed(*call, self.sealed, now, record)))
+                };
+                Ok(Some((after, Later::Report(Input::Recorder(report)))))
+            }
+        }
+    }
+}
+
+fn sealed(call: CallId, seal_sequence: u64, now: Utc, record: &vigie::model::CallRecord) -> SealedRecording {
+    SealedRecording {
+        call,
+        path: format!("2026/11/21/{call}/audio.wav"),
+        sidecar: format!("2026/11/21/{call}/recording.json"),
+        started_at: now,
+        duration_ms: 1_000,
+        size_bytes: 32_044,
+        audio_sha256: "00".repeat(32),
+        essence_sha256: "11".repeat(32),
+        seal: "22".repeat(32),
+        seal_sequence,
+        sealed_at: now,
+        levels_dbfs: [-20.0, -20.0],
+        gaps: 0,
+        recovered: false,
+        record: Box::new(record.clone()),
+    }
+}

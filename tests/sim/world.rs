@@ -1,0 +1,572 @@
+//! One day of the centre in virtual time: the network, the people, the planes, and the decisions in their midst.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use vigie::call::{LegState, State, Switch};
+use vigie::model::{Action, Centre, Chance, Command, Input, LegId, Moment, Now, Path, Reply, Ticket, Transport, Utc};
+use vigie::switchboard::Decisions;
+use vigie::useragent::UserAgent;
+
+use crate::centre;
+use crate::faults::{Plant, Subject};
+use crate::invariants::Checks;
+use crate::ledger::{Tally, demand};
+use crate::people::{Caller, Device, Person, Wish, exponential_ms};
+use crate::phone::{Stage, Timer, Turn};
+use crate::planes::{Later, MediaPlane, RecorderPlane};
+use crate::wire::Text;
+
+const SECOND: u64 = 1_000_000;
+/// New calls come for so long.
+pub const DAY_S: u64 = 4_500;
+/// After that, those on duty stay so long.
+const SHIFT_S: u64 = 1_500;
+/// And so long after that, nothing may be left.
+const AFTER_S: u64 = 7_200;
+/// What a phone believes in may be gone for so long.
+const ORPHAN_S: u64 = 120;
+/// Steps shown with a violation, unless `VIGIE_SIM_SHOWN` wants more.
+const SHOWN: usize = 40;
+
+/// What happens in the world.
+enum Event {
+    ToVigie { from: SocketAddr, bytes: Bytes },
+    ToPhone { to: SocketAddr, bytes: Bytes },
+    Wake { person: u32, timer: Timer },
+    Later(Later),
+    NewCall,
+    Burst(u32),
+    Ask,
+    Stray,
+    Audit,
+    Drain,
+}
+
+/// A violated invariant: the story to be read.
+#[derive(Debug)]
+pub struct Violation {
+    pub what: String,
+    pub story: String,
+}
+
+/// The whole simulated world.
+pub struct World {
+    now_us: u64,
+    end_us: u64,
+    order: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    subject: Subject,
+    checks: Checks,
+    people: BTreeMap<u32, Person>,
+    by_address: HashMap<SocketAddr, u32>,
+    by_call_id: HashMap<String, u32>,
+    media: MediaPlane,
+    recorder: RecorderPlane,
+    chance: Chance,
+    losses: u64,
+    shown: VecDeque<(u64, Input, Vec<Action>)>,
+    shown_max: usize,
+    arrived: HashSet<String>,
+    refused: HashSet<String>,
+    orphans: HashMap<(u32, String), u64>,
+    tickets: u64,
+    drain: Option<Ticket>,
+    steps: u64,
+    centre: Arc<Centre>,
+}
+
+impl World {
+    pub fn new(seed: u64, plant: Plant) -> World {
+        let centre = centre::centre();
+        let mut chance = Chance::from_number(seed);
+        let useragent = UserAgent::new(centre::rules(), centre.clone(), centre::credentials(&centre), chance.fork());
+        let switch = Switch::new(centre.clone(), "Vigie/sim".into(), chance.fork());
+        let mut world = World {
+            now_us: 0,
+            end_us: (DAY_S + SHIFT_S + AFTER_S) * SECOND,
+            order: 0,
+            queue: BTreeMap::new(),
+            subject: Subject::new(Decisions::new(useragent, switch), plant),
+            checks: Checks::new(centre.clone()),
+            people: BTreeMap::new(),
+            by_address: HashMap::new(),
+            by_call_id: HashMap::new(),
+            media: MediaPlane::new(chance.fork()),
+            recorder: RecorderPlane::new(chance.fork()),
+            losses: chance.below(6) * 10,
+            chance,
+            shown: VecDeque::new(),
+            shown_max: crate::number("VIGIE_SIM_SHOWN").map_or(SHOWN, |count| count as usize),
+            arrived: HashSet::new(),
+            refused: HashSet::new(),
+            orphans: HashMap::new(),
+            tickets: 0,
+            drain: None,
+            steps: 0,
+            centre,
+        };
+        world.people_the_day();
+        world
+    }
+
+    fn now(&self) -> Now {
+        let start: jiff::Timestamp = "2026-11-21T17:00:00Z".parse().expect("a time");
+        Now { moment: Moment(1_000 * SECOND + self.now_us), utc: Utc(start.as_microsecond() + self.now_us as i64) }
+    }
+
+    fn at(&mut self, time_us: u64, event: Event) {
+        self.order += 1;
+        self.queue.insert((time_us, self.order), event);
+    }
+
+    fn after(&mut self, span_us: u64, event: Event) {
+        self.at(self.now_us + span_us, event);
+    }
+
+    /// Who comes to work when, and when the telephones ring.
+    fn people_the_day(&mut self) {
+        let users: Vec<String> = self.centre.regulators.keys().map(|id| id.as_str().to_owned()).collect();
+        for (index, user) in users.iter().enumerate() {
+            let devices = if index % 4 == 1 { 2 } else { 1 };
+            // About seven of twelve at any time: some come late, some leave early, one never comes.
+            let shift = self.chance.below(10);
+            let starts = if shift < 6 { self.chance.below(30) } else { self.chance.below(DAY_S) };
+            let ends =
+                if shift < 3 { starts + 600 + self.chance.below(DAY_S) } else { DAY_S + self.chance.below(SHIFT_S) };
+            if shift == 9 && index > 3 {
+                continue;
+            }
+            for place in 0..devices {
+                let id = 1_000_000 + index as u32 * 10 + place;
+                let device = Device::new(user, (index * 10) as u8 + place as u8, self.chance.fork());
+                self.people.insert(id, Person::Regulator(Box::new(device)));
+                self.plan(id, starts * SECOND + u64::from(place) * SECOND, Wish::PowerOn);
+                let lag = self.chance_us(5 * SECOND);
+                self.plan(id, ends * SECOND + lag, Wish::EndShift);
+                if place == 0 && index % 5 == 4 {
+                    self.plan(id, (starts + 10) * SECOND, Wish::Errand("*11"));
+                }
+            }
+        }
+        self.after(5 * SECOND, Event::NewCall);
+        let bursts = self.chance.below(3);
+        for _ in 0..bursts {
+            let at = self.chance_us(DAY_S * SECOND);
+            let calls = 10 + self.chance.below(25) as u32;
+            self.at(at, Event::Burst(calls));
+        }
+        self.after(SECOND, Event::Stray);
+        self.after(60 * SECOND, Event::Ask);
+        self.after(20 * SECOND, Event::Audit);
+        if self.chance.below(2) == 0 {
+            self.at((DAY_S + 60) * SECOND, Event::Drain);
+        }
+    }
+
+    fn chance_us(&mut self, bound: u64) -> u64 {
+        self.chance.below(bound)
+    }
+
+    fn plan(&mut self, person: u32, at_us: u64, wish: Wish) {
+        self.at(at_us, Event::Wake { person, timer: Timer::Person(wish) });
+    }
+
+    /// Lives the whole day.
+    pub fn run(&mut self) -> Result<Tally, Violation> {
+        let result = self.live().and_then(|()| self.close());
+        result.map_err(|what| Violation { what, story: self.tell() })
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        loop {
+            let tick = self.subject.deadline().map(|at| {
+                // A loop that has much to do comes late now and then, and other inputs come first.
+                let late = if at.0 % 10 == 0 { at.0 % 4_001 } else { 0 };
+                (at.0.saturating_sub(1_000 * SECOND) + late).max(self.now_us)
+            });
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let is_tick = match (tick, next) {
+                (Some(tick), Some(next)) => tick <= next,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => return Ok(()),
+            };
+            let at = if is_tick { tick } else { next }.unwrap_or(self.now_us);
+            if at > self.end_us {
+                self.now_us = self.end_us;
+                return Ok(());
+            }
+            self.now_us = at;
+            if is_tick {
+                self.step(Input::Tick)?;
+            } else if let Some((_, event)) = self.queue.pop_first() {
+                self.happen(event)?;
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::ToVigie { from, bytes } => {
+                if bytes.starts_with(b"INVITE")
+                    && let Some(text) = Text::read(&bytes)
+                {
+                    self.arrived.insert(text.header("call-id").to_owned());
+                }
+                self.step(Input::Sip { path: path(from), bytes })
+            }
+            Event::ToPhone { to, bytes } => self.deliver(to, &bytes),
+            Event::Wake { person, timer } => {
+                let now_ms = self.now_us / 1_000;
+                let Some(who) = self.people.get_mut(&person) else { return Ok(()) };
+                let was = who.phone().address;
+                who.phone_mut().now_ms = now_ms;
+                let mut turn = Turn::default();
+                who.wake(timer, &mut turn);
+                self.take_turn(person, was, turn);
+                Ok(())
+            }
+            Event::Later(Later::Report(input)) => self.step(input),
+            Event::Later(Later::Listen(leg)) => {
+                let later = self.media.listen(leg, self.now_us);
+                self.plan_later(later.into_iter().collect());
+                Ok(())
+            }
+            Event::Later(Later::Played(leg, playing)) => {
+                self.media.played(leg, playing).map_or(Ok(()), |input| self.step(input))
+            }
+            Event::Later(Later::Opened(leg)) => self.media.open(leg).map_or(Ok(()), |input| self.step(input)),
+            Event::NewCall => self.new_call(),
+            Event::Burst(left) => self.burst(left),
+            Event::Ask => self.ask(),
+            Event::Stray => self.stray(),
+            Event::Audit => self.audit(),
+            Event::Drain => {
+                self.tickets += 1;
+                self.drain = Some(Ticket(self.tickets));
+                self.step(Input::Command { ticket: Ticket(self.tickets), command: Command::Drain })
+            }
+        }
+    }
+
+    /// One step of the decisions, checked, and what it asks carried out.
+    fn step(&mut self, input: Input) -> Result<(), String> {
+        self.steps += 1;
+        let mut actions = Vec::new();
+        let now = self.now();
+        self.subject.step(input.clone(), now, &mut actions);
+        let (switch, deadline) = (self.subject.inner.switch(), self.subject.deadline());
+        let checked = self.checks.after_step(switch, now, &actions);
+        let ticked = self.checks.after_tick(&input, deadline, now.moment);
+        let outcome = checked.and(ticked).and_then(|()| self.carry_out(&input, &actions));
+        if self.shown.len() >= self.shown_max {
+            self.shown.pop_front();
+        }
+        self.shown.push_back((self.now_us, input, actions));
+        outcome
+    }
+
+    fn carry_out(&mut self, input: &Input, actions: &[Action]) -> Result<(), String> {
+        let mut replies = 0;
+        for action in actions {
+            match action {
+                Action::Send { path, bytes } => self.send(path.peer, bytes),
+                Action::Media(command) => {
+                    let outcome = self.media.command(command, self.now_us)?;
+                    self.plan_later(outcome.later);
+                    for (rtp, has_voice) in outcome.voices {
+                        self.give_voice(rtp, has_voice);
+                    }
+                }
+                Action::Recorder(command) => {
+                    let later = self.recorder.command(command, self.now().utc)?;
+                    self.plan_later(later.into_iter().collect());
+                }
+                Action::Reply { ticket, reply } => {
+                    if self.drain == Some(*ticket) {
+                        demand!(*reply == Reply::Drained, "a drain was answered {reply:?}");
+                        self.drain = None;
+                    } else {
+                        replies += 1;
+                    }
+                }
+                Action::Alarm(alarm) => demand!(alarm.kind != "call-fault", "a call's own fault: {}", alarm.text),
+                Action::Store(_) | Action::Count(_) => {}
+            }
+        }
+        let is_asked = matches!(input, Input::Command { command, .. } if *command != Command::Drain);
+        demand!(replies == usize::from(is_asked), "{replies} replies to {input:?}");
+        Ok(())
+    }
+
+    fn plan_later(&mut self, later: Vec<(u64, Later)>) {
+        for (span, what) in later {
+            self.after(span, Event::Later(what));
+        }
+    }
+
+    /// The network: late, lost, twice, overtaken.
+    fn carry(&mut self, make: impl Fn() -> Event) {
+        if self.chance.below(1000) < self.losses {
+            return;
+        }
+        let copies = 1 + u64::from(self.chance.below(100) == 0);
+        for _ in 0..copies {
+            let delay = 1_000 + self.chance_us(39_000);
+            self.after(delay, make());
+        }
+    }
+
+    fn send(&mut self, to: SocketAddr, bytes: &Bytes) {
+        let is_refusal = !bytes.starts_with(b"SIP/2.0 1") && !bytes.starts_with(b"SIP/2.0 2");
+        if is_refusal
+            && bytes.starts_with(b"SIP/2.0")
+            && let Some(text) = Text::read(bytes)
+        {
+            self.refused.insert(text.header("call-id").to_owned());
+        }
+        self.carry(|| Event::ToPhone { to, bytes: bytes.clone() });
+    }
+
+    fn deliver(&mut self, to: SocketAddr, bytes: &Bytes) -> Result<(), String> {
+        let text = Text::read(bytes).ok_or("Vigie sent what is no SIP")?;
+        let person = match self.by_address.get(&to) {
+            Some(person) => *person,
+            None => match self.by_call_id.get(text.header("call-id")) {
+                Some(person) => *person,
+                None => return Ok(()),
+            },
+        };
+        let now_ms = self.now_us / 1_000;
+        let Some(who) = self.people.get_mut(&person).filter(|who| who.is_alive()) else { return Ok(()) };
+        if let (Person::Regulator(device), "INVITE") = (&*who, text.method()) {
+            let (call, user) = (text.header("x-vigie-call"), device.user.as_str());
+            let is_offered = self.checks.ledger.was_offered(call, user);
+            demand!(is_offered, "{user}'s phone rings for {call}, which was never offered to {user}");
+        }
+        who.phone_mut().now_ms = now_ms;
+        let was = who.phone().address;
+        let mut turn = Turn::default();
+        who.hear(&text, &mut turn);
+        self.take_turn(person, was, turn);
+        Ok(())
+    }
+
+    /// What a phone did goes out into the world.
+    fn take_turn(&mut self, person: u32, was: SocketAddr, turn: Turn) {
+        let Some(who) = self.people.get(&person) else { return };
+        let from = who.phone().address;
+        match who {
+            Person::Regulator(_) => {
+                if was != from {
+                    self.by_address.remove(&was);
+                }
+                self.by_address.insert(from, person);
+            }
+            Person::Caller(caller) => {
+                for call_id in &caller.call_ids {
+                    if !self.by_call_id.contains_key(call_id) {
+                        self.by_call_id.insert(call_id.clone(), person);
+                    }
+                }
+            }
+        }
+        for bytes in turn.sends {
+            let bytes = Bytes::from(bytes);
+            self.carry(|| Event::ToVigie { from, bytes: bytes.clone() });
+        }
+        for (after_ms, timer) in turn.timers {
+            self.after(after_ms * 1_000, Event::Wake { person, timer });
+        }
+        for (rtp, is_sending) in turn.rtp {
+            let later = self.media.source(rtp, is_sending, self.now_us);
+            self.plan_later(later);
+        }
+    }
+
+    fn give_voice(&mut self, rtp: SocketAddr, has_voice: bool) {
+        let heard = self.people.iter_mut().find_map(|(id, who)| match who {
+            Person::Caller(caller) if caller.phone.talks.values().any(|t| t.rtp == rtp && t.stage != Stage::Over) => {
+                let mut turn = Turn::default();
+                caller.hear_voice(has_voice, &mut turn);
+                Some((*id, caller.phone.address, turn))
+            }
+            Person::Caller(_) | Person::Regulator(_) => None,
+        });
+        if let Some((person, address, turn)) = heard {
+            self.take_turn(person, address, turn);
+        }
+    }
+
+    fn add_caller(&mut self, ddi: &str) {
+        let number = self.people.range(..1_000_000).count() as u32 + 1;
+        let caller = Caller::new(number, ddi, self.chance.fork());
+        self.people.insert(number, Person::Caller(Box::new(caller)));
+        self.plan(number, self.now_us, Wish::Dial);
+    }
+
+    fn new_call(&mut self) -> Result<(), String> {
+        let ddi = match self.chance.below(1000) {
+            0..=279 => "+33233000001",
+            280..=449 => "0235000001",
+            450..=599 => "0033380000001",
+            600..=739 => "+33493000001",
+            740..=859 => "+33493000002",
+            860..=889 => "+33235000002",
+            890..=909 => "+33233000009",
+            910..=949 => "0233000005",
+            950..=989 => "0233000007",
+            _ => "+33199999999",
+        };
+        self.add_caller(ddi);
+        let mean_ms = 36_000.0;
+        let next = exponential_ms(&mut self.chance, mean_ms) * 1_000;
+        if self.now_us + next < DAY_S * SECOND {
+            self.after(next, Event::NewCall);
+        }
+        Ok(())
+    }
+
+    /// Six times as many in one region, for a while.
+    fn burst(&mut self, left: u32) -> Result<(), String> {
+        self.add_caller("+33235000001");
+        if left > 0 {
+            let next = exponential_ms(&mut self.chance, 6_000.0) * 1_000;
+            self.after(next, Event::Burst(left - 1));
+        }
+        Ok(())
+    }
+
+    /// An operator does something.
+    fn ask(&mut self) -> Result<(), String> {
+        if self.now_us < (DAY_S + SHIFT_S) * SECOND {
+            let next = exponential_ms(&mut self.chance, 120_000.0) * 1_000;
+            self.after(next, Event::Ask);
+        }
+        let ids: Vec<_> = self.centre.regulators.keys().cloned().collect();
+        let regulator = ids[self.chance.below(ids.len() as u64) as usize].clone();
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let command = match self.chance.below(8) {
+            0 => Command::Pause { regulator, reason: "a word with you".into() },
+            1..=3 => Command::Ready { regulator },
+            4 => {
+                let mut live: Vec<_> = self.subject.inner.switch().calls().map(|call| call.id).collect();
+                live.sort();
+                let count = live.len() as u64;
+                match live.get(self.chance.below(count) as usize) {
+                    Some(call) => Command::EndCall { call: *call },
+                    None => Command::Room,
+                }
+            }
+            _ => Command::Room,
+        };
+        self.step(Input::Command { ticket, command })
+    }
+
+    /// Nonsense and strangers.
+    fn stray(&mut self) -> Result<(), String> {
+        if self.now_us < DAY_S * SECOND {
+            let next = exponential_ms(&mut self.chance, 15_000.0) * 1_000;
+            self.after(next, Event::Stray);
+        }
+        let from = match self.chance.below(3) {
+            0 => centre::trunk(0),
+            1 => SocketAddr::from(([10, 2, 10, 1], 5060)),
+            _ => SocketAddr::from(([192, 0, 2, 66], 5060)),
+        };
+        let bytes = crate::strays::draw(&mut self.chance, from);
+        self.happen(Event::ToVigie { from, bytes })
+    }
+
+    /// What phones believe, held against what Vigie believes.
+    fn audit(&mut self) -> Result<(), String> {
+        if self.now_us < (DAY_S + SHIFT_S + 1_200) * SECOND {
+            self.after(20 * SECOND, Event::Audit);
+        }
+        let mut doubts = Vec::new();
+        let switch = self.subject.inner.switch();
+        let live: HashSet<&str> = switch
+            .calls()
+            .flat_map(|call| call.legs.iter().filter(|leg| leg.is_alive()).map(|leg| leg.sip_call_id.as_str()))
+            .collect();
+        let mut on_phones = HashSet::new();
+        for (person, who) in self.people.iter().filter(|(_, who)| who.is_alive()) {
+            for talk in who.phone().talks.values() {
+                match talk.stage {
+                    Stage::Ringing | Stage::Accepted | Stage::Confirmed => {
+                        on_phones.insert(talk.call_id.as_str());
+                        if !live.contains(talk.call_id.as_str()) {
+                            let what = format!("{} is {:?} on a phone and gone at Vigie", talk.call_id, talk.stage);
+                            doubts.push((*person, what));
+                        }
+                    }
+                    Stage::Inviting(_) | Stage::Cancelling | Stage::Leaving | Stage::Over => {}
+                }
+            }
+        }
+        for call in switch.calls() {
+            let State::Talking { leg } = call.state else { continue };
+            for id in [LegId { call: call.id, number: 0 }, leg] {
+                let leg = call.leg(id).ok_or("a talk without its leg")?;
+                let is_there = on_phones.contains(leg.sip_call_id.as_str());
+                if matches!(leg.state, LegState::Live { .. }) && !is_there {
+                    doubts.push((0, format!("{id} talks at Vigie and on no living phone")));
+                }
+            }
+        }
+        let known: HashSet<(u32, String)> = doubts.iter().cloned().collect();
+        self.orphans.retain(|doubt, _| known.contains(doubt));
+        for doubt in doubts {
+            let what = doubt.1.clone();
+            let since = *self.orphans.entry(doubt).or_insert(self.now_us);
+            demand!(self.now_us - since <= ORPHAN_S * SECOND, "for {ORPHAN_S} s, {what}");
+        }
+        Ok(())
+    }
+
+    /// The day is over and two hours have passed: nothing is left of it.
+    fn close(&mut self) -> Result<Tally, String> {
+        let decisions = &self.subject.inner;
+        let mut tally = Tally { steps: self.steps, ..Tally::default() };
+        self.checks.close(decisions.switch())?;
+        self.checks.ledger.close(&mut tally)?;
+        let callers: HashSet<&str> = self.checks.ledger.caller_legs().collect();
+        for call_id in self.arrived.iter().filter(|id| id.starts_with("call-")) {
+            let is_known = callers.contains(call_id.as_str()) || self.refused.contains(call_id);
+            demand!(is_known, "{call_id} came in, was not refused and has no record: a lost caller");
+        }
+        demand!(self.media.legs_open().is_empty(), "open media legs remain: {:?}", self.media.legs_open());
+        demand!(self.media.opened == self.media.closed, "{} opened, {} closed", self.media.opened, self.media.closed);
+        demand!(self.recorder.unfinished().is_empty(), "recordings run on: {:?}", self.recorder.unfinished());
+        demand!(self.drain.is_none(), "a drain was never answered");
+        let left: Vec<_> = decisions.count_kept().into_iter().filter(|(_, count)| *count > 0).collect();
+        demand!(left.is_empty(), "after the day there remain {left:?}");
+        demand!(decisions.deadline().is_none(), "something still wants the clock: {:?}", decisions.deadline());
+        Ok(tally)
+    }
+
+    fn tell(&self) -> String {
+        let mut story = String::new();
+        for (at, input, actions) in &self.shown {
+            story.push_str(&format!("{:>12.6} s  ← {}\n", *at as f64 / SECOND as f64, crate::story::input(input)));
+            for action in actions {
+                story.push_str(&format!("                  → {}\n", crate::story::action(action)));
+            }
+        }
+        story
+    }
+
+    /// When it was, in virtual seconds.
+    pub fn seconds(&self) -> f64 {
+        self.now_us as f64 / SECOND as f64
+    }
+}
+
+fn path(peer: SocketAddr) -> Path {
+    Path { listener: 0, transport: Transport::Udp, peer }
+}
