@@ -143,6 +143,7 @@ fn remote(direction: Direction) -> RemoteMedia {
         rtcp: rtp(9001),
         signalling: rtp(0).ip(),
         codec: Codec::Pcma,
+        payload: 8,
         dtmf_payload: Some(101),
         direction,
     }

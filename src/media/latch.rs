@@ -98,6 +98,7 @@ mod tests {
             rtcp: at("10.0.0.5:4001"),
             signalling: "192.0.2.9".parse().expect("an address"),
             codec: Codec::Pcma,
+            payload: 8,
             dtmf_payload: None,
             direction: Direction::Both,
         }

@@ -8,6 +8,7 @@ use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
 use crate::journal::{Frame, FrameKind};
+use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::dtmf::Digits;
 use crate::rtp::packet::{Header, Packet};
@@ -66,12 +67,23 @@ pub(super) enum Kind {
 }
 
 impl Aim {
-    /// What a payload type was agreed to be; `None` when it was not.
-    pub(super) fn kind(&self, payload_type: u8) -> Option<Kind> {
-        if payload_type == self.remote.codec.payload_type() {
-            return Some(Kind::Audio);
+    /// What a payload type was agreed to be, and in which codec; `None` when it was not.
+    ///
+    /// A device may number the events as its SDP does or as our offer did, and change between the codecs of its answer
+    /// (RFC 3264 §6.1), which have their static numbers.
+    pub(super) fn kind(&self, payload_type: u8) -> Option<(Kind, Codec)> {
+        let remote = &self.remote;
+        if payload_type == remote.payload {
+            return Some((Kind::Audio, remote.codec));
         }
-        (self.remote.dtmf_payload == Some(payload_type)).then_some(Kind::Event)
+        let is_event = remote.dtmf_payload.is_some_and(|own| payload_type == own || payload_type == DTMF_PAYLOAD);
+        if is_event {
+            return Some((Kind::Event, remote.codec));
+        }
+        [Codec::Pcma, Codec::Pcmu]
+            .into_iter()
+            .find(|codec| codec.payload_type() == payload_type)
+            .map(|codec| (Kind::Audio, codec))
     }
 }
 

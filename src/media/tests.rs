@@ -152,6 +152,7 @@ impl Peer {
             rtcp: self.rtcp.local_addr().expect("bound"),
             signalling: HERE.parse().expect("an address"),
             codec: self.codec,
+            payload: self.codec.payload_type(),
             dtmf_payload: None,
             direction: Direction::Both,
         }
@@ -340,6 +341,22 @@ fn a_key_is_reported_once_and_relayed_with_the_other_side_s_payload_type() {
     let keys = std::iter::from_fn(|| bench.reports.try_recv().ok());
     let keys: Vec<_> = keys.filter(|report| matches!(report, MediaReport::Dtmf { .. })).collect();
     assert_eq!(keys, [MediaReport::Dtmf { leg: leg(0), digit: '5', duration_ms: 100 }]);
+}
+
+#[test]
+fn a_payload_type_of_the_far_end_s_own_is_heard_and_spoken() {
+    let bench = bench(|_| ());
+    let (mut a, mut b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
+    let (to_a, to_b) = bench.bridge(&a, &b);
+    bench.aim(0, RemoteMedia { payload: 98, ..a.remote() });
+    bench.settle();
+    a.send_typed(to_a, (98, 160), &[1; 160]);
+    assert_eq!(b.receive().header.payload_type, 8);
+    b.send(to_b, &[2; 160]);
+    assert_eq!(a.receive().header.payload_type, 98);
+    // PCMU, which we offered too, under the number that it has everywhere (RFC 3264 §6.1).
+    b.send_typed(to_b, (0, 320), &[0xff; 160]);
+    assert_eq!(a.receive().payload, vec![0xd5; 160]);
 }
 
 #[test]

@@ -296,12 +296,11 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
         let packet = self.inbound.get(..length).and_then(packet::read);
         let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
-        let Some((packet, kind)) = kinded else {
+        let Some((packet, (kind, codec))) = kinded else {
             leg.take_useless(packet.is_some(), self.now);
             return count(&self.tally.malformed);
         };
         aim.latch.take(from, self.now);
-        let codec = aim.remote.codec;
         count(&self.tally.packets_received);
         if leg.take(&packet.header, kind, self.now) {
             (self.post.report)(MediaReport::Heard { leg: leg.id });
@@ -376,7 +375,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             };
             let left = player.fill(aim.remote.codec, &mut sound);
             if let Some((to, remote)) = leg.target() {
-                let payload_type = remote.codec.payload_type();
+                let payload_type = remote.payload;
                 let header = Header { payload_type, ..leg.outgoing.next_of_sound(self.now) };
                 if send(leg, (header, &sound), to, &mut self.outbound) {
                     count(&self.tally.packets_played);
@@ -458,12 +457,12 @@ impl Relay<'_> {
             return;
         }
         let Some((to, remote)) = to_leg.target() else { return };
-        let (codec, dtmf) = (remote.codec, remote.dtmf_payload);
+        let (codec, audio, dtmf) = (remote.codec, remote.payload, remote.dtmf_payload);
         let (payload_type, payload) = match (kind, dtmf) {
-            (Kind::Audio, _) if codec == from_codec => (codec.payload_type(), packet.payload),
+            (Kind::Audio, _) if codec == from_codec => (audio, packet.payload),
             (Kind::Audio, _) => {
                 let length = g711::transcode(from_codec, codec, packet.payload, self.scratch);
-                (codec.payload_type(), self.scratch.get(..length).unwrap_or_default())
+                (audio, self.scratch.get(..length).unwrap_or_default())
             }
             (Kind::Event, Some(payload_type)) => (payload_type, packet.payload),
             (Kind::Event, None) => return to_leg.outgoing.leave_out(),

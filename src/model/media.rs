@@ -71,11 +71,16 @@ pub struct RemoteMedia {
     pub signalling: IpAddr,
     /// The codec agreed on.
     pub codec: Codec,
+    /// The payload type that its SDP gives `codec`: 0 or 8, or what an `a=rtpmap` says.
+    pub payload: u8,
     /// Its payload type for telephone-event/8000 (RFC 4733), when it has one.
     pub dtmf_payload: Option<u8>,
     /// Who sends.
     pub direction: Direction,
 }
+
+/// The payload type that we offer for telephone-event (RFC 4733): what phones use by custom.
+pub const DTMF_PAYLOAD: u8 = 101;
 
 /// Why sounds stop being played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

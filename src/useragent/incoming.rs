@@ -293,6 +293,7 @@ fn remote_of(offer: Option<&Description>, path: Path) -> RemoteMedia {
             rtcp: (signalling, 10).into(),
             signalling,
             codec: Codec::Pcma,
+            payload: 8,
             dtmf_payload: None,
             direction: Direction::Inactive,
         },

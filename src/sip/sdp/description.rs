@@ -108,6 +108,7 @@ impl Audio {
             rtcp: at(self.rtcp),
             signalling,
             codec,
+            payload: self.payload(codec).unwrap_or(codec.payload_type()),
             dtmf_payload: self.dtmf_payload,
             direction: self.direction,
         }

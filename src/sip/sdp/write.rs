@@ -7,10 +7,8 @@ use sdp_types::{Attribute, Connection, Media, MediaType, Session, Time, Transpor
 use serde::{Deserialize, Serialize};
 
 use super::description::{Audio, Description, MediaLine};
+use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Codec, Direction};
-
-/// The payload type that we offer for telephone-event: what phones use by custom.
-pub const DTMF_PAYLOAD: u8 = 101;
 
 /// Who wrote an SDP, and which edition (RFC 8866 §5.2): the version goes up by one when anything changes (RFC 3264 §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
