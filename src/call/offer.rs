@@ -15,6 +15,8 @@ pub struct LiveOffer {
     pub ringing: Vec<LegId>,
     /// What the legs that came to nothing said, worst for the offer first kept.
     pub refusals: Refusals,
+    /// Whether any device said that it rings: of one that says nothing at all, nobody can be blamed for not picking up.
+    pub has_rung: bool,
 }
 
 /// What the devices of one offer answered.

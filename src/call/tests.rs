@@ -186,7 +186,8 @@ fn an_unanswered_offer_goes_to_the_next_and_the_caller_keeps_the_place() {
     room.register("anne", 1);
     let first = room.call();
     let second = room.call();
-    room.dial(first, 1);
+    let phone = room.dial(first, 1);
+    room.signal(Signal::Ringing { leg: phone });
     room.wait(15);
     assert_eq!(room.state("anne"), RegulatorState::Paused { reason: PauseReason::NoAnswer });
     assert!(room.has(|order| matches!(order, Order::Leg(LegOrder::Hangup { why: EndedBy::NoAnswer, .. }))));
@@ -209,6 +210,17 @@ fn an_unanswered_offer_goes_to_the_next_and_the_caller_keeps_the_place() {
         .collect();
     assert_eq!(ends.first(), Some(&OfferEnd::TimedOut));
     assert!(room.switch.room().is_waiting(second.call));
+}
+
+#[test]
+fn a_phone_that_never_rings_is_dead_and_nobody_is_blamed() {
+    let mut room = Room::new(|_| {});
+    room.register("anne", 1);
+    let caller = room.call();
+    room.dial(caller, 1);
+    room.wait(15);
+    assert_eq!(room.state("anne"), RegulatorState::Paused { reason: PauseReason::Unreachable });
+    assert!(room.switch.room().is_waiting(caller.call));
 }
 
 #[test]

@@ -103,6 +103,7 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
         until,
         ringing,
         refusals: Refusals::default(),
+        has_rung: false,
     });
     call.deadline = Some(until.min(call.waits_until));
     if nothing_to_ring {
@@ -136,6 +137,7 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
             end_offer(call, OfferEnd::Cancelled, None, now, out);
             ending::media_is_lost(call, now, out);
         }
+        CallInput::Ringing { .. } => has_rung(call),
         CallInput::Due => due(call, now, out),
         CallInput::DevicesGone => {
             let detail = Some("the last device's registration is gone".to_owned());
@@ -149,7 +151,6 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::Dtmf { .. }
         | CallInput::Silent { .. }
         | CallInput::Closed { .. }
-        | CallInput::Ringing { .. }
         | CallInput::Confirmed { .. }
         | CallInput::Reoffered { .. }
         | CallInput::Chosen(_)
@@ -196,6 +197,12 @@ fn refused(call: &mut Call, leg: LegId, refusal: Refusal, now: Now, out: &mut Ve
     }
 }
 
+fn has_rung(call: &mut Call) {
+    if let State::Offering(offer) = &mut call.state {
+        offer.has_rung = true;
+    }
+}
+
 fn due(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     let State::Offering(offer) = &call.state else { return };
     if now.moment >= call.waits_until {
@@ -203,8 +210,13 @@ fn due(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         return overflow(call, now, out);
     }
     if now.moment >= offer.until {
-        let detail = format!("no answer in {} s", call.centre.offers.ring_duration_max.as_secs());
-        end_offer(call, OfferEnd::TimedOut, Some(detail), now, out);
+        let seconds = call.centre.offers.ring_duration_max.as_secs();
+        // An INVITE times out only after 32 s (RFC 3261 §17.1.1.2, timer B): a dead phone must be known before that.
+        let (end, detail) = match offer.has_rung {
+            true => (OfferEnd::TimedOut, format!("no answer in {seconds} s")),
+            false => (OfferEnd::Failed, format!("no phone rang in {seconds} s")),
+        };
+        end_offer(call, end, Some(detail), now, out);
     }
 }
 
@@ -215,7 +227,8 @@ pub fn end_offer(call: &mut Call, end: OfferEnd, detail: Option<String>, now: No
     let why = match end {
         OfferEnd::TimedOut => EndedBy::NoAnswer,
         OfferEnd::Cancelled => EndedBy::Caller,
-        OfferEnd::Accepted | OfferEnd::Refused | OfferEnd::Failed => EndedBy::Refused,
+        OfferEnd::Failed => EndedBy::DeviceLost,
+        OfferEnd::Accepted | OfferEnd::Refused => EndedBy::Refused,
     };
     for leg in offer.ringing {
         call.hang_up(leg, why, now, out);
