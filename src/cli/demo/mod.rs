@@ -54,7 +54,7 @@ pub struct DemoArguments {
     ///
     /// Each line has `type` and `at_ms` (milliseconds since the start). Types: `story` (`text`), `call` (`call`,
     /// `line`, `region`, `skills`, `caller`, `outcome`, `regulator`, `reasoning`, `wait_ms`, `talk_ms`, `recording`),
-    /// `event` (the CloudEvent as the receiver got and verified it), `check` (`what`, `holds`), and last `result`
+    /// `event` (`event`: the CloudEvent as the receiver got and verified it), `check` (`what`, `holds`), and last `result`
     /// (`ok`, `held`, `failed`, `dir`).
     #[arg(long)]
     json: bool,

@@ -200,7 +200,7 @@ fn check_events(script: &CallerScript, call: &CallRecord, receiver: &Receiver, s
     let names: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     story.say(&format!("         dispatch got: {}", names.join(", ")));
     for event in &events {
-        story.machine("event", event.event.clone());
+        story.machine("event", json!({ "event": event.event }));
     }
     let wanted: &[&str] = match script.answered_by {
         Some(_) => &["call.received", "call.queued", "call.offered", "call.answered", "call.ended", "recording.sealed"],
