@@ -56,7 +56,9 @@ impl Costs {
     /// to anybody, the paediatrician is still the better one for a child.
     fn scarcity(&self, one: &Regulator, ask: &Ask<'_>, weight: f64) -> f64 {
         let unused = one.skills.keys().filter(|s| !ask.asked.contains_key(*s) && !ask.demand.skills.contains_key(*s));
-        unused.map(|skill| weight / f64::from(self.on_duty.get(skill).copied().unwrap_or(0).max(1))).sum()
+        let weights = unused.map(|skill| weight / f64::from(self.on_duty.get(skill).copied().unwrap_or(0).max(1)));
+        // From 0.0 on: the sum of nothing is -0.0 in Rust, and reads so in a record.
+        weights.fold(0.0, |sum, one| sum + one)
     }
 }
 
