@@ -1,0 +1,99 @@
+//! baresip 1.0 as a phone, steered over its control port.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use super::harness::{Process, free_port, local, until};
+use super::server::Server;
+use super::sound;
+
+/// How long one command may take to be answered.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// A running baresip.
+pub struct Baresip {
+    /// Its process.
+    pub process: Process,
+    control: SocketAddr,
+}
+
+/// What one baresip is.
+struct Setup<'a> {
+    name: &'a str,
+    address: IpAddr,
+    account: String,
+    tone: f64,
+}
+
+impl Baresip {
+    /// A regulator's phone, registered; it picks up by itself and says a tone.
+    pub async fn regulator(server: &Server, user: &str, tone: f64) -> Baresip {
+        let (sip, password) = (server.centre.sip, server.password(user));
+        let account = format!("<sip:{user}@{sip}>;auth_user={user};auth_pass={password};answermode=auto;regint=600");
+        let phone = Baresip::start(server, Setup { name: user, address: [127, 0, 0, 1].into(), account, tone }).await;
+        server.api.regulator_is(user, "ready").await;
+        phone
+    }
+
+    /// A caller over the trunk.
+    pub async fn caller(server: &Server, number: &str, tone: f64) -> Baresip {
+        let address = server.centre.place.trunk;
+        let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual");
+        Baresip::start(server, Setup { name: "caller", address, account, tone }).await
+    }
+
+    async fn start(server: &Server, setup: Setup<'_>) -> Baresip {
+        let Setup { name, address, account, tone } = setup;
+        let folder = server.centre.place.path(format!("baresip-{name}"));
+        std::fs::create_dir_all(&folder).expect("baresip's folder");
+        let voice = folder.join("voice.wav");
+        sound::write(&voice, &sound::tone(tone, 60 * sound::RATE as usize));
+        let (sip, control) = (free_port(), local(free_port()));
+        let first = 40_000 + u32::from(free_port() - 10_000) / 40 * 40;
+        let config = format!(
+            "sip_listen {address}:{sip}\nrtp_ports {first}-{}\naudio_source aufile,{}\naudio_player aubridge,nobody\n\
+             audio_alert aubridge,nobody\nausrc_srate 8000\nauplay_srate 8000\n\
+             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
+             module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {control}\n",
+            first + 200,
+            voice.display()
+        );
+        std::fs::write(folder.join("config"), config).expect("baresip's config");
+        std::fs::write(folder.join("accounts"), format!("{account}\n")).expect("baresip's accounts");
+        std::fs::write(folder.join("contacts"), "").expect("baresip's contacts");
+        let mut command = Command::new("baresip");
+        // The address in its SDP; its RTP comes from 127.0.0.1 whatever its SIP is bound to.
+        command.args(["-4", "-n", "127.0.0.1", "-f"]).arg(&folder);
+        let process = Process::start("baresip", &mut command, &folder.join("log"));
+        let mut phone = Baresip { process, control };
+        until("baresip is ready", || {
+            assert!(phone.process.ended().is_none(), "baresip ended:\n{}", phone.process.output());
+            std::future::ready(TcpStream::connect(control).ok())
+        })
+        .await;
+        phone
+    }
+
+    /// Gives a command, as its menu knows it: `dial`, `hangup`, `hold`, `resume`.
+    pub fn command(&self, command: &str, parameters: &str) {
+        let text = serde_json::json!({ "command": command, "params": parameters, "token": "wire" }).to_string();
+        let mut control = TcpStream::connect(self.control).expect("baresip's control port");
+        control.set_read_timeout(Some(ANSWER_MAX)).expect("a time limit");
+        // Netstrings: length, colon, text, comma.
+        control.write_all(format!("{}:{text},", text.len()).as_bytes()).expect("a command to baresip");
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&answer).contains("\"response\":true") {
+            let length = control.read(&mut buffer).expect("baresip's answer");
+            assert!(length > 0, "baresip closed its control port at {command}");
+            answer.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    /// Dials a number at the server.
+    pub fn dial(&self, server: &Server, number: &str) {
+        self.command("dial", &format!("sip:{number}@{}", server.centre.sip));
+    }
+}

@@ -1,0 +1,32 @@
+//! The real executable against SIPp, baresip and a phone of the tests' own, on loopback.
+//!
+//! Each scenario has its own server, folder, ports and carrier's address (127.1.x.y), so that several run at a time.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+
+// What the scenarios stand on.
+mod api;
+mod baresip;
+mod digest;
+mod harness;
+mod phone;
+mod server;
+mod sipp;
+mod sound;
+mod text;
+mod voice;
+mod webhook;
+
+// The scenarios.
+mod accepting;
+mod answered;
+mod demo;
+mod dispatching;
+mod failing_disk;
+mod holding;
+mod lines;
+mod refusing;
+mod registering;
+mod starting;
+mod stopping;
+mod vanishing;
+mod waiting;

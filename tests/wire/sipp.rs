@@ -1,0 +1,86 @@
+//! SIPp 3.6 with the scenarios of `sipp/`.
+
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+
+use super::harness::{Process, free_port, until};
+use super::server::Server;
+use super::sound;
+
+/// One run of one scenario.
+pub struct Sipp {
+    process: Process,
+    errors: std::path::PathBuf,
+}
+
+impl Sipp {
+    /// Starts a scenario at an address, dialling `number`; each `@NAME@` of the scenario is replaced by its value.
+    pub fn start(server: &Server, scenario: &str, from: IpAddr, number: &str, values: &[(&str, &str)]) -> Sipp {
+        Sipp::start_at(server, scenario, (from, free_port()), number, values)
+    }
+
+    /// A regulator's phone that registers, and then is called. Requests go to where the registration came from: both at
+    /// one port.
+    pub async fn regulator(server: &Server, user: &str, voice: &str) -> Sipp {
+        let (address, port) = (IpAddr::from([127, 0, 0, 1]), free_port());
+        register(server, user, port, ("600", "200")).await;
+        server.api.regulator_is(user, "ready").await;
+        let phone = Sipp::start_at(server, "regulator", (address, port), user, &[("VOICE", voice)]);
+        let listens = || std::future::ready(UdpSocket::bind((address, port)).is_err().then_some(()));
+        until("SIPp listens", listens).await;
+        phone
+    }
+
+    fn start_at(
+        server: &Server,
+        scenario: &str,
+        (from, port): (IpAddr, u16),
+        number: &str,
+        values: &[(&str, &str)],
+    ) -> Sipp {
+        let folder = server.centre.place.path(format!("sipp-{port}-{scenario}"));
+        std::fs::create_dir_all(&folder).expect("SIPp's folder");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/sipp").join(format!("{scenario}.xml"));
+        let mut text = std::fs::read_to_string(source).expect("a scenario of tests/wire/sipp");
+        for (name, value) in values {
+            text = text.replace(&format!("@{name}@"), value);
+        }
+        let file = folder.join("scenario.xml");
+        std::fs::write(&file, text).expect("the scenario");
+        let errors = folder.join("errors");
+        let (address, media) = (from.to_string(), free_port().to_string());
+        let mut command = Command::new("sipp");
+        command.arg(server.centre.sip.to_string()).arg("-sf").arg(&file).current_dir(&folder);
+        command.args(["-s", number, "-i", &address, "-p", &port.to_string(), "-mi", &address, "-mp", &media]);
+        command
+            .args(["-m", "1", "-nostdin", "-timeout", "60", "-timeout_error", "-trace_err", "-error_file"])
+            .arg(&errors);
+        let process = Process::start("sipp", &mut command, &folder.join("screen"));
+        Sipp { process, errors }
+    }
+
+    /// Waits for its end; every message must have come as the scenario says.
+    pub async fn passes(mut self) {
+        let status = self.process.end().await;
+        let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
+        assert!(status.success(), "SIPp ended with {status}: {errors}");
+    }
+}
+
+/// Registers a regulator's phone at `port` with the right password, for so many seconds and with this answer.
+pub async fn register(server: &Server, user: &str, port: u16, (expires, status): (&str, &str)) {
+    let (password, contact) = (server.password(user), format!("127.0.0.1:{port}"));
+    let values =
+        [("USER", user), ("PASSWORD", &password), ("CONTACT", &contact), ("EXPIRES", expires), ("STATUS", status)];
+    Sipp::start_at(server, "register", ([127, 0, 0, 1].into(), port), user, &values).passes().await;
+}
+
+/// Writes a voice that SIPp can send: G.711 as it goes onto the wire, a tone of 60 s.
+pub fn voice(server: &Server, codec: vigie::model::Codec, tone: f64) -> String {
+    let file = server.centre.place.path(format!("voice-{}-{tone}.raw", codec.name()));
+    let samples = sound::tone(tone, 60 * sound::RATE as usize);
+    let coded: Vec<u8> = samples.into_iter().map(|sample| vigie::rtp::g711::encode(codec, sample)).collect();
+    std::fs::write(&file, coded).expect("SIPp's voice");
+    file.display().to_string()
+}

@@ -1,0 +1,182 @@
+//! The test phone's RTP: says a tone or numbered frames, and remembers everything that it hears.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::MissedTickBehavior;
+use vigie::model::Codec;
+use vigie::rtp::g711;
+
+use super::harness::until;
+use super::sound;
+
+/// Samples, and bytes of G.711, in a frame of 20 ms.
+pub const FRAME: usize = 160;
+
+/// What it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Words {
+    /// A sine of this frequency.
+    Tone(f64),
+    /// Frames that carry their number.
+    Numbers,
+}
+
+struct State {
+    words: Words,
+    far_end: Option<SocketAddr>,
+    said: u32,
+    sequence: u16,
+    heard: Vec<u8>,
+}
+
+/// A phone's RTP.
+pub struct Voice {
+    /// Where it is.
+    pub local: SocketAddr,
+    socket: UdpSocket,
+    state: Mutex<State>,
+}
+
+/// Begins and ends each piece of a numbered frame, so that only a whole frame in its place reads as one.
+const MARKS: [u8; 2] = [0xA7, 0x3C];
+
+/// The payload of a numbered frame: its number again and again, between marks.
+pub fn numbered(number: u32) -> Vec<u8> {
+    let [.., high, low] = number.to_be_bytes();
+    [MARKS[0], high, low, MARKS[1]].repeat(FRAME / 4)
+}
+
+/// The number that a frame carries, when it is a numbered one.
+pub fn number_of(payload: &[u8]) -> Option<u32> {
+    let [first, high, low, fourth] = *payload.first_chunk()?;
+    let number = u32::from(high) << 8 | u32::from(low);
+    ([first, fourth] == MARKS && payload == numbered(number)).then_some(number)
+}
+
+impl Voice {
+    /// Binds it.
+    pub async fn bind(address: IpAddr) -> Voice {
+        let socket = UdpSocket::bind((address, 0)).await.expect("the phone's RTP socket");
+        let local = socket.local_addr().expect("an address");
+        let state = State { words: Words::Tone(440.0), far_end: None, said: 0, sequence: 0, heard: Vec::new() };
+        Voice { local, socket, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the voice's state")
+    }
+
+    /// From now on it says this.
+    pub fn says(&self, words: Words) {
+        self.state().words = words;
+    }
+
+    /// Our SDP.
+    pub fn sdp(&self, direction: &str) -> String {
+        let (ip, port) = (self.local.ip(), self.local.port());
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n\
+             a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na={direction}\r\n"
+        )
+    }
+
+    /// Speaks to where an SDP says; without one, to nobody.
+    pub fn aim(&self, sdp: &str) {
+        let line = |begin: &str| sdp.lines().find_map(|line| line.strip_prefix(begin)).map(str::trim);
+        let address = line("c=IN IP4 ").and_then(|ip| ip.parse::<IpAddr>().ok());
+        let port = line("m=audio ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        self.state().far_end = address.zip(port).map(SocketAddr::from);
+    }
+
+    /// Where it speaks to.
+    pub fn far_end(&self) -> SocketAddr {
+        self.state().far_end.expect("the far end of the voice")
+    }
+
+    /// The highest number among the numbered frames that it heard.
+    pub fn highest_heard(&self) -> Option<u32> {
+        self.state().heard.chunks(FRAME).filter_map(number_of).max()
+    }
+
+    /// Everything heard, as samples.
+    pub fn samples(&self) -> Vec<i16> {
+        self.state().heard.iter().map(|code| g711::decode(Codec::Pcma, *code)).collect()
+    }
+
+    /// Forgets what it heard.
+    pub fn forget(&self) {
+        self.state().heard.clear();
+    }
+
+    /// Waits until it has heard that tone for at least so long, from now on.
+    pub async fn hears(&self, frequency: f64, length_ms: u32) {
+        self.forget();
+        until(&format!("{frequency} Hz is heard"), || {
+            std::future::ready((self.heard_ms(frequency) >= length_ms).then_some(()))
+        })
+        .await;
+    }
+
+    /// How long it has heard that tone.
+    pub fn heard_ms(&self, frequency: f64) -> u32 {
+        sound::length_of_tone_ms(&self.samples(), frequency)
+    }
+
+    /// Speaks and listens until it is dropped.
+    pub async fn speak(self: Arc<Voice>) {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut buffer = [0; 2048];
+        loop {
+            tokio::select! {
+                heard = self.socket.recv_from(&mut buffer) => if let Ok((length, _)) = heard {
+                    self.hear(&buffer[..length]);
+                },
+                _ = tick.tick() => if let Some((packet, to)) = self.next_packet() {
+                    // A far end that is gone refuses the packet: nobody's fault here.
+                    let _ = self.socket.send_to(&packet, to).await;
+                },
+            }
+        }
+    }
+
+    fn hear(&self, packet: &[u8]) {
+        let is_audio = packet.len() == 12 + FRAME && packet[1] & 0x7f == Codec::Pcma.payload_type();
+        if is_audio {
+            self.state().heard.extend_from_slice(&packet[12..]);
+        }
+    }
+
+    fn next_packet(&self) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut state = self.state();
+        let to = state.far_end?;
+        let payload = match state.words {
+            Words::Numbers => numbered(state.said),
+            Words::Tone(frequency) => tone_frame(frequency, state.said),
+        };
+        state.said += 1;
+        state.sequence = state.sequence.wrapping_add(1);
+        Some((packet(state.sequence, 0x0051_ED00, &payload), to))
+    }
+}
+
+/// The `number`-th frame of a tone that goes on without a break.
+fn tone_frame(frequency: f64, number: u32) -> Vec<u8> {
+    let first = number as usize * FRAME;
+    let step = 2.0 * std::f64::consts::PI * frequency / f64::from(sound::RATE);
+    let sample = |n: usize| (((first + n) as f64 * step).sin() * 8000.0) as i16;
+    (0..FRAME).map(|n| g711::encode(Codec::Pcma, sample(n))).collect()
+}
+
+/// An RTP packet of PCMA; timestamps follow the sequence.
+pub fn packet(sequence: u16, source: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, Codec::Pcma.payload_type()];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
+    packet.extend(source.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
