@@ -1,7 +1,7 @@
 //! How the switch applies what calls decide, and tells what changed: total code, no decision of its own.
 
 use super::decision::{CallInput, Decision, RoomChange};
-use super::switch::{NOBODY_GRACE, Order, Switch};
+use super::switch::{NOBODY_GRACE, Order, Switch, UNSEALED_MAX};
 use crate::model::{
     Alarm, CallId, Event, EventId, EventKind, Fact, Now, OfferEnd, PauseReason, RegulatorState, Subject,
 };
@@ -30,8 +30,15 @@ impl Switch {
                     }
                 }
                 Decision::KeepOffer(offer) => self.facts.push(Fact::Offer { call: id, offer }),
-                Decision::KeepRecording(sealed) => self.facts.push(Fact::Recording(sealed)),
+                Decision::KeepRecording(sealed) => {
+                    self.unsealed.remove(&id);
+                    self.facts.push(Fact::Recording(sealed));
+                }
                 Decision::KeepFailure(reason) => {
+                    self.unsealed.insert(id, last);
+                    if self.unsealed.len() > UNSEALED_MAX {
+                        self.unsealed.pop_first();
+                    }
                     self.facts.push(Fact::RecordingFailed { call: id, at: now.utc, reason: reason.clone() });
                     let text = format!(
                         "A recording could not be made: {reason}. The audio that was written is kept in the call's folder."
@@ -45,7 +52,7 @@ impl Switch {
         }
     }
 
-    fn tell(&mut self, subject: Subject, sequence: u32, kind: EventKind, now: Now) {
+    pub(super) fn tell(&mut self, subject: Subject, sequence: u32, kind: EventKind, now: Now) {
         let id = EventId::new(now.utc, &mut self.chance);
         self.facts.push(Fact::Event(Box::new(Event { id, subject, sequence, at: now.utc, kind })));
     }

@@ -1,6 +1,6 @@
 //! The switch: every live call, the waiting room, and the total code that applies what calls decide.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::life::{Begin, Call};
 use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
     Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
-    OfferEnd, PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, Ticket,
+    OfferEnd, PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply,
+    SealedRecording, Subject, Ticket,
 };
 use crate::routing;
 use crate::waiting::{StateChange, WaitingRoom};
@@ -21,6 +22,9 @@ pub const NOBODY_GRACE: Duration = Duration::from_secs(30);
 
 /// Live calls and errands at once; one more is refused with 503.
 pub const CALLS_MAX: usize = 5000;
+
+/// Forgotten calls whose failed recording may yet be sealed, by a recorder that tries again; the oldest goes first.
+pub const UNSEALED_MAX: usize = 10_000;
 
 /// What reaches the switch.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +91,8 @@ pub struct Switch {
     timers: BTreeSet<(Moment, CallId)>,
     scheduled: HashMap<CallId, Moment>,
     pub(super) regulator_sequences: HashMap<RegulatorId, u32>,
+    /// The last event's number of each call whose recording failed: sealed late, it is told all the same.
+    pub(super) unsealed: BTreeMap<CallId, u32>,
     pub(super) duty_check: Option<Moment>,
     pub(super) draining: bool,
     pub(super) drain_tickets: Vec<Ticket>,
@@ -109,6 +115,7 @@ impl Switch {
             timers: BTreeSet::new(),
             scheduled: HashMap::new(),
             regulator_sequences: HashMap::new(),
+            unsealed: BTreeMap::new(),
             duty_check: None,
             draining: false,
             drain_tickets: Vec::new(),
@@ -339,7 +346,7 @@ impl Switch {
             CallInput::Accepted { leg, .. } => {
                 out.push(Order::Leg(LegOrder::Hangup { leg, why: crate::model::EndedBy::Caller }));
             }
-            CallInput::Sealed(sealed) => self.facts.push(Fact::Recording(sealed)),
+            CallInput::Sealed(sealed) => self.sealed_late(id, sealed, now),
             CallInput::Chosen(choice) => {
                 self.room.offer_ended(&choice.regulator, OfferEnd::Cancelled, now, &mut self.changes);
                 self.room.leave(id);
@@ -367,8 +374,20 @@ impl Switch {
         self.calls.entry(id).and_modify(|call| call.faulty = true);
     }
 
+    /// A recording that was told as failed is sealed after all: its seal must go out, for it is the anchor outside.
+    fn sealed_late(&mut self, id: CallId, sealed: Box<SealedRecording>, now: Now) {
+        if let Some(last) = self.unsealed.remove(&id) {
+            self.tell(Subject::Call(id), last.saturating_add(1), sealed.event(), now);
+        }
+        self.facts.push(Fact::Recording(sealed));
+    }
+
     pub(super) fn forget(&mut self, id: CallId) {
-        self.calls.remove(&id);
+        if let Some(call) = self.calls.remove(&id)
+            && let Some(last) = self.unsealed.get_mut(&id)
+        {
+            *last = call.sequence;
+        }
         self.errands.remove(&id);
         self.room.leave(id);
         self.schedule(id);
