@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use vigie::call::{Call, NOBODY_GRACE, State, Switch};
 use vigie::model::{
-    Action, CallId, Centre, Input, Moment, Now, PauseReason, Regulator, RegulatorId, RegulatorState, SkillId,
+    Action, CallId, Centre, EventKind, Fact, Input, Moment, Now, PauseReason, Regulator, RegulatorId, RegulatorState,
+    SkillId,
 };
 
 use crate::ledger::{Ledger, demand};
@@ -54,6 +55,7 @@ impl Checks {
             }
         }
         demand!(stores <= 1, "a step stored in {stores} transactions");
+        self.check_order(switch, now.moment, actions)?;
         self.check_calls(switch, now.moment)?;
         self.check_regulators(switch, now.moment)?;
         self.check_meeting(switch, now.moment)
@@ -181,6 +183,25 @@ impl Checks {
         };
         let since = self.missed.get_or_insert((now, what)).0;
         demand!(now.since(since) < MISS_MAX, "{}", self.missed.as_ref().map_or("", |m| m.1.as_str()));
+        Ok(())
+    }
+
+    /// Nobody who waits is passed over: priority first, then the first arrival.
+    fn check_order(&self, switch: &Switch, now: Moment, actions: &[Action]) -> Result<(), String> {
+        let facts =
+            actions.iter().filter_map(|action| if let Action::Store(facts) = action { Some(facts) } else { None });
+        for fact in facts.flatten() {
+            let Fact::Event(event) = fact else { continue };
+            let EventKind::CallOffered { regulator, .. } = &event.kind else { continue };
+            let served = switch.calls().find(|call| Some(call.id) == event.call());
+            let (Some(served), Some(one)) = (served, self.centre.regulators.get(regulator)) else { continue };
+            let place = |call: &Call| (call.record.priority, call.queued.moment);
+            let waiting = switch.calls().filter(|call| call.state == State::Waiting && place(call) < place(served));
+            for call in waiting {
+                let is_passed = can(one, self.asked(call, now));
+                demand!(!is_passed, "{regulator} was given {} and {} was before it", served.id, call.id);
+            }
+        }
         Ok(())
     }
 

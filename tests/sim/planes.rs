@@ -240,12 +240,13 @@ struct Take {
 pub struct RecorderPlane {
     takes: BTreeMap<CallId, Take>,
     chance: Chance,
-    sealed: u64,
+    /// The calls that are sealed, or will be, in the order of the seal log.
+    pub sealed: Vec<CallId>,
 }
 
 impl RecorderPlane {
     pub fn new(chance: Chance) -> RecorderPlane {
-        RecorderPlane { takes: BTreeMap::new(), chance, sealed: 0 }
+        RecorderPlane { takes: BTreeMap::new(), chance, sealed: Vec::new() }
     }
 
     /// Calls whose recording was begun and never finished.
@@ -253,14 +254,14 @@ impl RecorderPlane {
         self.takes.iter().filter(|(_, take)| !take.is_finished).map(|(call, _)| *call).collect()
     }
 
-    /// Carries a command out: `None`, or a report after so many microseconds.
-    pub fn command(&mut self, command: &RecorderCommand, now: Utc) -> Result<Option<(u64, Later)>, String> {
+    /// Carries a command out; its reports come after so many microseconds.
+    pub fn command(&mut self, command: &RecorderCommand, now: Utc) -> Result<Vec<(u64, Later)>, String> {
         match command {
             RecorderCommand::Begin { call, .. } => {
                 if self.takes.insert(*call, Take::default()).is_some() {
                     return Err(format!("the recording of {call} was begun twice"));
                 }
-                Ok(None)
+                Ok(Vec::new())
             }
             RecorderCommand::Leg { leg, .. } => {
                 let take = self.takes.get_mut(&leg.call).filter(|take| !take.is_finished);
@@ -269,26 +270,33 @@ impl RecorderPlane {
                     return Err(format!("leg {leg} joined its recording twice"));
                 }
                 take.legs.push(*leg);
-                Ok(None)
+                Ok(Vec::new())
             }
             RecorderCommand::Finish { call, record, .. } => {
                 let take = self.takes.get_mut(call).filter(|take| !take.is_finished);
                 let take = take.ok_or_else(|| format!("the recording of {call} was finished without a beginning"))?;
                 take.is_finished = true;
-                let roll = self.chance.below(1000);
-                let after = 50_000 + (60_000_000.0 * self.chance.fraction().powi(4)) as u64;
-                if roll == 0 {
-                    return Ok(None);
-                }
-                let report = if roll < 20 {
-                    RecorderReport::Failed { call: *call, reason: "the disk is full".into() }
-                } else {
-                    self.sealed += 1;
-                    RecorderReport::Sealed(Box::new(sealed(*call, self.sealed, now, record)))
-                };
-                Ok(Some((after, Later::Report(Input::Recorder(report)))))
+                Ok(self.seal(*call, now, record))
             }
         }
+    }
+
+    /// Mostly sealed within seconds; on a bad day told as failed after a minute, and sealed late or never.
+    fn seal(&mut self, call: CallId, now: Utc, record: &vigie::model::CallRecord) -> Vec<(u64, Later)> {
+        let report = |report| Later::Report(Input::Recorder(report));
+        let failure = || report(RecorderReport::Failed { call, reason: "the disk is full".into() });
+        let (roll, fraction) = (self.chance.below(1000), self.chance.fraction());
+        let mut reports = match roll {
+            0 => return Vec::new(),
+            1..=5 => return vec![(60_000_000, failure())],
+            6..=25 => vec![(60_000_000, failure())],
+            _ => Vec::new(),
+        };
+        let after = if reports.is_empty() { 50_000.0 } else { 61_000_000.0 } + 59_000_000.0 * fraction.powi(4);
+        self.sealed.push(call);
+        let sealed = sealed(call, self.sealed.len() as u64, now, record);
+        reports.push((after as u64, report(RecorderReport::Sealed(Box::new(sealed)))));
+        reports
     }
 }
 

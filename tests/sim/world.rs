@@ -21,6 +21,8 @@ use crate::planes::{Later, MediaPlane, RecorderPlane};
 use crate::wire::Text;
 
 const SECOND: u64 = 1_000_000;
+/// 2026-11-21T17:00:00Z.
+const START_UTC_US: i64 = 1_795_280_400_000_000;
 /// New calls come for so long.
 pub const DAY_S: u64 = 4_500;
 /// After that, those on duty stay so long.
@@ -114,8 +116,7 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        let start: jiff::Timestamp = "2026-11-21T17:00:00Z".parse().expect("a time");
-        Now { moment: Moment(1_000 * SECOND + self.now_us), utc: Utc(start.as_microsecond() + self.now_us as i64) }
+        Now { moment: Moment(1_000 * SECOND + self.now_us), utc: Utc(START_UTC_US + self.now_us as i64) }
     }
 
     fn at(&mut self, time_us: u64, event: Event) {
@@ -284,7 +285,7 @@ impl World {
                 }
                 Action::Recorder(command) => {
                     let later = self.recorder.command(command, self.now().utc)?;
-                    self.plan_later(later.into_iter().collect());
+                    self.plan_later(later);
                 }
                 Action::Reply { ticket, reply } => {
                     if self.drain == Some(*ticket) {
@@ -534,7 +535,7 @@ impl World {
         let decisions = &self.subject.inner;
         let mut tally = Tally { steps: self.steps, ..Tally::default() };
         self.checks.close(decisions.switch())?;
-        self.checks.ledger.close(&mut tally)?;
+        self.checks.ledger.close(&self.recorder.sealed, &mut tally)?;
         let callers: HashSet<&str> = self.checks.ledger.caller_legs().collect();
         for call_id in self.arrived.iter().filter(|id| id.starts_with("call-")) {
             let is_known = callers.contains(call_id.as_str()) || self.refused.contains(call_id);
