@@ -1,5 +1,6 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
+mod locks;
 mod recovery;
 mod vitals;
 
@@ -64,6 +65,24 @@ pub enum AppError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another process works there.
+    #[error(
+        "{} is in use by another Vigie: stop it first, or give this one folders of its own \
+         (`state` in [node], `folder` in [recording])",
+        .folder.display()
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder cannot be made or written.
+    #[error("cannot use the folder {}: {source}. It must exist or be made, and be writable for this user", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The system refused something small.
     #[error("cannot {act}: {source}")]
     System {
@@ -89,6 +108,7 @@ pub struct App {
     /// Recordings of an earlier, killed run that this start has finished.
     pub recovered: usize,
     readiness: Readiness,
+    locks: locks::Locks,
     planes: Planes,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -110,6 +130,7 @@ struct Planes {
 /// [`AppError`] names the part, and what to do.
 pub async fn start(settings: Settings) -> Result<App, AppError> {
     raise_descriptor_limit();
+    let locks = locks::take(&settings)?;
     let metrics = web::metrics::install();
     let secrets = Secrets::open_or_make(&settings)?;
     let listeners = Listeners::bind(&settings.sip)?;
@@ -153,7 +174,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     ];
     let signalling = listen(listeners, &settings, inbox)?;
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
-    Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, planes, stop, tasks })
+    Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, locks, planes, stop, tasks })
 }
 
 fn alarm_sink() -> Arc<dyn Fn(Alarm) + Send + Sync> {
@@ -249,7 +270,7 @@ impl App {
 
     /// Stops every part, from the doors down; what was recorded is sealed, what is owed is stored.
     pub async fn stop(self) {
-        let App { planes, storage, stop, tasks, .. } = self;
+        let App { planes, storage, stop, tasks, locks, .. } = self;
         let Planes { signalling, switchboard, media, recorder, writer, outbox } = planes;
         let blocking = tokio::task::spawn_blocking(move || {
             signalling.stop();
@@ -272,6 +293,7 @@ impl App {
             let _ = task.await;
         }
         storage.close().await;
+        drop(locks);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod decisions;
 pub mod inbox;
+mod log;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,10 +15,11 @@ use tokio::sync::oneshot;
 
 pub use decisions::{Decisions, Why};
 pub use inbox::{Inbox, Lane};
+pub use log::tell;
 
 use crate::clock;
 use crate::media::Media;
-use crate::model::{Action, Alarm, Command, Counter, EventKind, Fact, Input, Moment, Reply, Ticket};
+use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Reply, Ticket};
 use crate::recorder::Recorder;
 use crate::signalling::Sender;
 use crate::storage::Writer;
@@ -113,7 +115,8 @@ impl Switchboard {
         let reading = inbox.clone();
         let thread = std::thread::Builder::new().name("switchboard".into()).spawn(move || {
             let counted_at = clock::moment();
-            Loop { decisions, drivers, door, actions: Vec::new(), counted_at }.run(&reading);
+            let notices = log::Notices::new(counted_at);
+            Loop { decisions, drivers, door, actions: Vec::new(), counted_at, notices }.run(&reading);
         })?;
         Ok(Switchboard { inbox, thread })
     }
@@ -133,6 +136,7 @@ struct Loop {
     door: Door,
     actions: Vec<Action>,
     counted_at: Moment,
+    notices: log::Notices,
 }
 
 impl Loop {
@@ -159,7 +163,7 @@ impl Loop {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decisions.step(input, started, &mut self.actions)));
         if outcome.is_err() {
             let text = "a fault in the decisions was contained; the input that caused it is dropped".to_owned();
-            tell(&Alarm { kind: "decision-fault".into(), call: None, text });
+            log::tell(&Alarm { kind: "decision-fault".into(), call: None, text });
         }
         for action in std::mem::take(&mut self.actions) {
             self.act(action);
@@ -185,43 +189,26 @@ impl Loop {
         }
     }
 
-    fn act(&self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
             Action::Media(command) => self.drivers.media.send(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
             Action::Store(facts) => {
-                facts.iter().for_each(measure);
+                facts.iter().for_each(log::report);
                 self.drivers.storage.remember(facts);
             }
             Action::Reply { ticket, reply } => self.door.reply(ticket, reply),
-            Action::Alarm(alarm) => tell(&alarm),
+            Action::Alarm(alarm) => log::tell(&alarm),
+            Action::Notice(text) => self.notices.write(&text, clock::moment()),
             Action::Count(counter) => metrics::counter!(metric(counter)).increment(1),
         }
-    }
-}
-
-/// What an answer says of its wait.
-fn measure(fact: &Fact) {
-    if let Fact::Event(event) = fact
-        && let EventKind::CallAnswered { wait_ms, .. } = &event.kind
-    {
-        metrics::histogram!("vigie_wait_seconds").record(*wait_ms as f64 / 1000.0);
     }
 }
 
 /// How long the loop may sleep.
 fn patience(deadline: Option<Moment>, now: Moment) -> Duration {
     deadline.map_or(IDLE_WAIT_MAX, |at| at.since(now).min(IDLE_WAIT_MAX))
-}
-
-/// Tells whoever runs this, once.
-pub fn tell(alarm: &Alarm) {
-    metrics::counter!("vigie_alarms_total", "kind" => alarm.kind.clone()).increment(1);
-    match alarm.call {
-        Some(call) => tracing::error!(alarm = %alarm.kind, %call, "{}", alarm.text),
-        None => tracing::error!(alarm = %alarm.kind, "{}", alarm.text),
-    }
 }
 
 fn metric(counter: Counter) -> &'static str {

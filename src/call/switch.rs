@@ -20,6 +20,12 @@ use crate::waiting::{StateChange, WaitingRoom};
 /// How long callers go on waiting after the last person who could answer has gone off duty: a phone may be restarting.
 pub const NOBODY_GRACE: Duration = Duration::from_secs(30);
 
+/// What was dialled, as a log line may show it: digits and signs, no more than a number has.
+fn shown(ddi: &str) -> String {
+    let sign = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '+' | '*' | '#' | '-' | '.') { c } else { '?' };
+    ddi.chars().take(24).map(sign).collect()
+}
+
 /// Live calls and errands at once; one more is refused with 503.
 pub const CALLS_MAX: usize = 5000;
 
@@ -213,9 +219,11 @@ impl Switch {
         };
         if routed.fallback {
             let text = format!(
-                "A call over trunk {} for a number that no line knows went to the fallback line {}. \
-                 See the call's ladder for the number; add it to a line's `ddis`.",
-                incoming.trunk, routed.line.id
+                "a call over trunk {} for {}, which no line knows, went to the fallback line {}; \
+                 add the number to a line's `ddis`",
+                incoming.trunk,
+                shown(&incoming.ddi),
+                routed.line.id
             );
             out.push(Order::Alarm(Alarm { kind: "unknown-ddi".into(), call: Some(leg.call), text }));
         }

@@ -45,7 +45,7 @@ pub fn run(arguments: &ServeArguments) -> ExitCode {
     match runtime.block_on(serve(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vigie: {error:#}");
+            eprintln!("vigie: {error}");
             ExitCode::FAILURE
         }
     }

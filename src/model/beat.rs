@@ -77,6 +77,8 @@ pub enum Action {
     Reply { ticket: Ticket, reply: Reply },
     /// Tell whoever runs this, once, at the edge.
     Alarm(Alarm),
+    /// A line for the log about something that is no alarm: a refused registration, say. Holds no caller's number or name.
+    Notice(String),
     /// Count.
     Count(Counter),
 }
@@ -135,6 +137,13 @@ pub struct Alarm {
     pub call: Option<CallId>,
     /// What happened and what to do, for the person reading it at three in the morning.
     pub text: String,
+}
+
+impl Alarm {
+    /// Whether it tells the end of a trouble: `storage-back`, `endpoint-back`.
+    pub fn is_relief(&self) -> bool {
+        self.kind.ends_with("-back")
+    }
 }
 
 /// What the decisions count; a metric each.

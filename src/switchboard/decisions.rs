@@ -110,6 +110,7 @@ impl Decisions {
             Effect::Signal(signal) => self.tell_switch(SwitchInput::Signal(signal), now),
             Effect::Remember(fact) => self.facts.push(fact),
             Effect::Alarm(alarm) => out.push(Action::Alarm(alarm)),
+            Effect::Notice(text) => out.push(Action::Notice(text)),
             Effect::Count(counter) => out.push(Action::Count(counter)),
         }
     }

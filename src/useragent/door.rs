@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Counter, Path, RegulatorId};
+use crate::model::{Path, RegulatorId};
 use crate::sip::transaction::Happening;
 use crate::sip::{Message, Method, NameAddr, Request, Response, Uri, compose};
 
@@ -57,7 +57,7 @@ impl UserAgent {
             }
             Method::Register if is_from_trunk => {
                 // A registration never comes from a trunk: it could take a regulator's calls away.
-                beat.count(Counter::SipUnauthorised);
+                beat.refuse((path, request), "a registration never comes from a trunk's address");
                 Some(answer(request, 403, &self.wire.rules))
             }
             Method::Register => self.challenge((path, request), Gate::Registrar, request.headers.to(), beat),
@@ -70,7 +70,7 @@ impl UserAgent {
                 self.challenge((path, request), Gate::Proxy, request.headers.from(), beat)
             }
             Method::Invite => {
-                beat.count(Counter::SipUnauthorised);
+                beat.refuse((path, request), "the address is no trunk's, see `peers`");
                 Some(answer(request, 403, &self.wire.rules))
             }
             Method::Options => Some(self.describe(request)),
@@ -100,7 +100,7 @@ impl UserAgent {
             return None;
         }
         if proof == Proof::Nothing && request.headers.has(gate.answers()) {
-            beat.count(Counter::SipUnauthorised);
+            beat.refuse((path, request), "unknown user, wrong password, or another realm or algorithm");
         }
         let mut response = answer(request, gate.status(), &self.wire.rules);
         let user = user_of(claimed).unwrap_or_default();
@@ -171,7 +171,7 @@ impl UserAgent {
             let (admission, rules) = (&mut self.admission, &self.wire.rules);
             let response = self.registrar.register(arrived, admission, rules, beat.now, beat.out);
             if matches!(response.status, 401 | 403) {
-                beat.count(Counter::SipUnauthorised);
+                beat.refuse(arrived, "the password is another user's");
             }
             return self.wire.respond(&arrival.key, response, None, beat);
         }
@@ -181,7 +181,7 @@ impl UserAgent {
         match self.originator(&arrival, beat) {
             Ok(by) => self.invited(arrival, by, beat),
             Err(response) => {
-                beat.count(Counter::SipUnauthorised);
+                beat.refuse((arrival.path, request), "no trunk's address and no regulator's password");
                 self.wire.respond(&arrival.key, response, None, beat);
             }
         }

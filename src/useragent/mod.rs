@@ -65,6 +65,8 @@ pub enum Effect {
     Remember(Fact),
     /// Tell whoever runs this.
     Alarm(Alarm),
+    /// A line for the log.
+    Notice(String),
     /// Count.
     Count(Counter),
 }

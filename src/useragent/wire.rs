@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::call::signal::Signal;
+use crate::model::ids::is_valid_id;
 use crate::model::{Chance, Counter, LegId, Now, Path};
 use crate::sip::transaction::{ClientKey, Happening, ServerKey, Transactions};
-use crate::sip::{Reason, Request, Response, Via, compose};
+use crate::sip::{Method, Reason, Request, Response, Via, compose};
 
 use super::Effect;
+use super::admission::Asked;
 use super::ladder::{Ladder, Way};
+use super::registrar::user_of;
 use super::rules::Rules;
 
 /// One beat's time, and the list that its effects go to.
@@ -26,6 +29,18 @@ impl Beat<'_> {
 
     pub(super) fn count(&mut self, counter: Counter) {
         self.out.push(Effect::Count(counter));
+    }
+
+    /// A request that was refused for want of a trunk or a password: counted, and a line for whoever wonders why.
+    pub(super) fn refuse(&mut self, (path, request): Asked<'_>, why: &str) {
+        self.count(Counter::SipUnauthorised);
+        let claimed =
+            user_of(request.headers.to().filter(|_| request.method == Method::Register).or(request.headers.from()));
+        // A name that could be nobody's id here may be a caller's number: it is not written down.
+        let claimed = claimed.filter(|user| is_valid_id(user) && user.bytes().any(|b| b.is_ascii_alphabetic()));
+        let who = claimed.map_or_else(|| "an unknown name".to_owned(), |user| format!("`{user}`"));
+        let text = format!("{} as {who} from {} refused: {why}", request.method.as_str(), path.peer);
+        self.out.push(Effect::Notice(text));
     }
 }
 

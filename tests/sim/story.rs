@@ -28,6 +28,7 @@ pub fn action(action: &Action) -> String {
         }
         Action::Reply { reply, .. } => cut(&format!("{reply:?}")),
         Action::Alarm(alarm) => format!("Alarm {}: {}", alarm.kind, alarm.text),
+        Action::Notice(text) => text.clone(),
         Action::Count(counter) => format!("{counter:?}"),
     }
 }

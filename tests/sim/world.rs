@@ -296,7 +296,7 @@ impl World {
                     }
                 }
                 Action::Alarm(alarm) => demand!(alarm.kind != "call-fault", "a call's own fault: {}", alarm.text),
-                Action::Store(_) | Action::Count(_) => {}
+                Action::Store(_) | Action::Count(_) | Action::Notice(_) => {}
             }
         }
         let is_asked = matches!(input, Input::Command { command, .. } if *command != Command::Drain);

@@ -102,7 +102,7 @@ impl Bench {
                 Effect::Signal(signal) => self.signals.push(signal),
                 Effect::Remember(fact) => self.facts.push(fact),
                 Effect::Alarm(alarm) => self.alarms.push(alarm),
-                Effect::Count(_) => {}
+                Effect::Count(_) | Effect::Notice(_) => {}
             }
         }
         texts
