@@ -1,5 +1,6 @@
-//! The commands: serve, demo, check, verify, password.
+//! The commands: serve, demo, check, verify, password, call.
 
+pub mod call;
 pub mod check;
 pub mod demo;
 pub mod password;
@@ -31,6 +32,7 @@ enum Command {
     Check(check::CheckArguments),
     Verify(verify::VerifyArgs),
     Password(password::PasswordArguments),
+    Call(call::CallArguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -45,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments),
     }
 }
 

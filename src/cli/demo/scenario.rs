@@ -1,12 +1,12 @@
 //! The demo's short evening: two regulators, four callers, three lines.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
 use super::story::Story;
+use crate::cli::call::samples;
 use crate::cli::phone::{Heard, Phone, PhoneNews, PhoneOrder, PhoneSetup};
 
 /// The longest wait for anything that should happen at once.
@@ -163,6 +163,7 @@ async fn regulator(sip: SocketAddr, user: &'static str, name: &str, voice: &'sta
         identity: user.into(),
         name: name.into(),
         rings_for: Duration::from_millis(400),
+        keeps_heard: false,
     };
     Phone::start(setup).await.context("binding a regulator's phone to 127.0.0.1")
 }
@@ -175,6 +176,7 @@ async fn call(sip: SocketAddr, script: &CallerScript, story: &Story) -> anyhow::
         identity: script.number.into(),
         name: script.name.into(),
         rings_for: Duration::ZERO,
+        keeps_heard: false,
     };
     let phone = Phone::start(setup).await.context(
         "binding a caller's phone to 127.0.0.2, the demo's carrier (on macOS: sudo ifconfig lo0 alias 127.0.0.2)",
@@ -195,10 +197,4 @@ async fn over(phone: &mut Phone) -> anyhow::Result<Heard> {
         Some(PhoneNews::Over { heard, .. }) => Ok(heard),
         other => bail!("the call did not end: {other:?}"),
     }
-}
-
-fn samples(wav: &[u8]) -> anyhow::Result<Arc<[i16]>> {
-    let reader = hound::WavReader::new(wav).context("reading an embedded voice")?;
-    let samples: Result<Vec<i16>, _> = reader.into_samples().collect();
-    Ok(samples?.into())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -36,6 +36,8 @@ pub enum PhoneOrder {
     HangUp,
     /// End the registration.
     Unregister,
+    /// Hand over what was heard.
+    Heard(oneshot::Sender<Vec<i16>>),
 }
 
 /// What a phone tells.
@@ -74,6 +76,8 @@ pub struct PhoneSetup {
     pub name: String,
     /// How long it rings before it is picked up.
     pub rings_for: Duration,
+    /// Whether what it hears is kept for [`Phone::heard`].
+    pub keeps_heard: bool,
 }
 
 /// A running phone.
@@ -89,7 +93,7 @@ impl Phone {
     /// When no socket can be bound.
     pub async fn start(setup: PhoneSetup) -> std::io::Result<Phone> {
         let socket = UdpSocket::bind((setup.address, 0)).await?;
-        let voice = Voice::bind(setup.address, setup.voice.clone()).await?;
+        let voice = Voice::bind(setup.address, setup.voice.clone(), setup.keeps_heard).await?;
         let (orders, order_queue) = mpsc::channel(8);
         let (news_queue, news) = mpsc::channel(64);
         let mut seed = [0; 32];
@@ -121,6 +125,13 @@ impl Phone {
     /// The next thing it tells, waiting at most `patience`.
     pub async fn next(&mut self, patience: Duration) -> Option<PhoneNews> {
         tokio::time::timeout(patience, self.news.recv()).await.ok().flatten()
+    }
+
+    /// What was heard of the last call, 8 kHz; empty unless it was to be kept.
+    pub async fn heard(&mut self) -> Vec<i16> {
+        let (asker, heard) = oneshot::channel();
+        self.order(PhoneOrder::Heard(asker)).await;
+        heard.await.unwrap_or_default()
     }
 
     /// Waits for one particular thing, passing over others; `None` when it does not come in time.
@@ -200,6 +211,8 @@ impl Body {
                 self.request(invite).await;
             }
             PhoneOrder::HangUp => self.hang_up().await,
+            // Whoever asked may be gone.
+            PhoneOrder::Heard(asker) => drop(asker.send(self.voice.take_heard())),
         }
     }
 

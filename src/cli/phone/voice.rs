@@ -13,6 +13,8 @@ use crate::rtp::{g711, packet};
 use crate::sip::sdp::{Description, LocalMedia, Origin, write_answer, write_offer};
 
 const SAMPLES_A_PACKET: usize = 160;
+/// An hour of sound.
+const KEPT_SAMPLES_MAX: usize = 3600 * 8000;
 const PACKET_TIME: Duration = Duration::from_millis(20);
 
 /// What a phone heard of its far end.
@@ -36,11 +38,12 @@ pub struct Voice {
     packets: u64,
     energy: f64,
     samples: u64,
+    kept: Option<Vec<i16>>,
 }
 
 impl Voice {
     /// Binds the RTP socket.
-    pub async fn bind(address: IpAddr, words: Arc<[i16]>) -> std::io::Result<Voice> {
+    pub async fn bind(address: IpAddr, words: Arc<[i16]>, keeps: bool) -> std::io::Result<Voice> {
         let socket = UdpSocket::bind((address, 0)).await?;
         let mut tick = tokio::time::interval(PACKET_TIME);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -55,6 +58,7 @@ impl Voice {
             packets: 0,
             energy: 0.0,
             samples: 0,
+            kept: keeps.then(Vec::new),
         })
     }
 
@@ -100,6 +104,11 @@ impl Voice {
         Heard { packets: self.packets, level_dbfs }
     }
 
+    /// What was heard so far, once.
+    pub fn take_heard(&mut self) -> Vec<i16> {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Hears one packet or says one; never ends with nothing done but at a tick without a call.
     pub async fn turn(&mut self) {
         let mut buffer = [0; packet::PACKET_BYTES_MAX];
@@ -120,7 +129,11 @@ impl Voice {
         }
         self.packets += 1;
         for code in packet.payload {
-            let sample = f64::from(g711::decode(codec, *code));
+            let sample = g711::decode(codec, *code);
+            if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT_SAMPLES_MAX) {
+                kept.push(sample);
+            }
+            let sample = f64::from(sample);
             self.energy += sample * sample;
             self.samples += 1;
         }
