@@ -54,8 +54,8 @@ pub(super) enum Stage {
     Accepted(Unacked),
     /// Incoming: hung up by us before the ACK, which the BYE waits for (RFC 3261 §15).
     Leaving(Unacked),
-    /// Dialled: no final answer yet.
-    Dialling { invite: ClientKey, has_rung: bool },
+    /// Dialled: no final answer yet. Without any response the device is given up at `dead_at`.
+    Dialling { invite: ClientKey, has_rung: bool, dead_at: Option<Moment> },
     /// Dialled: cancelled, or to be as soon as the first answer comes.
     Cancelling { invite: ClientKey },
     /// Both sides talk; a re-INVITE of the far end may wait for its ACK.
@@ -141,7 +141,8 @@ impl Leg {
         match &self.stage {
             Stage::Accepted(ours) | Stage::Leaving(ours) => Some(unacked(ours)),
             Stage::Confirmed { reoffered } => reoffered.as_ref().map(unacked).into_iter().chain(self.probe_due()).min(),
-            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling { .. } | Stage::Ended => None,
+            Stage::Dialling { dead_at, .. } => *dead_at,
+            Stage::Invited(_) | Stage::Cancelling { .. } | Stage::Ended => None,
         }
     }
 

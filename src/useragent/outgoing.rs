@@ -11,7 +11,7 @@ use super::caller::shown;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
 use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Stage};
-use super::rules::{ACCEPT, ALLOW};
+use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX};
 use super::wire::Beat;
 use super::within::agree;
 
@@ -53,7 +53,7 @@ impl UserAgent {
         invite.body = write_offer(&local, &both(dial.prefer));
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);
         let invite = sent.ok_or("the listener that the device registered on is gone")?;
-        let stage = Stage::Dialling { invite, has_rung: false };
+        let stage = Stage::Dialling { invite, has_rung: false, dead_at: Some(beat.now.moment + SIGN_OF_LIFE_MAX) };
         let leg = Leg {
             id: dial.leg,
             dialog,
@@ -66,6 +66,7 @@ impl UserAgent {
             probe: Probe::Needless,
         };
         self.legs.add(leg, None);
+        self.legs.reckon(dial.leg);
         Ok(())
     }
 
@@ -80,10 +81,12 @@ impl UserAgent {
         let Some(id) = self.legs.of_response(response) else { return };
         let Some(leg) = self.legs.find_mut(id) else { return };
         match &mut leg.stage {
-            Stage::Dialling { has_rung, .. } if response.is_provisional() => {
+            Stage::Dialling { has_rung, dead_at, .. } if response.is_provisional() => {
+                *dead_at = None;
                 if response.status > 100 && !std::mem::replace(has_rung, true) {
                     beat.signal(Signal::Ringing { leg: id });
                 }
+                self.legs.reckon(id);
             }
             Stage::Dialling { .. } if response.is_success() => self.picked_up(id, path, response, beat),
             Stage::Dialling { .. } => {
@@ -115,6 +118,16 @@ impl UserAgent {
         }
         let detail = "no answer to the INVITE in 32 s; is the phone still there?".to_owned();
         self.end_refused(id, RefusalKind::Unreachable, detail, beat);
+    }
+
+    /// The device gave no sign of life: it is dead, which is not the same as nobody answering. Should it speak after
+    /// all, it is cancelled.
+    pub(super) fn give_up(&mut self, id: LegId, beat: &mut Beat<'_>) {
+        self.hang_up(id, EndedBy::NoAnswer, beat);
+        let seconds = SIGN_OF_LIFE_MAX.as_secs();
+        let detail = format!("no response at all to the INVITE in {seconds} s; is the phone still there?");
+        let refusal = Refusal { kind: RefusalKind::Unreachable, detail };
+        beat.signal(Signal::Refused { leg: id, refusal });
     }
 
     fn end_refused(&mut self, leg: LegId, kind: RefusalKind, detail: String, beat: &mut Beat<'_>) {

@@ -37,6 +37,9 @@ pub const PATIENCE: Duration = Duration::from_secs(32);
 /// How often a far end on hold is asked whether it is still there; longer than [`PATIENCE`], so that one asking is
 /// settled before the next.
 pub const HOLD_PROBE_EVERY: Duration = Duration::from_secs(45);
+/// How long a dialled device may give no sign of life: the INVITE has gone out four times by then, and a phone that
+/// lives sends its 100 within 200 ms (RFC 3261 §17.2.1). A caller must not wait longer for a phone that is dead.
+pub const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(5);
 /// Nonces whose counts are kept: one a device and refresh; with more, the oldest turn stale.
 pub const NONCES_MAX: usize = 8192;
 /// Registered devices in all: no centre has a fraction of it, and a stolen password cannot fill the memory.

@@ -166,6 +166,9 @@ impl UserAgent {
             self.ask_after(id, beat);
         }
         let Some(leg) = self.legs.find_mut(id) else { return };
+        if matches!(leg.stage, Stage::Dialling { dead_at: Some(at), .. } if at <= now) {
+            return self.give_up(id, beat);
+        }
         let is_leaving = matches!(leg.stage, Stage::Leaving(_));
         let Some(unacked) = leg.unacked() else { return self.legs.reckon(id) };
         if unacked.is_lost(now) {
