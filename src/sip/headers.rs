@@ -107,14 +107,14 @@ impl Headers {
         self.list.iter().filter(move |h| is_named(h, name)).map(|h| &h.value)
     }
 
-    /// The first header of that name, as text; what is not UTF-8 shows as `�`.
+    /// The first header of that name, as text; what is not UTF-8 is read as Latin-1.
     pub fn first(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.first_bytes(name).map(|value| String::from_utf8_lossy(value))
+        self.first_bytes(name).map(|value| readable(value))
     }
 
     /// All headers of that name, a line each, as text.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
-        self.all_bytes(name).map(|value| String::from_utf8_lossy(value))
+        self.all_bytes(name).map(|value| readable(value))
     }
 
     /// The comma-separated tokens of all headers of that name (`Require`, `Supported`, `Allow`).
@@ -245,6 +245,14 @@ pub(crate) fn full_name(letter: u8) -> Option<&'static str> {
         b'y' => "Identity",
         _ => return None,
     })
+}
+
+/// A value as text. RFC 3261 §25.1 wants UTF-8; what is none is read as Latin-1, which is what old exchanges write.
+fn readable(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.iter().map(|byte| char::from(*byte)).collect()),
+    }
 }
 
 #[cfg(test)]
