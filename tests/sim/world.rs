@@ -24,7 +24,7 @@ const SECOND: u64 = 1_000_000;
 /// 2026-11-21T17:00:00Z.
 const START_UTC_US: i64 = 1_795_280_400_000_000;
 /// New calls come for so long.
-pub const DAY_S: u64 = 4_500;
+pub const DAY_S: u64 = 3_600;
 /// After that, those on duty stay so long.
 const SHIFT_S: u64 = 1_500;
 /// And so long after that, nothing may be left.
