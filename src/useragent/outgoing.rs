@@ -86,6 +86,7 @@ impl UserAgent {
                 if response.status > 100 && !std::mem::replace(has_rung, true) {
                     beat.signal(Signal::Ringing { leg: id });
                 }
+                self.hear_early(id, path, response);
                 self.legs.reckon(id);
             }
             Stage::Dialling { .. } if response.is_success() => self.picked_up(id, path, response, beat),
@@ -138,7 +139,8 @@ impl UserAgent {
     fn picked_up(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         self.establish(id, path, response, beat);
         let answer = read_offer(&response.headers, &response.body).ok().flatten();
-        let Some(remote) = answer.and_then(|answer| agree(&answer, path.peer.ip())) else {
+        let early = || self.legs.find(id).filter(|_| response.body.is_empty())?.media.remote.clone();
+        let Some(remote) = answer.and_then(|answer| agree(&answer, path.peer.ip())).or_else(early) else {
             self.say_bye(id, beat);
             let detail = "its answer has no codec that we speak; enable PCMA or PCMU on the phone".to_owned();
             let refusal = Refusal { kind: RefusalKind::Unreachable, detail };
@@ -150,6 +152,13 @@ impl UserAgent {
         }
         self.legs.turn(id, Stage::Confirmed { reoffered: None }, beat.now.moment);
         beat.signal(Signal::Accepted { leg: id, remote });
+    }
+
+    /// RFC 3261 §13.2.1: the first SDP answer counts, even of a 183; a phone may leave it out of its 200.
+    fn hear_early(&mut self, id: LegId, path: Path, response: &Response) {
+        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.media.remote.is_none()) else { return };
+        let answer = read_offer(&response.headers, &response.body).ok().flatten();
+        leg.media.remote = answer.and_then(|answer| agree(&answer, path.peer.ip()));
     }
 
     /// The dialog of the first 2xx, and its ACK.

@@ -174,6 +174,17 @@ fn a_phone_that_was_given_up_and_picks_up_late_is_hung_up() {
 }
 
 #[test]
+fn a_200_without_sdp_takes_that_of_the_183_before_it() {
+    let mut ringing = dial(caller());
+    ringing.answer_invite("183", &sdp("127.0.0.1", 6004, "0", "sendrecv"));
+    ringing.bench.signals();
+    assert_eq!(statuses(&ringing.answer_invite("200", "")), ["ACK"]);
+    let signals = ringing.bench.signals();
+    let remote = |s: &Signal| matches!(s, Signal::Accepted { remote, .. } if remote.rtp == address("127.0.0.1:6004"));
+    assert!(signals.iter().any(remote), "{signals:?}");
+}
+
+#[test]
 fn a_phone_that_gave_a_sign_of_life_may_ring_on() {
     let mut ringing = dial(caller());
     ringing.answer_invite("100", "");
