@@ -115,20 +115,47 @@ fn make_neighbours_mutual(centre: &mut Centre) {
 
 fn no_toml(text: &str, path: &Path, errors: &[toml::de::Error]) -> Vec<Fault> {
     let lines = LineStarts::of(text);
-    let mut faults: Vec<Fault> = errors
-        .iter()
-        .map(|error| {
-            let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
-            Fault {
-                file: path.to_owned(),
-                line,
-                column,
-                key: String::new(),
-                problem: format!("not readable as TOML: {}", error.message().lines().next().unwrap_or("unknown")),
-                remedy: "correct the line; values need quotes, lists brackets, and each key stands once".into(),
-            }
-        })
-        .collect();
+    let mut faults: Vec<Fault> = errors.iter().map(|error| unreadable(text, path, &lines, error)).collect();
     faults.sort_by_key(|fault| (fault.line, fault.column));
+    // Of a table that stands twice, each key is a duplicate too: the table alone is told.
+    let mut doubled_from = None;
+    faults.retain(|fault| {
+        let is_header = line_of(text, fault.line).starts_with('[');
+        let is_inside = doubled_from.is_some_and(|header| !has_header_between(text, header, fault.line));
+        if is_header && fault.problem.contains("twice") {
+            doubled_from = Some(fault.line);
+        }
+        is_header || !is_inside
+    });
     faults
+}
+
+fn unreadable(text: &str, path: &Path, lines: &LineStarts, error: &toml::de::Error) -> Fault {
+    let span = error.span().unwrap_or(0..0);
+    let (line, column) = lines.place(span.start);
+    let message = error.message().lines().next().unwrap_or("unknown");
+    let key = text.get(span).map(str::trim).filter(|key| message == "duplicate key" && !key.is_empty());
+    let whole = line_of(text, line).trim();
+    let (problem, remedy) = match key {
+        Some(_) if whole.starts_with('[') => (
+            format!("the table {whole} stands twice"),
+            "give one of them another name, or make one table of both".into(),
+        ),
+        Some(key) => (format!("`{key}` stands twice in its table"), "remove one of the two lines".into()),
+        None => (
+            format!("not readable as TOML: {message}"),
+            "correct the line; values need quotes, lists brackets, and each key stands once".into(),
+        ),
+    };
+    Fault { file: path.to_owned(), line, column, key: key.unwrap_or_default().to_owned(), problem, remedy }
+}
+
+/// A line by its number from 1, without leading spaces.
+fn line_of(text: &str, line: usize) -> &str {
+    text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim_start()
+}
+
+fn has_header_between(text: &str, header: usize, line: usize) -> bool {
+    let between = text.lines().skip(header).take(line.saturating_sub(header + 1));
+    between.into_iter().any(|line| line.trim_start().starts_with('['))
 }

@@ -87,6 +87,14 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
         );
     }
     check_digests(report, centre, sip);
+    for trunk in centre.trunks.values().filter(|trunk| trunk.peers.iter().any(is_wide)) {
+        report.warn(
+            &format!("trunks.{}.peers", trunk.id),
+            "holds more addresses than a carrier has: whoever sends from one of them may call without a password, and \
+             no phone can register from there",
+            "write the carrier's own addresses, or the smallest blocks that hold them",
+        );
+    }
     let is_far = |block: &AddressBlock| !block.address.is_loopback();
     for trunk in centre.trunks.values().filter(|trunk| !is_open && trunk.peers.iter().any(is_far)) {
         report.warn(
@@ -272,5 +280,13 @@ fn check_trunks(report: &Report, centre: &Centre) {
             }
         }
         blocks.extend(trunk.peers.iter().map(|block| (id.as_str(), block)));
+    }
+}
+
+/// Wider than an IPv4 /16 or an IPv6 /32, which a large provider may have.
+fn is_wide(block: &AddressBlock) -> bool {
+    match block.address.is_ipv4() {
+        true => block.prefix < 16,
+        false => block.prefix < 32,
     }
 }

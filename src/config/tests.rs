@@ -329,3 +329,32 @@ fn a_sample_that_lost_any_one_line_is_read_or_told_with_a_place_and_a_remedy() {
         }
     }
 }
+
+#[test]
+fn a_table_that_stands_twice_is_told_once_by_its_name() {
+    let text =
+        SMALL.replace("[trunks.carrier]", "[regulators.anne]\nassociation = \"sos\"\nskills = {}\n[trunks.carrier]");
+    let faults = Settings::from_text(&text, Path::new("x/vigie.toml")).expect_err("a doubled table");
+    let told: Vec<_> = faults.errors.iter().map(|fault| fault.problem.as_str()).collect();
+    assert_eq!(told, ["the table [regulators.anne] stands twice"]);
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named() {
+    let text = SMALL.replace("realm = \"vigie\"", "realm = \"vigie\"\nrealm = \"other\"");
+    let faults = Settings::from_text(&text, Path::new("x/vigie.toml")).expect_err("a doubled key");
+    assert!(faults.errors[0].problem.contains("`realm` stands twice"), "{faults}");
+}
+
+#[test]
+fn a_trunk_of_the_whole_world_is_a_warning() {
+    let text = SMALL.replace("127.0.0.2", "0.0.0.0/0");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("vigie.toml");
+    std::fs::write(&file, text.replace("music = \"music.wav\"", "")).expect("written");
+    let warnings = match Settings::read_with_warnings(&file) {
+        Ok((_, warnings)) => warnings,
+        Err(faults) => faults.warnings,
+    };
+    assert!(warnings.iter().any(|warning| warning.problem.contains("without a password")), "{warnings:?}");
+}
