@@ -23,7 +23,7 @@ pub async fn finish_what_was_interrupted(
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
         let story = Story::resume(storage, record.id).await?;
-        writer.remember(story.end(interrupted(record), chance));
+        writer.remember(story.end(record, chance));
     }
     for recording in &sealed {
         if storage::recordings::one(storage, recording.call).await?.is_some_and(|known| known.seal == recording.seal) {
@@ -39,20 +39,6 @@ pub async fn finish_what_was_interrupted(
         tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
     }
     Ok(sealed.len())
-}
-
-/// The record of a call that was live when Vigie was killed.
-fn interrupted(mut record: CallRecord) -> CallRecord {
-    let now = clock::utc();
-    record.ended_at = Some(now);
-    record.outcome = Some(Outcome::Interrupted);
-    record.ended_by = Some(EndedBy::Fault);
-    record.detail = Some("Vigie was stopped in mid-call".into());
-    for offer in record.offers.iter_mut().filter(|offer| offer.end.is_none()) {
-        offer.end = Some(OfferEnd::Cancelled);
-        offer.ended_at = Some(now);
-    }
-    record
 }
 
 /// A call's events, continued where the killed run left them.
@@ -82,8 +68,26 @@ impl Story {
     }
 
     fn end(mut self, record: CallRecord, chance: &mut Chance) -> Vec<Fact> {
+        let record = self.interrupt(record, chance);
         self.end_record(record, chance);
         self.facts
+    }
+
+    /// The record of a call that was live when Vigie was killed; what rang then rings no more, and dispatch is told so.
+    fn interrupt(&mut self, mut record: CallRecord, chance: &mut Chance) -> CallRecord {
+        record.ended_at = Some(self.at);
+        record.outcome = Some(Outcome::Interrupted);
+        record.ended_by = Some(EndedBy::Fault);
+        record.detail = Some("Vigie was stopped in mid-call".into());
+        let end = OfferEnd::Cancelled;
+        for offer in record.offers.iter_mut().filter(|offer| offer.end.is_none()) {
+            offer.end = Some(end);
+            offer.ended_at = Some(self.at);
+            offer.detail.clone_from(&record.detail);
+            let (regulator, detail) = (offer.regulator.clone(), offer.detail.clone());
+            self.tell(EventKind::CallOfferEnded { offer: offer.number, regulator, end, detail }, chance);
+        }
+        record
     }
 
     fn end_record(&mut self, record: CallRecord, chance: &mut Chance) {
@@ -103,7 +107,10 @@ impl Story {
     fn seal(mut self, known: Option<CallRecord>, recording: &SealedRecording, chance: &mut Chance) -> Vec<Fact> {
         let is_ended = known.as_ref().is_some_and(|record| record.ended_at.is_some());
         if !is_ended {
-            let record = known.map_or_else(|| (*recording.record).clone(), interrupted);
+            let record = match known {
+                Some(known) => self.interrupt(known, chance),
+                None => (*recording.record).clone(),
+            };
             let record = CallRecord { ended_at: recording.record.ended_at.or(record.ended_at), ..record };
             self.end_record(record, chance);
         }
