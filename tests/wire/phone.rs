@@ -252,6 +252,11 @@ impl Phone {
         self.body.state().invites
     }
 
+    /// Ends its call without telling anybody.
+    pub fn forget_call(&self) {
+        self.body.over();
+    }
+
     /// Vanishes as a phone does whose battery is empty: nothing is sent or answered any more.
     pub fn vanish(self) {
         drop(self);

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use vigie::model::Codec;
 use vigie::rtp::g711;
 
+use super::api::event_types;
 use super::baresip::Baresip;
 use super::harness::until;
-use super::phone::Phone;
+use super::phone::{Manner, Phone};
 use super::server::Setup;
 use super::sound::length_of_tone_ms;
 use super::voice::{FRAME, Words, number_of};
@@ -101,4 +102,32 @@ async fn a_killed_server_keeps_all_but_at_most_one_packet_of_each_leg() {
     server.start_again().await;
     assert_eq!(server.api.sealed().await["recording"], story["recording"]);
     assert_eq!(server.verify().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_killed_server_remembers_its_phones_and_ends_the_record_of_who_was_waiting() {
+    let mut server = Setup::new().start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    anne.is(Manner::Rings);
+    let waiting = Phone::caller(&server, "+33612345678").await;
+    waiting.dial_in("0261910101").await;
+    anne.rings().await;
+    server.api.story("the offer is stored", |story| !story["offers"][0].is_null()).await;
+    server.process.kill();
+    drop(waiting);
+
+    server.start_again().await;
+    let story = server.api.ended().await;
+    assert_eq!(story["call"]["outcome"].as_str(), Some("interrupted"));
+    assert_eq!(story["offers"][0]["end"].as_str(), Some("cancelled"));
+    assert_eq!(event_types(&story)[2..], ["call.offered", "call.offer-ended", "call.ended"]);
+    assert!(story["recording"].is_null());
+
+    anne.forget_call();
+    anne.is(Manner::Answers);
+    let caller = Phone::caller(&server, "+33687654321").await;
+    caller.dial_in("0261910101").await;
+    anne.talks().await;
+    caller.voice.hears(440.0, 300).await;
+    caller.hang_up().await;
 }
