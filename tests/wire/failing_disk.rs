@@ -31,10 +31,10 @@ async fn talk(server: &Server) -> (Phone, Phone) {
 }
 
 #[tokio::test]
-async fn a_recordings_folder_that_cannot_be_written_alarms_and_the_call_goes_on() {
+async fn a_recordings_folder_that_cannot_be_written_alarms_the_call_goes_on_and_the_sound_is_kept() {
     let server = Setup::new().start().await;
     let webhook = Webhook::open(&server.centre).await;
-    break_disk(&server);
+    let (folder, away) = break_disk(&server);
     let (_anne, caller) = talk(&server).await;
     caller.hang_up().await;
     webhook.has("call.ended").await;
@@ -47,6 +47,15 @@ async fn a_recordings_folder_that_cannot_be_written_alarms_and_the_call_goes_on(
     })
     .await;
     assert!(failed.fields["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{:#}", failed.fields);
+
+    // The recorder goes on trying: the frames are still in the journal.
+    std::fs::remove_file(&folder).expect("the file is removed");
+    std::fs::rename(&away, &folder).expect("the folder is back");
+    webhook.has("recording.sealed").await;
+    let [left, right] = server.api.audio(&server.api.sealed().await).await;
+    assert!(super::sound::length_of_tone_ms(&left, 440.0) >= 2000);
+    assert!(super::sound::length_of_tone_ms(&right, 1000.0) >= 2000);
+    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
     webhook.assert_in_order();
 }
 
