@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::config::secrets::{ApiRole, Secrets, SecretsError};
 use crate::media::{self, Media, MediaError};
-use crate::model::{Alarm, Chance, Command, Input, MediaReport, RecorderReport};
+use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, RecorderReport};
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
 use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
@@ -164,6 +164,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         recordings: settings.recording.folder.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
+        numbers: number_plans(&settings),
         metrics,
         ready: readiness.clone(),
     };
@@ -365,6 +366,17 @@ fn tokens(secrets: &Secrets) -> Vec<web::ApiToken> {
             sha256: token.sha256.clone(),
         })
         .collect()
+}
+
+/// Every way in which a trunk writes numbers, once.
+fn number_plans(settings: &Settings) -> Vec<NumberPlan> {
+    let mut plans: Vec<NumberPlan> = Vec::new();
+    for trunk in settings.centre.trunks.values() {
+        if !plans.contains(&trunk.numbers) {
+            plans.push(trunk.numbers.clone());
+        }
+    }
+    plans
 }
 
 async fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {

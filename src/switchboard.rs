@@ -86,14 +86,13 @@ impl Door {
             }
             tickets.insert(ticket, sender);
         }
-        if self.inbox.send(Lane::First, Input::Command { ticket, command }).is_err() {
-            self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
-            return Err(DoorClosed);
-        }
+        let _held = Held { tickets: &self.tickets, ticket };
+        self.inbox.send(Lane::First, Input::Command { ticket, command }).map_err(|_| DoorClosed)?;
         receiver.await.map_err(|_| DoorClosed)
     }
 
-    fn reply(&self, ticket: Ticket, reply: Reply) {
+    /// Hands the reply to whoever holds `ticket`; for the loop, and for what stands in its place in a test.
+    pub fn reply(&self, ticket: Ticket, reply: Reply) {
         let sender = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
         if let Some(sender) = sender {
             // Whoever asked may have gone away meanwhile: nobody is owed the reply then.
@@ -103,6 +102,18 @@ impl Door {
 
     fn close(&self) {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A ticket while its asker waits: given back however the waiting ends, even when the asker goes away.
+struct Held<'a> {
+    tickets: &'a Tickets,
+    ticket: Ticket,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.ticket);
     }
 }
 
@@ -221,5 +232,39 @@ fn metric(counter: Counter) -> &'static str {
         Counter::CallsAbandoned => "vigie_calls_abandoned_total",
         Counter::OffersMade => "vigie_offers_made_total",
         Counter::OffersUnanswered => "vigie_offers_unanswered_total",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn an_asker_who_goes_away_leaves_no_ticket_behind() {
+        let inbox = Inbox::default();
+        let door = Door::new(inbox.clone());
+        let mut asking = Box::pin(door.ask(Command::Room));
+        assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(door.tickets.lock().expect("tickets").len(), 1);
+        drop(asking);
+        assert_eq!(door.tickets.lock().expect("tickets").len(), 0);
+        let Some(Input::Command { ticket, .. }) = inbox.receive(Duration::ZERO) else { panic!("no command") };
+        door.reply(ticket, Reply::Done);
+    }
+
+    #[test]
+    fn whoever_asks_gets_the_reply_to_their_own_ticket() {
+        let inbox = Inbox::default();
+        let door = Door::new(inbox.clone());
+        let mut asking = Box::pin(door.ask(Command::Drain));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(asking.as_mut().poll(&mut context).is_pending());
+        let Some(Input::Command { ticket, .. }) = inbox.receive(Duration::ZERO) else { panic!("no command") };
+        door.reply(Ticket(ticket.0 + 1), Reply::Done);
+        assert!(asking.as_mut().poll(&mut context).is_pending());
+        door.reply(ticket, Reply::Drained);
+        assert!(matches!(asking.as_mut().poll(&mut context), Poll::Ready(Ok(Reply::Drained))));
     }
 }

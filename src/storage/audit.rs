@@ -1,4 +1,6 @@
 //! Who did what, when and why: written before the deed, never changed, never removed here.
+//!
+//! A deed that was then refused is told by a later entry that points back at the first.
 
 use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
@@ -23,8 +25,11 @@ pub struct AuditEntry {
     pub call: Option<CallId>,
     /// Why, in the person's own words.
     pub reason: String,
-    /// Anything more: a range of bytes, the parameters of a search.
+    /// Anything more: a range of bytes, the parameters of a search; why a deed was refused.
     pub detail: String,
+    /// The place of the entry whose deed was refused, when that is what this one tells.
+    #[serde(default)]
+    pub refuses: Option<i64>,
 }
 
 /// An entry with its place.
@@ -35,6 +40,9 @@ pub struct AuditRow {
     /// What happened.
     #[serde(flatten)]
     pub entry: AuditEntry,
+    /// Why it was refused and so never done, as a later entry tells it.
+    #[serde(default)]
+    pub refusal: Option<String>,
 }
 
 /// Which entries; the newest first.
@@ -60,7 +68,8 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<i64, Storage
     const ACT: &str = "writing to the audit table";
     let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
     let (position,): (i64,) = sqlx::query_as(
-        "INSERT INTO audit (at, actor, source, act, call, reason, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO audit (at, actor, source, act, call, reason, detail, refuses)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          RETURNING position",
     )
     .bind(entry.at.0)
@@ -70,6 +79,7 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<i64, Storage
     .bind(entry.call.map(|call| call.to_string()))
     .bind(entry.reason.as_str())
     .bind(entry.detail.as_str())
+    .bind(entry.refuses)
     .fetch_one(&mut *transaction)
     .await
     .map_err(failed(ACT))?;
@@ -79,28 +89,30 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<i64, Storage
 
 /// Entries, newest first.
 pub async fn list(storage: &Storage, filter: &AuditFilter) -> Result<Vec<AuditRow>, StorageError> {
-    let mut sql =
-        QueryBuilder::<Db>::new("SELECT position, at, actor, source, act, call, reason, detail FROM audit WHERE true");
+    let mut sql = QueryBuilder::<Db>::new(
+        "SELECT a.position, a.at, a.actor, a.source, a.act, a.call, a.reason, a.detail, a.refuses, later.detail
+         FROM audit a LEFT JOIN audit later ON later.refuses = a.position WHERE true",
+    );
     if let Some(from) = filter.from {
-        sql.push(" AND at >= ").push_bind(from.0);
+        sql.push(" AND a.at >= ").push_bind(from.0);
     }
     if let Some(to) = filter.to {
-        sql.push(" AND at < ").push_bind(to.0);
+        sql.push(" AND a.at < ").push_bind(to.0);
     }
     if let Some(actor) = &filter.actor {
-        sql.push(" AND actor = ").push_bind(actor.clone());
+        sql.push(" AND a.actor = ").push_bind(actor.clone());
     }
     if let Some(call) = filter.call {
-        sql.push(" AND call = ").push_bind(call.to_string());
+        sql.push(" AND a.call = ").push_bind(call.to_string());
     }
     if let Some(before) = filter.before {
-        sql.push(" AND position < ").push_bind(before);
+        sql.push(" AND a.position < ").push_bind(before);
     }
-    sql.push(" ORDER BY position DESC LIMIT ").push_bind(i64::from(filter::rows(filter.limit)));
-    type Row = (i64, i64, String, String, String, Option<String>, String, String);
+    sql.push(" ORDER BY a.position DESC LIMIT ").push_bind(i64::from(filter::rows(filter.limit)));
+    type Row = (i64, i64, String, String, String, Option<String>, String, String, Option<i64>, Option<String>);
     let rows: Vec<Row> =
         sql.build_query_as().fetch_all(&storage.read).await.map_err(failed("listing the audit table"))?;
-    let read = |(position, at, actor, source, act, call, reason, detail): Row| AuditRow {
+    let read = |(position, at, actor, source, act, call, reason, detail, refuses, refusal): Row| AuditRow {
         position,
         entry: AuditEntry {
             at: Utc(at),
@@ -110,7 +122,9 @@ pub async fn list(storage: &Storage, filter: &AuditFilter) -> Result<Vec<AuditRo
             call: call.and_then(|call| call.parse().ok()),
             reason,
             detail,
+            refuses,
         },
+        refusal,
     };
     Ok(rows.into_iter().map(read).collect())
 }

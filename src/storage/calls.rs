@@ -76,14 +76,14 @@ pub(super) fn caller_of(record: &CallRecord) -> String {
 pub(super) async fn put(connection: &mut Connection, call: &CallRecord) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO calls (id, received_at, answered_at, ended_at, trunk, line, association, region, caller, ddi,
-             regulator, outcome, priority, wait_ms, talk_ms, record)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             regulator, outcome, priority, wait_ms, talk_ms, record, caller_raw)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (id) DO UPDATE SET received_at = excluded.received_at, answered_at = excluded.answered_at,
              ended_at = excluded.ended_at, trunk = excluded.trunk, line = excluded.line,
              association = excluded.association, region = excluded.region, caller = excluded.caller,
              ddi = excluded.ddi, regulator = excluded.regulator, outcome = excluded.outcome,
              priority = excluded.priority, wait_ms = excluded.wait_ms, talk_ms = excluded.talk_ms,
-             record = excluded.record",
+             record = excluded.record, caller_raw = excluded.caller_raw",
     )
     .bind(call.id.to_string())
     .bind(call.received_at.0)
@@ -101,6 +101,7 @@ pub(super) async fn put(connection: &mut Connection, call: &CallRecord) -> Resul
     .bind(call.wait_ms().map(|wait_ms| wait_ms as i64))
     .bind(call.talk_ms().map(|talk_ms| talk_ms as i64))
     .bind(json(call)?)
+    .bind(call.caller.raw.as_str())
     .execute(&mut *connection)
     .await?;
     put_legs(connection, call).await?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
 
-use crate::model::{AssociationId, CallId, LineId, Outcome, RegionId, RegulatorId, Utc};
+use crate::model::{AssociationId, CallId, E164, LineId, Outcome, RegionId, RegulatorId, Utc};
 
 use super::database::{Db, word};
 
@@ -23,8 +23,8 @@ pub struct CallFilter {
     pub from: Option<Utc>,
     /// Received (or recorded) before this time.
     pub to: Option<Utc>,
-    /// The caller in E.164; for a caller without one, the number as the trunk wrote it.
-    pub caller: Option<String>,
+    /// Who called.
+    pub caller: Option<CallerFilter>,
     /// The line that answered.
     pub line: Option<LineId>,
     /// The line's association.
@@ -39,6 +39,15 @@ pub struct CallFilter {
     pub limit: Option<u32>,
     /// Only what stands after this place of an earlier page ([`Page::next`]).
     pub before: Option<Cursor>,
+}
+
+/// A caller, by any of the ways in which the number may be kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallerFilter {
+    /// One of these numbers in E.164…
+    pub e164: Vec<E164>,
+    /// …or this, exactly as the trunk wrote it.
+    pub raw: String,
 }
 
 /// A place in a list that is sorted by time and id; as text `<µs>.<call id>`.
@@ -117,7 +126,6 @@ pub(super) fn search(searched: &Searched, filter: &CallFilter) -> Result<QueryBu
         sql.push(format_args!(" AND {} < ", searched.time)).push_bind(to.0);
     }
     let columns = [
-        (" AND caller = ", filter.caller.clone()),
         (" AND line = ", filter.line.as_ref().map(ToString::to_string)),
         (" AND association = ", filter.association.as_ref().map(ToString::to_string)),
         (" AND region = ", filter.region.as_ref().map(ToString::to_string)),
@@ -128,6 +136,13 @@ pub(super) fn search(searched: &Searched, filter: &CallFilter) -> Result<QueryBu
         if let Some(value) = value {
             sql.push(condition).push_bind(value);
         }
+    }
+    if let Some(caller) = &filter.caller {
+        sql.push(" AND (caller_raw = ").push_bind(caller.raw.clone());
+        for number in &caller.e164 {
+            sql.push(" OR caller = ").push_bind(number.to_string());
+        }
+        sql.push(")");
     }
     if let Some(before) = filter.before {
         sql.push(format_args!(" AND ({}, {}) < (", searched.time, searched.id)).push_bind(before.at.0);

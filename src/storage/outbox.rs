@@ -137,20 +137,33 @@ pub struct OutboxRow {
     pub reason: Option<String>,
 }
 
-/// Which rows; the newest first.
+/// Which rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutboxFilter {
     /// Of this endpoint.
     pub endpoint: Option<String>,
-    /// In this state.
-    pub state: Option<OutboxState>,
+    /// In one of these states; in any, when there is none.
+    pub states: Vec<OutboxState>,
     /// About this call.
     pub call: Option<CallId>,
     /// At most so many, 1 to [`super::ROWS_MAX`].
     pub limit: Option<u32>,
-    /// Only places before this one.
-    pub before: Option<i64>,
+    /// Which come first.
+    pub order: OutboxOrder,
+    /// Only what stands behind this place in that order: the last of the page before.
+    pub after: Option<i64>,
+}
+
+/// Which rows of a list come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutboxOrder {
+    /// What was owed last.
+    #[default]
+    NewestFirst,
+    /// What was owed first.
+    OldestFirst,
 }
 
 /// What one endpoint is owed.
@@ -306,7 +319,7 @@ pub async fn hasten(storage: &Storage, endpoint: &str, now: Utc) -> Result<u64, 
     Ok(hastened.rows_affected())
 }
 
-/// Rows of the outbox, newest first.
+/// Rows of the outbox.
 pub async fn list(storage: &Storage, filter: &OutboxFilter) -> Result<Vec<OutboxRow>, StorageError> {
     let mut sql = QueryBuilder::<Db>::new(
         "SELECT o.position, o.event, o.endpoint, o.subject, e.kind, e.sequence, o.state, o.attempts, o.due_at,
@@ -316,16 +329,24 @@ pub async fn list(storage: &Storage, filter: &OutboxFilter) -> Result<Vec<Outbox
     if let Some(endpoint) = &filter.endpoint {
         sql.push(" AND o.endpoint = ").push_bind(endpoint.clone());
     }
-    if let Some(state) = filter.state {
-        sql.push(" AND o.state = ").push_bind(state.as_str());
+    if !filter.states.is_empty() {
+        let mut states = sql.push(" AND o.state IN (").separated(", ");
+        for state in &filter.states {
+            states.push_bind(state.as_str());
+        }
+        sql.push(")");
     }
     if let Some(call) = filter.call {
         sql.push(" AND o.subject = ").push_bind(subject_text(&crate::model::Subject::Call(call)));
     }
-    if let Some(before) = filter.before {
-        sql.push(" AND o.position < ").push_bind(before);
+    let (behind, order) = match filter.order {
+        OutboxOrder::NewestFirst => (" AND o.position < ", " ORDER BY o.position DESC LIMIT "),
+        OutboxOrder::OldestFirst => (" AND o.position > ", " ORDER BY o.position LIMIT "),
+    };
+    if let Some(after) = filter.after {
+        sql.push(behind).push_bind(after);
     }
-    sql.push(" ORDER BY o.position DESC LIMIT ").push_bind(i64::from(filter::rows(filter.limit)));
+    sql.push(order).push_bind(i64::from(filter::rows(filter.limit)));
     let rows: Vec<OutboxRowRead> =
         sql.build_query_as().fetch_all(&storage.read).await.map_err(failed("listing the outbox"))?;
     Ok(rows.into_iter().filter_map(OutboxRowRead::read).collect())
@@ -335,9 +356,9 @@ pub async fn list(storage: &Storage, filter: &OutboxFilter) -> Result<Vec<Outbox
 pub async fn dead_letters(
     storage: &Storage,
     limit: Option<u32>,
-    before: Option<i64>,
+    after: Option<i64>,
 ) -> Result<Vec<OutboxRow>, StorageError> {
-    list(storage, &OutboxFilter { state: Some(OutboxState::Dead), limit, before, ..OutboxFilter::default() }).await
+    list(storage, &OutboxFilter { states: vec![OutboxState::Dead], limit, after, ..OutboxFilter::default() }).await
 }
 
 #[derive(sqlx::FromRow)]

@@ -66,12 +66,13 @@ pub(super) async fn put(connection: &mut Connection, sealed: &SealedRecording) -
     let record = &sealed.record;
     sqlx::query(
         "INSERT INTO recordings (call, started_at, line, association, region, caller, regulator, outcome,
-             duration_ms, sealed_at, seal, record)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             duration_ms, sealed_at, seal, record, caller_raw)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (call) DO UPDATE SET started_at = excluded.started_at, line = excluded.line,
              association = excluded.association, region = excluded.region, caller = excluded.caller,
              regulator = excluded.regulator, outcome = excluded.outcome, duration_ms = excluded.duration_ms,
-             sealed_at = excluded.sealed_at, seal = excluded.seal, record = excluded.record",
+             sealed_at = excluded.sealed_at, seal = excluded.seal, record = excluded.record,
+             caller_raw = excluded.caller_raw",
     )
     .bind(sealed.call.to_string())
     .bind(sealed.started_at.0)
@@ -85,6 +86,7 @@ pub(super) async fn put(connection: &mut Connection, sealed: &SealedRecording) -
     .bind(sealed.sealed_at.0)
     .bind(sealed.seal.as_str())
     .bind(json(sealed)?)
+    .bind(record.caller.raw.as_str())
     .execute(connection)
     .await?;
     Ok(())

@@ -7,8 +7,11 @@ use jiff::tz::TimeZone;
 
 use crate::model::{SipTrace, Utc};
 
-/// Characters from one party's line to the next.
-const COLUMN_WIDTH: usize = 32;
+/// The fewest and the most characters from one party's line to the next; between them, the longest label decides.
+const COLUMN_WIDTH_MIN: usize = 28;
+const COLUMN_WIDTH_MAX: usize = 44;
+/// What a column holds beside its label: a line, an arrow's head, its shaft at both ends and a space on either side.
+const LABEL_MARGIN: usize = 8;
 /// The most parties that get a column of their own; all further ones share the last.
 const PARTIES_MAX: usize = 8;
 /// The most characters of a first line written beside its arrow.
@@ -46,11 +49,18 @@ pub fn draw_ladder(messages: &[SipTrace], whole: bool, zone: &TimeZone) -> Strin
 struct Columns {
     left: Vec<Party>,
     right: Vec<Party>,
+    /// Characters from one line to the next.
+    width: usize,
 }
 
 impl Columns {
     fn of(messages: &[SipTrace]) -> Columns {
-        let mut columns = Columns { left: Vec::new(), right: Vec::new() };
+        let widest = messages.iter().map(|message| {
+            let peer = message.peer.to_string().len() + 2;
+            peer.max(label(message, COLUMN_WIDTH_MAX - LABEL_MARGIN).chars().count() + LABEL_MARGIN)
+        });
+        let width = widest.max().unwrap_or_default().clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX);
+        let mut columns = Columns { left: Vec::new(), right: Vec::new(), width };
         for message in messages {
             let party = Party { leg: message.leg, peer: message.peer };
             let side = if message.leg == 0 { &mut columns.left } else { &mut columns.right };
@@ -82,11 +92,11 @@ impl Columns {
         let peers = |party: &Party| party.peer.to_string();
         let mut text = String::new();
         for (middle, write) in [("Vigie", &names as &dyn Fn(&Party) -> String), ("", &peers)] {
-            let mut row = Row::blank(self.count());
+            let mut row = Row::blank(self.position(self.count()));
             let left = self.left.iter().map(write);
             let all = left.chain([middle.to_owned()]).chain(self.right.iter().map(write));
             for (column, head) in all.enumerate() {
-                row.put(position(column).saturating_sub(head.chars().count() / 2), &head);
+                row.put(self.position(column).saturating_sub(head.chars().count() / 2), &head);
             }
             let _ = writeln!(text, "{}", row.finish());
         }
@@ -94,14 +104,14 @@ impl Columns {
     }
 
     fn draw_arrow(&self, message: &SipTrace, zone: &TimeZone) -> String {
-        let mut row = Row::blank(self.count());
+        let mut row = Row::blank(self.position(self.count()));
         row.put(0, &time_of_day(message.at, zone));
         for column in 0..self.count() {
-            row.put(position(column), "|");
+            row.put(self.position(column), "|");
         }
         let (from, to) = match message.received {
-            true => (position(self.find(message)), position(self.vigie())),
-            false => (position(self.vigie()), position(self.find(message))),
+            true => (self.position(self.find(message)), self.position(self.vigie())),
+            false => (self.position(self.vigie()), self.position(self.find(message))),
         };
         let (low, high) = (from.min(to), from.max(to));
         row.put(low + 1, &"-".repeat((high - low).saturating_sub(1)));
@@ -110,25 +120,25 @@ impl Columns {
             false => row.put(low + 1, "<"),
         }
         // The label stands in the column nearest to Vigie's line, so that it never runs over another party's.
-        let label: String = format!(" {} ", label(message)).chars().take(COLUMN_WIDTH - 5).collect();
-        let gap = if message.leg == 0 { high.saturating_sub(COLUMN_WIDTH) } else { low };
-        let indent = (COLUMN_WIDTH.saturating_sub(label.chars().count())) / 2;
+        let label = format!(" {} ", label(message, self.width - LABEL_MARGIN));
+        let gap = if message.leg == 0 { high.saturating_sub(self.width) } else { low };
+        let indent = (self.width.saturating_sub(label.chars().count())) / 2;
         row.put(gap + indent.max(3), &label);
         row.finish()
     }
-}
 
-/// Where a column's line stands, in characters from the left.
-fn position(column: usize) -> usize {
-    TIME_WIDTH + COLUMN_WIDTH / 2 + column * COLUMN_WIDTH
+    /// Where a column's line stands, in characters from the left.
+    fn position(&self, column: usize) -> usize {
+        TIME_WIDTH + self.width / 2 + column * self.width
+    }
 }
 
 /// One line of the drawing.
 struct Row(Vec<char>);
 
 impl Row {
-    fn blank(columns: usize) -> Row {
-        Row(vec![' '; position(columns)])
+    fn blank(width: usize) -> Row {
+        Row(vec![' '; width])
     }
 
     /// Writes `text` from `at` on; what would stand outside is left out.
@@ -143,17 +153,27 @@ impl Row {
     }
 }
 
-/// `INVITE +SDP` or `200 OK (INVITE) +SDP`.
-fn label(message: &SipTrace) -> String {
+/// `INVITE +SDP` or `200 OK (INVITE) +SDP`, in at most `length_max` characters: a reason phrase that is too long is
+/// left out, and any other text is cut with `…`.
+fn label(message: &SipTrace, length_max: usize) -> String {
     let first = first_line(message);
     let body = match message.text.contains("\nv=0") {
         true => " +SDP",
         false => "",
     };
-    match first.strip_prefix("SIP/2.0 ") {
-        Some(status) => format!("{status} ({}){body}", find_method(&message.text).unwrap_or("?")),
+    let method = find_method(&message.text).unwrap_or("?");
+    let text = match first.strip_prefix("SIP/2.0 ") {
+        Some(status) => {
+            let whole = format!("{status} ({method}){body}");
+            let code = status.split(' ').next().unwrap_or_default();
+            if whole.chars().count() <= length_max { whole } else { format!("{code} ({method}){body}") }
+        }
         None => format!("{}{body}", first.split(' ').next().unwrap_or_default()),
+    };
+    if text.chars().count() <= length_max {
+        return text;
     }
+    text.chars().take(length_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// The method that CSeq names (RFC 3261 §20.16): which request a response belongs to.
@@ -224,6 +244,23 @@ mod tests {
         assert!(lines[4].contains("|<-") && lines[4].contains(" 100 Trying (INVITE) "), "{text}");
         assert!(lines[6].contains("|<-") && lines[6].contains(" 200 OK (INVITE) +SDP "), "{text}");
         assert!(lines[7].contains(" CANCEL ") && lines[7].contains(">|"), "{text}");
+    }
+
+    #[test]
+    fn a_label_is_never_cut_off_in_silence() {
+        let answer = |reason: &str, body: &str| format!("SIP/2.0 {reason}\r\nCSeq: 1 INVITE\r\n\r\n{body}");
+        let table = [
+            ("200 Answering", "v=0", "200 Answering (INVITE) +SDP"),
+            ("480 Temporarily Unavailable", "", "480 Temporarily Unavailable (INVITE)"),
+            ("503 Every regulator of every line is talking", "v=0", "503 (INVITE) +SDP"),
+        ];
+        for (reason, body, drawn) in table {
+            let text = draw_ladder(&[message(0, false, 5060, &answer(reason, body))], false, &TimeZone::UTC);
+            let line = text.lines().nth(3).expect("an arrow");
+            assert!(line.contains(&format!("- {drawn} --")) && line.contains("-|  [1] SIP/2.0"), "{text}");
+        }
+        let endless = draw_ladder(&[message(0, true, 5060, &"X".repeat(90))], false, &TimeZone::UTC);
+        assert!(endless.contains("XXX… -"), "{endless}");
     }
 
     #[test]

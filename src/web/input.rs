@@ -3,9 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
@@ -55,22 +56,52 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
     }
 }
 
-/// The JSON body as `T`.
+/// A body that can be shown to whoever wrote a wrong one.
+pub trait Example {
+    /// A right one, as JSON.
+    const EXAMPLE: &'static str;
+}
+
+/// The JSON body as `T`; no body at all is `T`'s default, and needs no Content-Type.
 pub struct BodyOf<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyOf<T> {
+impl<T: DeserializeOwned + Default + Example, S: Send + Sync> FromRequest<S> for BodyOf<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<BodyOf<T>, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(BodyOf(body)),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(Problem::not_json()),
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let refuse = |why: &str| {
+            let example = T::EXAMPLE;
+            Problem::bad_request(format!("in the body: {why}; leave the body out, or send for example {example}"))
+        };
+        let bytes = match Bytes::from_request(request, state).await {
+            Ok(bytes) => bytes,
             Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Problem::too_large(BODY_BYTES_MAX))
+                return Err(Problem::too_large(BODY_BYTES_MAX));
             }
-            Err(refused) => Err(Problem::bad_request(format!("in the body: {}", trim_preamble(&refused.body_text())))),
+            Err(refused) => return Err(refuse(&refused.body_text())),
+        };
+        if bytes.is_empty() {
+            return Ok(BodyOf(T::default()));
+        }
+        if !content_type.is_some_and(|value| is_json(value.as_bytes())) {
+            return Err(Problem::not_json());
+        }
+        // serde would take a list for an object, its fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(refuse("not a JSON object"));
+        }
+        match axum::Json::<T>::from_bytes(&bytes) {
+            Ok(axum::Json(body)) => Ok(BodyOf(body)),
+            Err(refused) => Err(refuse(trim_preamble(&refused.body_text()))),
         }
     }
+}
+
+/// Whether a Content-Type says JSON; its parameters do not matter, nor its case (RFC 9110 §8.3.1).
+fn is_json(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 /// Takes axum's own words off the front of a message: what follows names the key.
@@ -136,12 +167,13 @@ impl FromText for Number {
     fn read(text: &str) -> Result<Number, String> {
         // A bare `+` in a query means a space.
         let number = match text.strip_prefix(' ') {
-            Some(digits) => format!("+{digits}"),
-            None => text.to_owned(),
+            Some(digits) if !digits.is_empty() => format!("+{digits}"),
+            Some(_) | None => text.to_owned(),
         };
         let length = number.chars().count();
         let fits = (1..=NUMBER_LENGTH_MAX).contains(&length) && !number.chars().any(char::is_control);
-        fits.then_some(Number(number)).ok_or_else(|| "not a number; write it in E.164 form, as %2B33233010101".into())
+        fits.then_some(Number(number))
+            .ok_or_else(|| "not a number; write 1 to 64 characters, as 0612345678 or +33612345678".into())
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::model::NumberPlan;
 use crate::storage::Storage;
 use crate::switchboard::Door;
 
@@ -51,6 +52,8 @@ pub struct Parts {
     pub tokens: Vec<ApiToken>,
     /// The zone that times are written in.
     pub zone: TimeZone,
+    /// How the trunks write numbers, each way once: a caller is searched by any of them.
+    pub numbers: Vec<NumberPlan>,
     /// Where `/metrics` reads from.
     pub metrics: PrometheusHandle,
     /// What `/readyz` tells.

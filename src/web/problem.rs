@@ -109,6 +109,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:vigie:problem:unavailable", title, detail)
     }
 
+    /// What was wrong, and what to do next.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -1,5 +1,7 @@
 //! How the model's words are written in the API: times with their offset, enumerations, a caller.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -69,6 +71,24 @@ mirror! {
     CodecWord from model::Codec {
         #[serde(rename = "PCMA")] Pcma,
         #[serde(rename = "PCMU")] Pcmu,
+    }
+}
+
+/// What people called line, association and regulators when the call came; empty in records that kept no names.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NamesView {
+    /// The line's name.
+    line: String,
+    /// The association's name.
+    association: String,
+    /// The name of each regulator who was offered the call, by id.
+    regulators: BTreeMap<String, String>,
+}
+
+impl From<model::record::Names> for NamesView {
+    fn from(names: model::record::Names) -> NamesView {
+        let regulators = names.regulators.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
+        NamesView { line: names.line, association: names.association, regulators }
     }
 }
 

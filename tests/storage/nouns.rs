@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use vigie::config::settings::StorageSettings;
-use vigie::model::{Binding, DeviceId, Fact, OfferEnd, Outcome, PauseReason, RegulatorState, SipTrace, Utc};
+use vigie::model::{Binding, DeviceId, E164, Fact, OfferEnd, Outcome, PauseReason, RegulatorState, SipTrace, Utc};
 use vigie::storage::audit::{AuditEntry, AuditFilter};
+use vigie::storage::filter::CallerFilter;
 use vigie::storage::{CallFilter, Storage, StorageError, audit, bindings, calls, events, ladder, recordings};
 
 use crate::story::{House, T0, call, call_id, event_fact, offer, regulator_event, sealed};
@@ -52,6 +53,10 @@ async fn pages_of_calls_join_without_a_gap_or_a_repeat() {
     assert_eq!(seen, (0..25).rev().map(call_id).collect::<Vec<_>>());
 }
 
+fn number(text: &str) -> E164 {
+    E164::parse(text).expect("a number")
+}
+
 #[tokio::test]
 async fn calls_and_recordings_are_found_by_everything_that_the_filter_names() {
     let house = House::open(&[]).await;
@@ -60,7 +65,7 @@ async fn calls_and_recordings_are_found_by_everything_that_the_filter_names() {
     let all = CallFilter {
         from: Some(Utc(T0 + 2_000_000)),
         to: Some(Utc(T0 + 8_000_000)),
-        caller: Some("+33612345678".into()),
+        caller: Some(CallerFilter { e164: vec![number("+33612345678")], raw: "x".into() }),
         line: Some("cherbourg".into()),
         association: Some("sos".into()),
         region: Some("manche".into()),
@@ -72,7 +77,12 @@ async fn calls_and_recordings_are_found_by_everything_that_the_filter_names() {
     assert_eq!(found.iter().map(|call| call.id).collect::<Vec<_>>(), [6, 4, 2].map(call_id));
     let found = recordings::list(&house.storage, &all).await.expect("lists").items;
     assert_eq!(found.iter().map(|sealed| sealed.call).collect::<Vec<_>>(), [6, 4, 2].map(call_id));
-    let nobody = CallFilter { caller: Some("+33600000000".into()), ..all };
+    let others = [number("+33600000000"), number("+34612345678")].to_vec();
+    let raw =
+        CallFilter { caller: Some(CallerFilter { e164: others.clone(), raw: "0612345678".into() }), ..all.clone() };
+    assert_eq!(calls::list(&house.storage, &raw).await.expect("lists").items.len(), 3);
+    assert_eq!(recordings::list(&house.storage, &raw).await.expect("lists").items.len(), 3);
+    let nobody = CallFilter { caller: Some(CallerFilter { e164: others, raw: "0600000000".into() }), ..all };
     assert!(calls::list(&house.storage, &nobody).await.expect("lists").items.is_empty());
 }
 
@@ -159,11 +169,17 @@ async fn an_audit_entry_is_readable_as_soon_as_it_is_written() {
         call: Some(call_id(1)),
         reason: "complaint 12".into(),
         detail: "bytes 0-".into(),
+        refuses: None,
     };
     let position = audit::write(&house.storage, &entry).await.expect("writes");
     let filter = AuditFilter { call: Some(call_id(1)), actor: Some("compliance".into()), ..AuditFilter::default() };
     let found = audit::list(&house.storage, &filter).await.expect("lists");
     assert_eq!((found[0].position, &found[0].entry), (position, &entry));
+    let refused = AuditEntry { detail: "offline".into(), refuses: Some(position), ..entry.clone() };
+    audit::write(&house.storage, &refused).await.expect("writes");
+    let told = audit::list(&house.storage, &filter).await.expect("lists");
+    let refusals: Vec<_> = told.iter().map(|row| (row.entry.refuses, row.refusal.as_deref())).collect();
+    assert_eq!(refusals, [(Some(position), None), (None, Some("offline"))]);
     let older = AuditFilter { before: Some(position), ..filter };
     assert!(audit::list(&house.storage, &older).await.expect("lists").is_empty());
 }

@@ -137,7 +137,7 @@ async fn when_an_endpoint_is_back_nothing_waits_for_its_hourly_turn() {
     let running = start(&house, &url, hourly);
     house.store((0..30).map(|n| event_now(n, 1)).collect()).await;
     until("all are put off by an hour", async || {
-        let due = OutboxFilter { state: Some(OutboxState::Due), ..OutboxFilter::default() };
+        let due = OutboxFilter { states: vec![OutboxState::Due], ..OutboxFilter::default() };
         let rows = rows::list(&house.storage, &due).await.expect("lists");
         rows.iter().all(|row| row.attempts == 1).then_some(())
     })

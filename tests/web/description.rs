@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::desk::{ADMIN, Desk};
@@ -10,7 +10,7 @@ use super::schema::check;
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
-async fn read_description(desk: &Desk) -> Value {
+pub async fn read_description(desk: &Desk) -> Value {
     desk.ask(Method::GET, "/api/openapi.json", &[], "").await.json()
 }
 
@@ -148,8 +148,8 @@ async fn what_is_answered_is_what_is_described() {
     }
 }
 
-/// Asks, and holds the answer against its description.
-async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str, path: &str) {
+/// Asks, and holds the answer against its description; its status.
+pub async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str, path: &str) -> StatusCode {
     let bearer = format!("Bearer {ADMIN}");
     let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
@@ -160,7 +160,7 @@ async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str
     assert!(described.is_object(), "{place}: this status is not described");
     let content_type = answer.header("content-type").split(';').next().unwrap_or_default();
     if answer.body.is_empty() {
-        return;
+        return answer.status;
     }
     let content = &described["content"][content_type];
     assert!(content.is_object(), "{place}: {content_type} is not described");
@@ -171,4 +171,5 @@ async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: &str
     } else {
         assert_eq!(content["schema"]["type"], "string", "{place}: {content_type} is text or bytes");
     }
+    answer.status
 }

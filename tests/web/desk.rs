@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vigie::config::settings::{EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
-use vigie::model::record::Candidate;
+use vigie::model::record::{Candidate, Names};
 use vigie::model::{
     CallId, CallRecord, Caller, Chance, Codec, E164, EndedBy, Event, EventId, EventKind, Fact, LegQuality, LegRecord,
-    OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording, Side, SipTrace, Subject, Utc,
+    NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording, Side, SipTrace, Subject, Utc,
 };
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
@@ -80,6 +80,11 @@ impl Answer {
 impl Desk {
     /// Starts a server whose database holds one answered, recorded call with a dead letter.
     pub async fn open() -> Desk {
+        Desk::open_with(closed_door()).await
+    }
+
+    /// The same with a switchboard behind `door`.
+    pub async fn open_with(door: Door) -> Desk {
         // Another test of this process may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
@@ -94,13 +99,14 @@ impl Desk {
         let ready = Readiness::new();
         let parts = Parts {
             storage: storage.clone(),
-            door: closed_door(),
+            door,
             recordings: folder.path().join("recordings"),
             tokens: vec![
                 ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },
                 ApiToken { name: "quality".into(), role: Role::Compliance, sha256: hash_token(COMPLIANCE) },
             ],
             zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a bundled zone"),
+            numbers: vec![NumberPlan::default()],
             metrics: metrics::install(),
             ready: ready.clone(),
         };
@@ -251,7 +257,11 @@ pub fn record(call: CallId) -> CallRecord {
         language: "fr".into(),
         ddi_raw: "0233010101".into(),
         ddi: E164::parse("+33233010101"),
-        names: Default::default(),
+        names: Names {
+            line: "Cherbourg, urgences".into(),
+            association: "SOS Médecins Cherbourg".into(),
+            regulators: BTreeMap::from([("anne".into(), "Dr Anne Bé".into())]),
+        },
         fallback: false,
         caller: Caller {
             raw: "0612345678".into(),

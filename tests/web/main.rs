@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod audio;
+mod commands;
 mod description;
 mod desk;
 mod doors;

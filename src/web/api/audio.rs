@@ -110,7 +110,7 @@ pub async fn fetch(
     let detail = format!("{count} bytes from {first} of {length}");
     let act = Act { word: "recording.listen", call: Some(call), reason: reason.as_str(), detail: &detail };
     // The promise of this door: the audit is on the disk before the first byte leaves.
-    note(&desk, &bearer, act).await?;
+    note(&desk, &bearer, &act).await?;
     metrics::counter!("vigie_audio_bytes_total").increment(count);
     let body = Body::from_stream(FileBody::new(file, count));
     let mut response = (status, describe(&sealed, count), body).into_response();
@@ -147,7 +147,7 @@ pub async fn measure(
 ) -> Result<Response, Problem> {
     let (sealed, _) = open_audio(&desk, call).await?;
     let act = Act { word: "recording.measure", call: Some(call), reason: reason.as_str(), detail: "headers only" };
-    note(&desk, &bearer, act).await?;
+    note(&desk, &bearer, &act).await?;
     Ok((describe(&sealed, sealed.size_bytes), ()).into_response())
 }
 

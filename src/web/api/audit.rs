@@ -1,5 +1,6 @@
-//! The audit: who did what and why, written before it is done, read by those who watch over it.
+//! The audit: who did what and why, written before it is done, read by those who watch over it; a refusal is added.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::Json;
@@ -30,8 +31,8 @@ pub struct Act<'a> {
     pub detail: &'a str,
 }
 
-/// Writes an act to the audit and returns once that is on the disk: only then may it be done.
-pub async fn note(desk: &Desk, bearer: &Bearer, act: Act<'_>) -> Result<(), Problem> {
+/// Writes an act to the audit and returns its place once it is on the disk: only then may it be done.
+pub async fn note(desk: &Desk, bearer: &Bearer, act: &Act<'_>) -> Result<i64, Problem> {
     let entry = AuditEntry {
         at: clock::utc(),
         actor: bearer.name.clone(),
@@ -40,14 +41,43 @@ pub async fn note(desk: &Desk, bearer: &Bearer, act: Act<'_>) -> Result<(), Prob
         call: act.call,
         reason: act.reason.into(),
         detail: act.detail.into(),
+        refuses: None,
     };
     match audit::write(&desk.parts.storage, &entry).await {
-        Ok(_) => Ok(()),
+        Ok(position) => Ok(position),
         Err(error) => {
             tracing::error!(%error, act = act.word, "the audit could not be written; the request was refused");
             Err(Problem::unavailable("the audit cannot be written, so nothing was done; ask again later"))
         }
     }
+}
+
+/// Notes an act, then does it; when it is refused, a second entry tells so, for the first is never changed.
+pub async fn perform<T>(
+    desk: &Desk,
+    bearer: &Bearer,
+    act: Act<'_>,
+    deed: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let position = note(desk, bearer, &act).await?;
+    let done = deed.await;
+    if let Err(problem) = &done {
+        let entry = AuditEntry {
+            at: clock::utc(),
+            actor: bearer.name.clone(),
+            source: bearer.source.clone(),
+            act: format!("{}.refused", act.word),
+            call: act.call,
+            reason: String::new(),
+            detail: problem.detail().into(),
+            refuses: Some(position),
+        };
+        // Nothing was done, and whoever asked is told so: the refusal stands, written or not.
+        if let Err(error) = audit::write(&desk.parts.storage, &entry).await {
+            tracing::error!(%error, act = act.word, position, "a refusal could not be added to the audit");
+        }
+    }
+    done
 }
 
 /// One entry of the audit.
@@ -61,20 +91,26 @@ pub struct AuditView {
     actor: String,
     /// From which address.
     source: String,
-    /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`, `outbox.replay`…
+    /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`,
+    /// `outbox.replay`. An entry is written before the deed and never changed: when the deed was then refused, a
+    /// second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.
     #[schema(format = "uuid")]
     call: Option<String>,
     /// Why, in the person's own words.
     reason: String,
-    /// Anything more: the bytes asked for, the regulator.
+    /// Anything more: the bytes asked for, the regulator; of a `.refused` entry, why.
     detail: String,
+    /// Of a `.refused` entry: the `position` of the entry whose deed was refused.
+    refuses: Option<i64>,
+    /// Why this deed was refused and so not done, as its `.refused` entry tells; null when none did.
+    refusal: Option<String>,
 }
 
 impl AuditView {
     fn of(row: AuditRow, zone: &TimeZone) -> AuditView {
-        let AuditRow { position, entry } = row;
+        let AuditRow { position, entry, refusal } = row;
         AuditView {
             position,
             at: Stamp::of(entry.at, zone),
@@ -84,6 +120,8 @@ impl AuditView {
             call: entry.call.map(|call| call.to_string()),
             reason: entry.reason,
             detail: entry.detail,
+            refuses: entry.refuses,
+            refusal,
         }
     }
 }
@@ -115,7 +153,8 @@ pub struct AuditQuery {
 
 /// The audit
 ///
-/// Who listened to which recording and why, who paused whom, who ended a call; newest first.
+/// Who listened to which recording and why, who paused whom, who ended a call; newest first. What was asked and then
+/// refused has two entries: the first with its `refusal`, the second pointing back at it with `refuses`.
 #[utoipa::path(
     get, path = "/api/v1/audit", operation_id = "listAudit", tag = "audit",
     params(AuditQuery),

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::audit::{Act, note};
+use super::audit::{Act, perform};
 use super::outbox::DeliveryView;
 use super::page::{CallQuery, Page};
 use super::recordings::RecordingView;
@@ -65,7 +65,7 @@ pub async fn list(
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<CallView>>, Problem> {
-    let found = calls::list(&desk.parts.storage, &query.into()).await?;
+    let found = calls::list(&desk.parts.storage, &query.read(&desk.parts.numbers)).await?;
     let items = found.items.iter().map(|record| CallView::of(record, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }
@@ -123,7 +123,11 @@ pub async fn end(
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<StatusCode, Problem> {
-    note(&desk, &bearer, Act { word: "call.end", call: Some(call), reason: "", detail: "" }).await?;
+    let act = Act { word: "call.end", call: Some(call), reason: "", detail: "" };
+    perform(&desk, &bearer, act, hang_up(&desk, call)).await
+}
+
+async fn hang_up(desk: &Desk, call: CallId) -> Result<StatusCode, Problem> {
     match desk.parts.door.ask(Command::EndCall { call }).await {
         Ok(Reply::Done) => Ok(StatusCode::NO_CONTENT),
         Ok(Reply::Unknown) => Err(Problem::not_found("no live call has this id; GET /api/v1/room shows who waits")),

@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::audit::{Act, note};
+use super::audit::{Act, perform};
 use crate::clock;
 use crate::model::CallId;
-use crate::storage::outbox::{self, OutboxFilter, OutboxRow, OutboxState, OwedCount};
+use crate::storage::outbox::{self, OutboxFilter, OutboxOrder, OutboxRow, OutboxState, OwedCount};
 use crate::web::Desk;
 use crate::web::input::{Id, PathOf, QueryOf, Rows};
 use crate::web::problem::{Problem, Refusals};
@@ -24,7 +24,8 @@ use crate::web::words::Stamp;
 pub struct OutboxView {
     /// What each endpoint is owed; an endpoint that is owed nothing is not listed.
     endpoints: Vec<EndpointView>,
-    /// The deliveries asked for, newest first: the dead letters when nothing is said.
+    /// The deliveries asked for, oldest first (delivered ones newest first): without `state`, all that
+    /// is pending or dead.
     items: Vec<DeliveryView>,
     /// Where the next page begins: hand it back as `before`. Null on the last page.
     next: Option<String>,
@@ -35,12 +36,12 @@ pub struct OutboxView {
 pub struct EndpointView {
     /// The endpoint's id.
     endpoint: String,
-    /// Events not delivered yet.
+    /// Events not delivered yet: those `due` and those `behind` them.
     pending: u64,
     /// Dead letters.
     dead: u64,
     /// Since when the oldest pending one is owed.
-    oldest: Option<Stamp>,
+    oldest_pending_since: Option<Stamp>,
 }
 
 /// One event owed to one endpoint.
@@ -77,7 +78,7 @@ pub struct DeliveryView {
 }
 
 /// Where a delivery stands: `due` next, `behind` an earlier event of its subject, `delivered`, or given up: `dead`.
-#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeliveryState {
     /// The next of its subject.
@@ -101,14 +102,32 @@ impl From<OutboxState> for DeliveryState {
     }
 }
 
-impl From<DeliveryState> for OutboxState {
-    fn from(state: DeliveryState) -> OutboxState {
-        match state {
-            DeliveryState::Due => OutboxState::Due,
-            DeliveryState::Behind => OutboxState::Behind,
-            DeliveryState::Delivered => OutboxState::Delivered,
-            DeliveryState::Dead => OutboxState::Dead,
-        }
+/// Which deliveries are wanted.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// `due` and `behind`: what the counter `pending` counts.
+    Pending,
+    /// The next of their subjects.
+    Due,
+    /// Behind an earlier event of their subject.
+    Behind,
+    /// Delivered.
+    Delivered,
+    /// Given up.
+    Dead,
+}
+
+/// The states wanted, and in which order: what is owed is served oldest first.
+fn choose(wanted: Option<Wanted>) -> (Vec<OutboxState>, OutboxOrder) {
+    use OutboxOrder::{NewestFirst, OldestFirst};
+    match wanted {
+        None => (vec![OutboxState::Due, OutboxState::Behind, OutboxState::Dead], OldestFirst),
+        Some(Wanted::Pending) => (vec![OutboxState::Due, OutboxState::Behind], OldestFirst),
+        Some(Wanted::Due) => (vec![OutboxState::Due], OldestFirst),
+        Some(Wanted::Behind) => (vec![OutboxState::Behind], OldestFirst),
+        Some(Wanted::Dead) => (vec![OutboxState::Dead], OldestFirst),
+        Some(Wanted::Delivered) => (vec![OutboxState::Delivered], NewestFirst),
     }
 }
 
@@ -136,7 +155,7 @@ impl DeliveryView {
 impl EndpointView {
     fn of(count: OwedCount, zone: &TimeZone) -> EndpointView {
         let OwedCount { endpoint, pending, dead, oldest } = count;
-        EndpointView { endpoint, pending, dead, oldest: Stamp::maybe(oldest, zone) }
+        EndpointView { endpoint, pending, dead, oldest_pending_since: Stamp::maybe(oldest, zone) }
     }
 }
 
@@ -148,9 +167,9 @@ pub struct OutboxQuery {
     /// To this endpoint.
     #[param(value_type = Option<String>)]
     endpoint: Option<Id>,
-    /// In this state; `dead` when nothing is said.
+    /// In this state; `pending` is `due` and `behind`. All that is pending or dead when nothing is said.
     #[param(inline)]
-    state: Option<DeliveryState>,
+    state: Option<Wanted>,
     /// About this call.
     #[param(value_type = Option<String>, format = "uuid")]
     call: Option<CallId>,
@@ -165,7 +184,8 @@ pub struct OutboxQuery {
 
 /// The outbox
 ///
-/// What each endpoint is owed, and the dead letters (or the deliveries asked for), newest first.
+/// What each endpoint is owed, and the deliveries asked for: without `state`, all that is pending or dead. The oldest
+/// comes first, of delivered ones the newest.
 #[utoipa::path(
     get, path = "/api/v1/outbox", operation_id = "showOutbox", tag = "dispatch",
     params(OutboxQuery),
@@ -178,12 +198,14 @@ pub async fn show(
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<OutboxView>, Problem> {
     let zone = &desk.parts.zone;
+    let (states, order) = choose(query.state);
     let filter = OutboxFilter {
         endpoint: query.endpoint.map(|Id(id)| id),
-        state: Some(query.state.map_or(OutboxState::Dead, OutboxState::from)),
+        states,
+        order,
         call: query.call,
         limit: Some(query.limit.0),
-        before: query.before,
+        after: query.before,
     };
     let counts = outbox::pending(&desk.parts.storage).await?;
     let rows = outbox::list(&desk.parts.storage, &filter).await?;
@@ -214,7 +236,11 @@ pub async fn replay(
     State(desk): State<Arc<Desk>>,
 ) -> Result<StatusCode, Problem> {
     let detail = format!("outbox {position}");
-    note(&desk, &bearer, Act { word: "outbox.replay", call: None, reason: "", detail: &detail }).await?;
+    let act = Act { word: "outbox.replay", call: None, reason: "", detail: &detail };
+    perform(&desk, &bearer, act, owe_again(&desk, position)).await
+}
+
+async fn owe_again(desk: &Desk, position: i64) -> Result<StatusCode, Problem> {
     match outbox::replay(&desk.parts.storage, position, clock::utc()).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("no dead letter has this position; GET /api/v1/outbox lists them")),

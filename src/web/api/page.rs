@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::model::{AssociationId, LineId, Outcome, RegionId, RegulatorId};
+use crate::model::{AssociationId, E164, LineId, NumberPlan, Outcome, RegionId, RegulatorId};
+use crate::storage::filter::CallerFilter;
 use crate::storage::{CallFilter, Cursor};
 use crate::web::input::{Id, Number, Rows, When};
 
@@ -27,8 +28,9 @@ pub struct CallQuery {
     /// Received (or recorded) before this time; RFC 3339 with an offset or `Z`.
     #[param(value_type = Option<String>, format = "date-time")]
     to: Option<When>,
-    /// The caller in E.164 (`%2B33…`); for a caller without one, the number as the trunk wrote it.
-    #[param(value_type = Option<String>)]
+    /// The caller's number: in E.164, in any way in which a trunk writes it (`0612345678`, `0033612345678`,
+    /// `+33 6 12 34 56 78`), or exactly as the caller's `raw` says. What is no number finds nothing.
+    #[param(value_type = Option<String>, example = "+33612345678")]
     caller: Option<Number>,
     /// The line's id.
     #[param(value_type = Option<String>)]
@@ -54,12 +56,14 @@ pub struct CallQuery {
     before: Option<Cursor>,
 }
 
-impl From<CallQuery> for CallFilter {
-    fn from(query: CallQuery) -> CallFilter {
+impl CallQuery {
+    /// The query as storage takes it; a caller is read by each of the trunks' number plans.
+    pub fn read(self, numbers: &[NumberPlan]) -> CallFilter {
+        let query = self;
         CallFilter {
             from: query.from.map(|When(utc)| utc),
             to: query.to.map(|When(utc)| utc),
-            caller: query.caller.map(|Number(number)| number),
+            caller: query.caller.map(|Number(written)| find_caller(written, numbers)),
             line: query.line.map(|Id(id)| LineId::from(id.as_str())),
             association: query.association.map(|Id(id)| AssociationId::from(id.as_str())),
             region: query.region.map(|Id(id)| RegionId::from(id.as_str())),
@@ -68,5 +72,34 @@ impl From<CallQuery> for CallFilter {
             limit: Some(query.limit.0),
             before: query.before,
         }
+    }
+}
+
+/// Every number that `written` may mean, and `written` itself.
+fn find_caller(written: String, numbers: &[NumberPlan]) -> CallerFilter {
+    let mut e164: Vec<E164> = numbers.iter().filter_map(|plan| plan.normalise(&written)).collect();
+    e164.sort();
+    e164.dedup();
+    CallerFilter { e164, raw: written }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spain() -> NumberPlan {
+        NumberPlan { country: "34".into(), national_prefix: String::new(), international_prefix: "00".into() }
+    }
+
+    #[test]
+    fn a_national_number_is_searched_in_each_country_that_a_trunk_comes_from() {
+        let read = |written: &str| {
+            let found = find_caller(written.into(), &[NumberPlan::default(), spain()]);
+            assert_eq!(found.raw, written);
+            found.e164.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(read("612345678"), ["+33612345678", "+34612345678"]);
+        assert_eq!(read("0034 612 345 678"), ["+34612345678"]);
+        assert_eq!(read("anonymous"), Vec::<String>::new());
     }
 }

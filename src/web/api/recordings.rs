@@ -20,7 +20,7 @@ use crate::web::Desk;
 use crate::web::input::{PathOf, QueryOf};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::token::Bearer;
-use crate::web::words::{CallerView, Octets, Stamp};
+use crate::web::words::{CallerView, NamesView, Octets, Stamp};
 
 /// The largest sidecar or signature sent, in bytes: a call's whole story has far less.
 const SIDECAR_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -63,6 +63,8 @@ pub struct RecordingView {
     line: String,
     /// Of which association.
     association: String,
+    /// What line, association and regulators were called when the call came.
+    names: NamesView,
     /// From which region.
     region: String,
     /// Who answered.
@@ -99,6 +101,7 @@ impl RecordingView {
             caller: record.caller.into(),
             line: record.line.to_string(),
             association: record.association.to_string(),
+            names: record.names.into(),
             region: record.region.to_string(),
             regulator: record.regulator.map(|regulator| regulator.to_string()),
             audio_url: format!("{base}/audio"),
@@ -122,7 +125,7 @@ pub async fn list(
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<RecordingView>>, Problem> {
-    let found = recordings::list(&desk.parts.storage, &query.into()).await?;
+    let found = recordings::list(&desk.parts.storage, &query.read(&desk.parts.numbers)).await?;
     let items = found.items.into_iter().map(|one| RecordingView::of(one, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }

@@ -9,12 +9,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{Act, note};
+use super::audit::{Act, perform};
 use super::room::{ask_room, unexpected};
 use crate::model::command::RegulatorView;
-use crate::model::{Command, PauseReason, RegulatorId, RegulatorState, Reply};
+use crate::model::{Command, PauseReason, RegulatorId, RegulatorState, Reply, Utc};
 use crate::web::Desk;
-use crate::web::input::{BodyOf, Id, PathOf, Reason};
+use crate::web::input::{BodyOf, Example, Id, PathOf, Reason};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::token::{Admin, Bearer};
 use crate::web::words::Stamp;
@@ -31,8 +31,8 @@ pub struct RegulatorNow {
     /// Doing what.
     #[serde(flatten)]
     state: StateNow,
-    /// Since when.
-    since: Stamp,
+    /// Since when; null for one who has never been anything but offline.
+    since: Option<Stamp>,
     /// Until when, for states that end by themselves.
     until: Option<Stamp>,
     /// How many softphones are registered.
@@ -126,7 +126,8 @@ impl RegulatorNow {
             name: one.name,
             association: one.association.to_string(),
             state: one.state.into(),
-            since: Stamp::of(one.since, zone),
+            // The decisions have no time for who was never online.
+            since: Stamp::maybe((one.since != Utc::default()).then_some(one.since), zone),
             until: Stamp::maybe(one.until, zone),
             devices: one.devices.len(),
             skills: one.skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
@@ -167,22 +168,32 @@ pub async fn show(
     Ok(Json(RegulatorNow::of(one, &desk.parts.zone)))
 }
 
+/// The reason of a pause when the operator gives none.
+const REASON_UNSAID: &str = "operator";
+
 /// Why a regulator is to be paused.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "lunch"}))]
 pub struct Pause {
-    /// In the operator's words; the regulator's colleagues see them.
-    #[schema(value_type = String, min_length = 3, max_length = 500)]
-    reason: Reason,
+    /// In the operator's words, which the regulator's colleagues see; `operator` when nothing is said.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 3, max_length = 500)]
+    reason: Option<Reason>,
+}
+
+impl Example for Pause {
+    const EXAMPLE: &'static str = r#"{"reason": "lunch"}"#;
 }
 
 /// Pause a regulator
 ///
-/// No call is offered until the regulator is made ready again. A live call goes on. Written to the audit.
+/// No call is offered until the regulator is made ready again. A live call goes on. The body may be left out. Written
+/// to the audit.
 #[utoipa::path(
     post, path = "/api/v1/regulators/{regulator}/pause", operation_id = "pauseRegulator", tag = "room",
     params(("regulator" = String, Path, description = "The regulator's id")),
-    request_body = Pause,
+    request_body = Option<Pause>,
     security(("token" = ["admin"])),
     responses(
         (status = 200, description = "The regulator's state now", body = StateNow),
@@ -197,9 +208,10 @@ pub async fn pause(
     State(desk): State<Arc<Desk>>,
     BodyOf(Pause { reason }): BodyOf<Pause>,
 ) -> Result<Json<StateNow>, Problem> {
-    note(&desk, &bearer, Act { word: "regulator.pause", call: None, reason: reason.as_str(), detail: &id }).await?;
+    let reason = reason.as_ref().map_or(REASON_UNSAID, Reason::as_str);
     let regulator = RegulatorId::from(id.as_str());
-    command(&desk, Command::Pause { regulator, reason: reason.as_str().into() }).await
+    let pausing = command(&desk, Command::Pause { regulator, reason: reason.into() });
+    perform(&desk, &bearer, Act { word: "regulator.pause", call: None, reason, detail: &id }, pausing).await
 }
 
 /// Make a regulator ready
@@ -221,8 +233,8 @@ pub async fn ready(
     PathOf(Id(id)): PathOf<Id>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StateNow>, Problem> {
-    note(&desk, &bearer, Act { word: "regulator.ready", call: None, reason: "", detail: &id }).await?;
-    command(&desk, Command::Ready { regulator: RegulatorId::from(id.as_str()) }).await
+    let act = Act { word: "regulator.ready", call: None, reason: "", detail: &id };
+    perform(&desk, &bearer, act, command(&desk, Command::Ready { regulator: RegulatorId::from(id.as_str()) })).await
 }
 
 async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Problem> {

@@ -10,7 +10,7 @@ use crate::model::record::Candidate;
 use crate::model::{CallRecord, LegQuality, LegRecord, OfferRecord, Reasoning};
 use crate::storage::events::StoredEvent;
 use crate::web::words::{
-    CallerView, CodecWord, EndedByWord, OfferEndWord, OutcomeWord, RecordingPolicyWord, SideWord, Stamp,
+    CallerView, CodecWord, EndedByWord, NamesView, OfferEndWord, OutcomeWord, RecordingPolicyWord, SideWord, Stamp,
 };
 
 /// One call record.
@@ -25,6 +25,8 @@ pub struct CallView {
     line: String,
     /// The line's association.
     association: String,
+    /// What they were called when the call came.
+    names: NamesView,
     /// The caller's region.
     region: String,
     /// The line's language, BCP 47.
@@ -77,6 +79,7 @@ impl CallView {
             trunk: record.trunk.to_string(),
             line: record.line.to_string(),
             association: record.association.to_string(),
+            names: record.names.clone().into(),
             region: record.region.to_string(),
             language: record.language.clone(),
             ddi_raw: record.ddi_raw.clone(),

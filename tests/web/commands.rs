@@ -1,0 +1,191 @@
+//! What is asked of the running decisions: a thread stands in for the switchboard and answers by its script.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use vigie::model::command::{RegulatorView, WaitingView};
+use vigie::model::{Caller, Command, DeviceId, Input, PauseReason, RegulatorState, Reply, Room, Utc};
+use vigie::switchboard::{Door, Inbox};
+
+use super::description::{hold_against, read_description};
+use super::desk::{ADMIN, COMPLIANCE, Desk, RECEIVED};
+
+/// A desk whose switchboard knows anne, who is ready, and paul, who was never online.
+struct Centre {
+    desk: Desk,
+    inbox: Inbox,
+    asked: Arc<Mutex<Vec<Command>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Centre {
+    async fn open() -> Centre {
+        let inbox = Inbox::default();
+        let door = Door::new(inbox.clone());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (reading, replying, kept) = (inbox.clone(), door.clone(), asked.clone());
+        let thread = std::thread::spawn(move || {
+            while !reading.is_closed() {
+                if let Some(Input::Command { ticket, command }) = reading.receive(Duration::from_secs(1)) {
+                    kept.lock().expect("commands").push(command.clone());
+                    replying.reply(ticket, answer(command));
+                }
+            }
+        });
+        Centre { desk: Desk::open_with(door).await, inbox, asked, thread }
+    }
+
+    /// What was asked, without the looks at the room.
+    fn orders(&self) -> Vec<Command> {
+        let asked = self.asked.lock().expect("commands");
+        asked.iter().filter(|command| **command != Command::Room).cloned().collect()
+    }
+
+    /// Every entry of the audit, newest first: the act, its detail and its refusal.
+    async fn audit(&self) -> Vec<[Value; 3]> {
+        let told = self.desk.read(COMPLIANCE, "/api/v1/audit").await.json();
+        let items = told["items"].as_array().expect("items");
+        items.iter().map(|one| ["act", "detail", "refusal"].map(|name| one[name].clone())).collect()
+    }
+
+    async fn close(self) {
+        self.inbox.close();
+        self.thread.join().expect("no panic");
+        self.desk.stop().await;
+    }
+}
+
+fn answer(command: Command) -> Reply {
+    match command {
+        Command::Room => Reply::Room(Box::new(room())),
+        Command::Ready { regulator } => match regulator.as_str() {
+            "anne" => Reply::State(RegulatorState::Ready),
+            "paul" => Reply::Refused("no device is registered".into()),
+            _ => Reply::Unknown,
+        },
+        Command::Pause { regulator, reason } => match regulator.as_str() {
+            "anne" => Reply::State(RegulatorState::Paused { reason: PauseReason::Operator(reason) }),
+            _ => Reply::Unknown,
+        },
+        Command::EndCall { call } if call == live() => Reply::Done,
+        Command::EndCall { .. } => Reply::Unknown,
+        Command::Drain | Command::EndAll => Reply::Drained,
+    }
+}
+
+fn live() -> vigie::model::CallId {
+    vigie::model::CallId(uuid::Uuid::from_u128(5))
+}
+
+fn room() -> Room {
+    let waiting = WaitingView {
+        call: live(),
+        line: "cherbourg".into(),
+        association: "sos-cherbourg".into(),
+        region: "cotentin".into(),
+        priority: 3,
+        queued_at: RECEIVED,
+        wait_ms: 1500,
+        step: 1,
+        skills: BTreeMap::from([("regulation".into(), 50)]),
+        offered_to: Some("anne".into()),
+        offers: 2,
+        caller: Caller { raw: "0612345678".into(), ..Caller::default() },
+    };
+    let regulator = |id: &str, state, since| RegulatorView {
+        regulator: id.into(),
+        name: id.to_uppercase(),
+        association: "sos-cherbourg".into(),
+        state,
+        since,
+        until: None,
+        devices: vec![DeviceId(4)],
+        skills: BTreeMap::from([("regulation".into(), 80)]),
+        regions: BTreeMap::from([("cotentin".into(), 0)]),
+    };
+    let anne = regulator("anne", RegulatorState::Ringing { call: live() }, RECEIVED);
+    let paul = regulator("paul", RegulatorState::Offline, Utc(0));
+    Room { waiting: vec![waiting], regulators: vec![anne, paul], calls_live: 1, draining: false }
+}
+
+#[tokio::test]
+async fn what_the_switchboard_answers_is_what_is_described() {
+    let centre = Centre::open().await;
+    let openapi = read_description(&centre.desk).await;
+    let (end, regulator) = ("/api/v1/calls/{call}/end", "/api/v1/regulators/{regulator}");
+    let (pause, ready) = (format!("{regulator}/pause"), format!("{regulator}/ready"));
+    let table = [
+        ("get", "/readyz", "/readyz".to_owned(), 200),
+        ("get", "/api/v1/room", "/api/v1/room".to_owned(), 200),
+        ("get", "/api/v1/regulators", "/api/v1/regulators".to_owned(), 200),
+        ("get", regulator, "/api/v1/regulators/anne".to_owned(), 200),
+        ("get", regulator, "/api/v1/regulators/paul".to_owned(), 200),
+        ("get", regulator, "/api/v1/regulators/nobody".to_owned(), 404),
+        ("post", &pause, "/api/v1/regulators/anne/pause".to_owned(), 200),
+        ("post", &pause, "/api/v1/regulators/nobody/pause".to_owned(), 404),
+        ("post", &ready, "/api/v1/regulators/anne/ready".to_owned(), 200),
+        ("post", &ready, "/api/v1/regulators/paul/ready".to_owned(), 409),
+        ("post", end, format!("/api/v1/calls/{}/end", live()), 204),
+        ("post", end, format!("/api/v1/calls/{}/end", centre.desk.call), 404),
+        ("get", "/api/v1/audit", "/api/v1/audit".to_owned(), 200),
+    ];
+    for (method, template, path, status) in table {
+        let answered = hold_against(&centre.desk, &openapi, method, template, &path).await;
+        assert_eq!(answered.as_u16(), status, "{method} {path}");
+    }
+    centre.close().await;
+}
+
+#[tokio::test]
+async fn who_was_never_online_is_offline_since_no_time() {
+    let centre = Centre::open().await;
+    let told = centre.desk.read(COMPLIANCE, "/api/v1/regulators").await.json();
+    assert_eq!((&told[0]["state"], &told[0]["since"]), (&json!("ringing"), &json!("2023-11-14T23:13:20.000+01:00")));
+    assert_eq!((&told[1]["state"], &told[1]["since"]), (&json!("offline"), &json!(null)));
+    centre.close().await;
+}
+
+#[tokio::test]
+async fn a_pause_needs_no_body_and_its_reason_reaches_the_switchboard() {
+    let centre = Centre::open().await;
+    let path = "/api/v1/regulators/anne/pause";
+    let bearer = format!("Bearer {ADMIN}");
+    let bare = centre.desk.ask(Method::POST, path, &[("authorization", &bearer)], "").await;
+    assert_eq!(bare.json()["pause"], json!({"reason": "operator", "detail": "operator"}), "{}", bare.text());
+    for (body, reason) in [("{}", "operator"), ("{\"reason\": \"repas\"}", "repas"), ("{\"reason\": null}", "operator")]
+    {
+        let answer = centre.desk.order(ADMIN, path, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{body}: {}", answer.text());
+        assert_eq!(answer.json()["pause"]["detail"], reason, "{body}");
+    }
+    let json = [("authorization", bearer.as_str()), ("content-type", "application/json; charset=utf-8")];
+    assert_eq!(centre.desk.ask(Method::POST, path, &json, "{}").await.status, StatusCode::OK);
+    let pause = |reason: &str| Command::Pause { regulator: "anne".into(), reason: reason.into() };
+    let asked = ["operator", "operator", "repas", "operator", "operator"].map(pause);
+    assert_eq!(centre.orders(), asked);
+    centre.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_command_has_its_refusal_in_the_audit_and_a_done_one_has_none() {
+    let centre = Centre::open().await;
+    for (regulator, status) in [("anne", 200), ("paul", 409), ("nobody", 404)] {
+        let answer = centre.desk.order(ADMIN, &format!("/api/v1/regulators/{regulator}/ready"), "").await;
+        assert_eq!(answer.status.as_u16(), status, "{regulator}");
+    }
+    let unknown = "no regulator has this id; GET /api/v1/regulators lists them";
+    let offline = "no device is registered";
+    let expected = [
+        [json!("regulator.ready.refused"), json!(unknown), json!(null)],
+        [json!("regulator.ready"), json!("nobody"), json!(unknown)],
+        [json!("regulator.ready.refused"), json!(offline), json!(null)],
+        [json!("regulator.ready"), json!("paul"), json!(offline)],
+        [json!("regulator.ready"), json!("anne"), json!(null)],
+    ];
+    assert_eq!(centre.audit().await, expected);
+    centre.close().await;
+}
