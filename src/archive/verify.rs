@@ -20,10 +20,14 @@ use crate::recorder::render::{hash_file, hex};
 use crate::recorder::seal_log::Entry;
 use crate::recorder::sidecar::{Frames, Sidecar, content_hash};
 
+mod foreign;
+
 /// The deepest folder looked into: `recordings/YYYY/MM/DD/<call-id>` and some above.
 const DEPTH_MAX: usize = 8;
 /// So many findings are kept; the rest is counted.
 pub const FINDINGS_MAX: usize = 1000;
+/// So many notes are kept; the rest is counted.
+pub const NOTES_MAX: usize = 1000;
 
 /// Nothing could be checked.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +78,24 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// How many findings there are in all.
     pub findings_total: u64,
-    /// What is not wrong but should be known: unfinished recordings, a missing seal log, where the key came from.
+    /// What is not wrong but should be known: unfinished and one-sided recordings, foreign files, a missing seal log,
+    /// where the key came from; at most [`NOTES_MAX`].
     pub notes: Vec<String>,
+    /// How many notes there are in all.
+    pub notes_total: u64,
 }
 
 impl Verdict {
     /// Whether everything holds.
     pub fn is_sound(&self) -> bool {
         self.findings_total == 0
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        self.notes_total += 1;
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(what.into());
+        }
     }
 
     fn add(&mut self, file: &Path, field: impl Into<String>, what: impl Into<String>) {
@@ -103,14 +117,16 @@ pub fn verify(path: &Path, keys: &[PathBuf], mut progress: impl FnMut(u64)) -> R
     let mut verdict = Verdict::default();
     let mut seals = Seals { root, keys: read_keys(keys)?, entries: HashMap::new(), begun: clock::utc() };
     seals.read_logs(keys.is_empty(), &target, &mut verdict)?;
-    let mut folders = Vec::new();
-    find_recordings(&target, 0, &mut folders).map_err(|source| VerifyError::File { path: target.clone(), source })?;
+    let mut search = Search { root: seals.root.as_deref(), found: Vec::new(), verdict: &mut verdict };
+    search.look_in(&target, 0).map_err(|source| VerifyError::File { path: target.clone(), source })?;
+    let folders = search.found;
     if folders.is_empty() && verdict.log_lines == 0 && !is_in_log {
         return Err(VerifyError::Nothing { path: target });
     }
     for folder in &folders {
         let before = verdict.findings_total;
         seals.check_recording(folder, &mut verdict);
+        foreign::note_in_recording(folder, &mut verdict);
         verdict.recordings += 1;
         verdict.recordings_wrong += u64::from(verdict.findings_total > before);
         progress(verdict.recordings);
@@ -138,7 +154,7 @@ impl Seals {
     /// Checks every seal log in the recordings folder and keeps the lines that concern `target`.
     fn read_logs(&mut self, keys_from_log: bool, target: &Path, verdict: &mut Verdict) -> Result<(), VerifyError> {
         let Some(root) = self.root.clone() else {
-            verdict.notes.push("no seal log stands above this path: whether seals are missing was not checked".into());
+            verdict.note("no seal log stands above this path: whether seals are missing was not checked");
             return Ok(());
         };
         let folder = root.join(SEAL_LOG_FOLDER);
@@ -151,6 +167,8 @@ impl Seals {
                 logs.push(file);
             } else if name.contains(".jsonl.damaged-") {
                 verdict.add(&file, "file", "a seal log that was found damaged and set aside");
+            } else {
+                foreign::note_in_seal_log(&file, verdict);
             }
         }
         let source = if keys_from_log {
@@ -158,7 +176,7 @@ impl Seals {
         } else {
             "the key given with --key was used"
         };
-        verdict.notes.push(source.into());
+        verdict.note(source);
         for log in logs {
             self.check_log(&log, target, verdict);
         }
@@ -261,7 +279,7 @@ impl Seals {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(_) if folder.join(KEPT_FILE).is_file() && !self.entries.contains_key(&path) => {
-                verdict.notes.push(format!("{}: not sealed yet (a live call, or recovery is due)", folder.display()));
+                verdict.note(format!("{}: not sealed yet (a live call, or recovery is due)", folder.display()));
                 return;
             }
             Err(error) => return verdict.add(&path, "file", format!("cannot be read: {error}")),
@@ -279,6 +297,9 @@ impl Seals {
         }
         if folder.file_name().and_then(OsStr::to_str) != Some(&sidecar.uuid.to_string()) {
             verdict.add(&path, "uuid", "is another call's than the folder's name says");
+        }
+        for silence in sidecar.silences() {
+            verdict.note(format!("{}: {}", folder.display(), silence.describe()));
         }
         check_audio(folder, &sidecar, verdict);
         check_frames(folder, &sidecar, verdict);
@@ -311,7 +332,7 @@ impl Seals {
             }
             Some(_) => (),
             None if (self.begun..=clock::utc()).contains(&sidecar.vigie.sealed_at) => {
-                verdict.notes.push(format!("{}: sealed while this check ran; check it again", path.display()));
+                verdict.note(format!("{}: sealed while this check ran; check it again", path.display()));
             }
             None => verdict.add(path, "sidecar_sha256", "the seal log has no sound line with this sidecar's hash"),
         }
@@ -406,23 +427,37 @@ fn read_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, VerifyError> {
     paths.iter().map(read).collect()
 }
 
-/// Folders that hold a recording or part of one, in order.
-fn find_recordings(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    let is_part = |file: &PathBuf| {
-        let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE].contains(&name) || leg_of(name).is_some()
-    };
-    let inside = list(folder)?;
-    if inside.iter().any(is_part) {
-        found.push(folder.to_owned());
-        return Ok(());
-    }
-    for below in inside.iter().filter(|path| path.is_dir() && path.file_name() != Some(OsStr::new(SEAL_LOG_FOLDER))) {
-        if depth < DEPTH_MAX {
-            find_recordings(below, depth + 1, found)?;
+/// Finds the folders that hold a recording or part of one, in order.
+struct Search<'a> {
+    root: Option<&'a Path>,
+    found: Vec<PathBuf>,
+    verdict: &'a mut Verdict,
+}
+
+impl Search<'_> {
+    fn look_in(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
+        let is_part = |file: &PathBuf| {
+            let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE].contains(&name) || leg_of(name).is_some()
+        };
+        let inside = list(folder)?;
+        if inside.iter().any(is_part) {
+            self.found.push(folder.to_owned());
+            return Ok(());
         }
+        if folder.file_name() == Some(OsStr::new(SEAL_LOG_FOLDER)) {
+            return Ok(());
+        }
+        if let Some(below) = self.root.and_then(|root| folder.strip_prefix(root).ok()) {
+            foreign::note_among_days(folder, below.components().count(), self.verdict);
+        }
+        for below in inside.iter().filter(|path| path.is_dir()) {
+            if depth < DEPTH_MAX {
+                self.look_in(below, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {

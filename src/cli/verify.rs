@@ -28,6 +28,10 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
     match verify(&args.path, &args.keys, progress) {
         Ok(verdict) => {
             verdict.notes.iter().for_each(|note| println!("note: {note}"));
+            let untold = verdict.notes_total - verdict.notes.len() as u64;
+            if untold > 0 {
+                println!("note: and {untold} notes more");
+            }
             for finding in &verdict.findings {
                 println!("WRONG {}: {}: {}", finding.file.display(), finding.field, finding.what);
             }

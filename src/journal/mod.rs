@@ -10,4 +10,4 @@ pub use frame::{Frame, FrameKind, PAYLOAD_MAX};
 pub use frames::FrameFile;
 pub use ring::{RingError, RingReader, RingWriter, ScanReport};
 pub use scan::FileScan;
-pub use segment::{EndedSegment, Journal};
+pub use segment::{EndedSegment, Journal, JournalLock};

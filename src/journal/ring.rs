@@ -3,14 +3,15 @@
 //! One thread writes, one reads; they share three counters and no lock. Positions count bytes since the ring was made
 //! and never wrap; byte `p` lies at `HEADER_LENGTH + p % capacity`. No record straddles the file's end: a pad fills it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::process::geteuid;
 
 use super::frame::{ALIGNMENT, Frame, RECORD_LENGTH_MAX, begins_record, decode, u32_at, u64_at};
 
@@ -23,6 +24,18 @@ const LEFT_RINGS_MAX: u32 = 8;
 const HEADER_LENGTH: u64 = 64;
 const FILE_MAGIC: &[u8; 8] = b"VIGRING1";
 const PAD_MAGIC: u32 = u32::from_le_bytes(*b"VPad");
+
+/// Makes the folder of the rings, for nobody but this user (0700): frames are speech. One that is there keeps its mode;
+/// that of another user but root is refused, for its owner could put other files in the rings' place.
+pub fn make_folder(folder: &Path) -> Result<(), RingError> {
+    let fault = |source| RingError::File { act: "making the folder of", path: folder.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
+    let owner = std::fs::metadata(folder).map_err(fault)?.uid();
+    if owner == 0 || owner == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(RingError::Foreign { folder: folder.to_owned(), owner })
+}
 
 /// A ring could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +63,16 @@ pub enum RingError {
     InUse {
         /// The file.
         path: PathBuf,
+    },
+    /// Another user made the folder.
+    #[error(
+        "the folder of the rings, {folder}, belongs to user {owner}, who could change what is recorded; remove it, or set media.ring_folder"
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// The user's number.
+        owner: u32,
     },
     /// The file is no ring.
     #[error("{path} is no ring of audio frames; remove it if nobody needs it")]
@@ -120,8 +143,7 @@ impl RingWriter {
             .mode(0o640)
             .open(path)
             .map_err(fault("creating"))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| RingError::InUse { path: path.to_owned() })?;
+        lock(&file, path)?;
         let capacity = (bytes - HEADER_LENGTH) / ALIGNMENT as u64 * ALIGNMENT as u64;
         // Preallocated, so that a write never meets a full tmpfs.
         fallocate(&file, FallocateFlags::empty(), 0, HEADER_LENGTH + capacity).map_err(|e| RingError::File {
@@ -281,20 +303,54 @@ pub struct ScanReport {
     pub broken: u64,
 }
 
-/// Finds every whole record in the ring of a process that is gone, oldest first: those not yet copied, and older ones
-/// that were not overwritten. [`RingError::InUse`] when a living process writes it.
-pub fn scan(path: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<ScanReport, RingError> {
-    let fault = |act| move |source| RingError::File { act, path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(fault("opening"))?;
-    // Before anything else: a shared tmpfs holds large files that are not ours.
-    let mut magic = [0; FILE_MAGIC.len()];
-    if file.read_exact_at(&mut magic, 0).is_err() || magic != *FILE_MAGIC {
-        return Err(RingError::NotARing { path: path.to_owned() });
+/// The ring of a process that is gone, locked: nobody else reads, renames or removes it meanwhile.
+#[derive(Debug)]
+pub struct LeftRing {
+    file: File,
+    path: PathBuf,
+}
+
+impl LeftRing {
+    /// Locks the ring at `path`. [`RingError::InUse`] when a living process has it.
+    pub fn lock(path: &Path) -> Result<LeftRing, RingError> {
+        let file =
+            File::open(path).map_err(|source| RingError::File { act: "opening", path: path.to_owned(), source })?;
+        // Before anything else: a shared tmpfs holds files that are not ours.
+        let mut magic = [0; FILE_MAGIC.len()];
+        if file.read_exact_at(&mut magic, 0).is_err() || magic != *FILE_MAGIC {
+            return Err(RingError::NotARing { path: path.to_owned() });
+        }
+        lock(&file, path)?;
+        Ok(LeftRing { file, path: path.to_owned() })
     }
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| RingError::InUse { path: path.to_owned() })?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(fault("reading"))?;
-    let capacity = u64_at(&bytes, 8).filter(|c| *c > 0).ok_or_else(|| RingError::NotARing { path: path.to_owned() })?;
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finds every whole record, oldest first: those not yet copied, and older ones that were not overwritten.
+    pub fn scan(&self, each: impl FnMut(Frame<'_>)) -> Result<ScanReport, RingError> {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
+        read.map_err(|source| RingError::File { act: "reading", path: self.path.clone(), source })?;
+        scan_bytes(&bytes, each).ok_or_else(|| RingError::NotARing { path: self.path.clone() })
+    }
+}
+
+/// [`LeftRing::lock`], then [`LeftRing::scan`].
+pub fn scan(path: &Path, each: impl FnMut(Frame<'_>)) -> Result<ScanReport, RingError> {
+    LeftRing::lock(path)?.scan(each)
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), RingError> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| RingError::InUse { path: path.to_owned() })
+}
+
+/// `None`: no ring has such a header.
+fn scan_bytes(bytes: &[u8], mut each: impl FnMut(Frame<'_>)) -> Option<ScanReport> {
+    let capacity = u64_at(bytes, 8).filter(|c| *c > 0)?;
     let body = bytes.get(HEADER_LENGTH as usize..).unwrap_or_default();
     let mut report = ScanReport::default();
     let mut found = Vec::new();
@@ -319,14 +375,14 @@ pub fn scan(path: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<ScanReport, 
             report.frames += 1;
         }
     }
-    Ok(report)
+    Some(report)
 }
 
 /// Renames a ring of an earlier run that recovery did not remove.
 fn keep_aside(path: &Path) -> Result<(), RingError> {
     let fault = |act| move |source| RingError::File { act, path: path.to_owned(), source };
     let Ok(file) = File::open(path) else { return Ok(()) };
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| RingError::InUse { path: path.to_owned() })?;
+    lock(&file, path)?;
     let aside = |n: u32| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".left-{n}"));

@@ -3,11 +3,14 @@
 //! A segment ends by size or age; it may be removed when the frame files of the legs in it are synced.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::frame::Frame;
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
@@ -21,6 +24,7 @@ const SUFFIX: &str = ".segment";
 /// The journal, being written by one thread.
 #[derive(Debug)]
 pub struct Journal {
+    _lock: JournalLock,
     folder: PathBuf,
     segment_bytes: u64,
     number: u64,
@@ -38,6 +42,28 @@ struct Segment {
     synced: u64,
 }
 
+/// A journal's folder, made when it is missing and locked for as long as this lives: one process at a time.
+#[derive(Debug)]
+pub struct JournalLock {
+    _folder: File,
+}
+
+impl JournalLock {
+    /// Makes the folder for nobody but this user (0700), and locks it. `ResourceBusy`: a living process has it.
+    pub fn take(folder: &Path) -> io::Result<JournalLock> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let open = File::open(folder)?;
+        flock(&open, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::ResourceBusy, "a running Vigie has it"),
+            error => error.into(),
+        })?;
+        if open.metadata()?.permissions().mode() & 0o077 != 0 {
+            open.set_permissions(Permissions::from_mode(0o700))?;
+        }
+        Ok(JournalLock { _folder: open })
+    }
+}
+
 /// A segment to which nothing will be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedSegment {
@@ -48,11 +74,12 @@ pub struct EndedSegment {
 }
 
 impl Journal {
-    /// A journal in `folder` (made when it is missing). Segments of earlier runs are left as they are.
+    /// A journal in `folder` (made when it is missing), locked. Segments of earlier runs are left as they are.
     pub fn open(folder: &Path, segment_bytes: u64) -> io::Result<Journal> {
-        std::fs::create_dir_all(folder)?;
+        let lock = JournalLock::take(folder)?;
         let number = segment_paths(folder)?.last().and_then(|path| number_of(path)).map_or(0, |n| n + 1);
         Ok(Journal {
+            _lock: lock,
             folder: folder.to_owned(),
             segment_bytes,
             number,

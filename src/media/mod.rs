@@ -116,7 +116,7 @@ pub fn start(
         0 => available_parallelism().map_or(1, |cores| cores.get().min(THREADS_DEFAULT_MAX)),
         chosen => chosen,
     };
-    std::fs::create_dir_all(&settings.ring_folder).map_err(system("making the folder of the rings"))?;
+    crate::journal::ring::make_folder(&settings.ring_folder)?;
     let mut media = Media { threads: Vec::new(), rings: Vec::new(), stopping: Arc::default() };
     for index in 0..threads {
         let ring = RingWriter::create(&settings.ring_folder.join(format!("media-{index}.ring")), settings.ring_bytes)?;

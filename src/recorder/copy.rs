@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::layout::open_folder;
 use super::live::{Live, Stage};
-use super::seal::SealError;
+use super::seal::{Seal, SealError};
 use super::work::{SyncJob, Workers};
 use super::{Message, Parts};
 use crate::clock;
 use crate::journal::{EndedSegment, Journal, RingReader};
-use crate::model::{CallId, Moment, RecorderCommand, RecorderReport, SealedRecording};
+use crate::model::{CallId, Moment, RecorderCommand, RecorderReport};
 
 /// The rings are looked at this often.
 const TURN_EVERY: Duration = Duration::from_millis(20);
@@ -304,12 +304,16 @@ impl Copier {
         }
     }
 
-    fn end(&mut self, call: CallId, result: Result<Box<SealedRecording>, SealError>, now: Moment) {
+    fn end(&mut self, call: CallId, result: Result<Box<Seal>, SealError>, now: Moment) {
         match result {
-            Ok(sealed) => {
+            Ok(seal) => {
                 self.live.remove(&call);
                 self.done.add(call);
-                (self.voice.doors.report)(RecorderReport::Sealed(sealed));
+                // Each is of another recording, so none is left out as a repetition.
+                for silence in seal.silences.iter().filter(|silence| silence.is_alarming()) {
+                    (self.voice.doors.alarm)("recording-one-sided".to_owned(), Some(call), silence.describe());
+                }
+                (self.voice.doors.report)(RecorderReport::Sealed(Box::new(seal.recording)));
             }
             Err(error) => {
                 self.voice.alarm("recording-seal", Some(call), format!("a recording cannot be sealed: {error}"), now);

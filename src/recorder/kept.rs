@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{KEPT_FILE, make_folder, open_folder, replace_file};
-use crate::model::{CallId, CallRecord, EndedBy, Moment, Now, Outcome, RegulatorId, Side, Utc};
+use super::layout::{KEPT_FILE, make_folder, make_private_folder, open_folder, replace_file};
+use super::place::{Part, samples_between};
+use crate::model::{CallId, CallRecord, EndedBy, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
 
 /// `call.json`: everything but the frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,15 +39,32 @@ pub struct KeptLeg {
 impl Kept {
     /// Whose leg this is; a leg that nobody announced is the caller's when it is number 0.
     pub fn side_of(&self, leg: u16) -> Side {
-        let recorded = || self.record.legs.iter().find(|l| l.number == leg).map(|l| l.side);
+        let recorded = || self.leg_record(leg).map(|l| l.side);
         let guess = if leg == 0 { Side::Caller } else { Side::Regulator };
         self.legs.get(&leg).map(|l| l.side).or_else(recorded).unwrap_or(guess)
     }
 
     /// The regulator on this leg.
     pub fn regulator_of(&self, leg: u16) -> Option<RegulatorId> {
-        let recorded = || self.record.legs.iter().find(|l| l.number == leg).and_then(|l| l.regulator.clone());
+        let recorded = || self.leg_record(leg).and_then(|l| l.regulator.clone());
         self.legs.get(&leg).and_then(|l| l.regulator.clone()).or_else(recorded)
+    }
+
+    /// The leg as the call's record has it.
+    pub fn leg_record(&self, leg: u16) -> Option<&LegRecord> {
+        self.record.legs.iter().find(|l| l.number == leg)
+    }
+
+    /// The leg's part in a recording of `samples` samples: from when it was picked up, announced or heard (the first
+    /// counts: a slow disk delays the announcement) to its end.
+    pub fn part_of(&self, leg: u16, first_sound: Option<i64>, samples: i64) -> Part {
+        let record = self.leg_record(leg);
+        let on_clock = |at: Utc| at.since(self.begun.utc).as_micros() as i64 / 125;
+        let announced = self.legs.get(&leg).map(|l| samples_between(self.begun.moment, l.joined));
+        let accepted = record.and_then(|l| l.accepted_at).map(on_clock);
+        let joined = [announced, accepted, first_sound].into_iter().flatten().min().unwrap_or(0).clamp(0, samples);
+        let left = record.and_then(|l| l.ended_at).map_or(samples, |at| on_clock(at).clamp(joined, samples));
+        Part { joined, left, refused: record.map_or(0, |l| l.quality.frames_refused) }
     }
 
     /// The record of a call that was cut off by a stop or fault of Vigie itself, `ended` being its last sound.
@@ -65,7 +83,7 @@ impl Kept {
         make_folder(folder)?;
         replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec_pretty(self)?)?;
         let marks = open_folder(state);
-        make_folder(&marks)?;
+        make_private_folder(&marks)?;
         replace_file(&marks.join(self.call.to_string()), b"")
     }
 

@@ -15,6 +15,8 @@ pub const SIDECAR_FILE: &str = "recording.json";
 pub const SIGNATURE_FILE: &str = "recording.json.sig";
 /// What is known of a call while its recording is unfinished.
 pub const KEPT_FILE: &str = "call.json";
+/// The running process holds it in the recordings folder.
+pub const LOCK_FILE: &str = ".lock";
 /// Folder of the seal logs, in the recordings folder.
 pub const SEAL_LOG_FOLDER: &str = "seal-log";
 
@@ -49,9 +51,14 @@ pub fn journal_folder(state: &Path) -> PathBuf {
     state.join("journal")
 }
 
-/// Makes a folder and those above it, readable by the group (0750).
+/// Makes a folder and those above it, readable by the group (0750): compliance reads recordings.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(path)
+}
+
+/// Makes a folder and those above it for nobody but this user (0700).
+pub fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file so that it is there whole or not at all; 0640. Safe over a kill; over a power cut after [`sync_file`].
@@ -72,6 +79,11 @@ pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn part_of(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
     path.with_file_name(format!(".{name}.part"))
+}
+
+/// The name that a file with this temporary name would get.
+pub fn name_of_part(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".part")
 }
 
 /// A new file (an older one is emptied), 0640.

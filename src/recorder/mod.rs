@@ -11,13 +11,14 @@ use ed25519_dalek::SigningKey;
 use jiff::tz::TimeZone;
 
 use crate::config::settings::RecordingSettings;
-use crate::journal::{Journal, RingReader};
-use crate::model::{CallId, RecorderCommand, RecorderReport, SealedRecording};
+use crate::journal::{Journal, RingError, RingReader};
+use crate::model::{CallId, RecorderCommand, RecorderReport};
 
 mod copy;
 mod kept;
 pub mod layout;
 mod live;
+pub mod one_sided;
 pub mod place;
 mod recover;
 pub mod render;
@@ -62,6 +63,17 @@ pub enum RecorderError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A running Vigie writes the journal.
+    #[error(
+        "the journal {path} is in use by another Vigie, which is still recording; nothing was changed: stop that one first, or give this one its own node.state"
+    )]
+    InUse {
+        /// The journal's folder.
+        path: PathBuf,
+    },
+    /// A ring of an earlier run cannot be had: a living process writes it.
+    #[error("{0}; nothing was changed")]
+    Ring(RingError),
     /// The seal log could not be opened.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -88,7 +100,7 @@ enum Message {
     /// The sealing thread is done with a call.
     Sealed {
         call: CallId,
-        result: Result<Box<SealedRecording>, SealError>,
+        result: Result<Box<seal::Seal>, SealError>,
     },
     /// The syncing thread could not do a job; it is handed back.
     Unsynced {
@@ -107,11 +119,7 @@ pub fn start(
     alarm: impl Fn(String, Option<CallId>, String) + Send + 'static,
 ) -> Result<Recorder, RecorderError> {
     let folder = layout::journal_folder(&parts.state);
-    let journal = Journal::open(&folder, parts.settings.segment_bytes).map_err(|source| RecorderError::File {
-        act: "opening the journal in",
-        path: folder,
-        source,
-    })?;
+    let journal = Journal::open(&folder, parts.settings.segment_bytes).map_err(journal_fault(folder))?;
     let mut sealer = seal::Sealer::open(&parts)?;
     if let Some(warning) = sealer.take_warning() {
         alarm("seal-log-damaged".into(), None, warning);
@@ -140,6 +148,13 @@ impl Recorder {
         if self.sender.send(Message::Stop).is_err() || self.copying.join().is_err() {
             tracing::error!("the recorder's thread had ended before it was stopped; recovery finishes its work");
         }
+    }
+}
+
+fn journal_fault(path: PathBuf) -> impl FnOnce(std::io::Error) -> RecorderError {
+    move |source| match source.kind() {
+        std::io::ErrorKind::ResourceBusy => RecorderError::InUse { path },
+        _ => RecorderError::File { act: "opening the journal in", path, source },
     }
 }
 

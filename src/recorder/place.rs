@@ -133,18 +133,29 @@ pub struct Placement {
     pub adjustments: u64,
 }
 
+/// A leg's part in the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// It came in, in samples after the recording's begin.
+    pub joined: i64,
+    /// It left, or the recording ended.
+    pub left: i64,
+    /// Frames that a full ring refused, as the media plane counted them; 0 when that is not known.
+    pub refused: u64,
+}
+
 impl Placement {
     /// The sample after the last sounding one.
     pub fn end(&self) -> i64 {
         self.placed.iter().map(Placed::end).max().unwrap_or(0)
     }
 
-    /// Adds the holes: `joined` is when the leg came in, `end` the recording's length, both in samples.
-    pub fn find_holes(&mut self, heard: &[Heard], joined: i64, end: i64) {
+    /// Adds the holes in the leg's part, the whole of it when nothing sounded.
+    pub fn find_holes(&mut self, heard: &[Heard], part: Part) {
         let numbers: BTreeSet<u32> = heard.iter().map(|h| h.number).collect();
         let events: BTreeSet<u32> = heard.iter().filter(|h| h.is_event).map(|h| h.number).collect();
         self.refused = numbers.last().map_or(0, |last| u64::from(*last) + 1 - numbers.len() as u64);
-        let mut reached = joined.max(0);
+        let mut reached = part.joined.max(0);
         let mut before: Option<&Placed> = None;
         for placed in &self.placed {
             let hole = placed.start - reached;
@@ -165,8 +176,13 @@ impl Placement {
             reached = reached.max(placed.end());
             before = Some(placed);
         }
-        if end - reached > EDGE_GAP_MIN {
-            self.holes.push(Hole { start: reached, length: end - reached, reason: GapReason::NothingReceived });
+        let least = if self.placed.is_empty() { 0 } else { EDGE_GAP_MIN };
+        if part.left - reached > least {
+            // Refused frames after the last that was kept are known by their count alone.
+            let is_refused = part.refused > self.refused;
+            let reason = if is_refused { GapReason::NotRecorded } else { GapReason::NothingReceived };
+            self.holes.push(Hole { start: reached, length: part.left - reached, reason });
+            self.refused = self.refused.max(part.refused);
         }
     }
 }
@@ -302,7 +318,7 @@ mod tests {
     fn placed(mut frames: Vec<Heard>) -> Placement {
         let mut placement = place(&mut frames);
         let end = placement.end();
-        placement.find_holes(&frames, 0, end);
+        placement.find_holes(&frames, Part { left: end, ..Part::default() });
         placement
     }
 
@@ -404,8 +420,26 @@ mod tests {
     fn a_leg_that_begins_late_or_ends_early_is_told() {
         let mut frames: Vec<Heard> = (0..50).map(|n| heard(n, 2000 + i64::from(n) * 20)).collect();
         let mut placement = place(&mut frames);
-        placement.find_holes(&frames, 0, 48_000);
+        placement.find_holes(&frames, Part { left: 48_000, ..Part::default() });
         let reasons: Vec<_> = placement.holes.iter().map(|h| (h.start, h.length)).collect();
         assert_eq!(reasons, [(0, 16_000), (24_000, 24_000)]);
+    }
+
+    #[test]
+    fn a_leg_from_which_nothing_came_is_one_gap_over_its_part_and_only_that() {
+        for (refused, reason) in [(0, GapReason::NothingReceived), (3, GapReason::NotRecorded)] {
+            let mut placement = Placement::default();
+            placement.find_holes(&[], Part { joined: 800, left: 2400, refused });
+            assert_eq!(placement.holes, [Hole { start: 800, length: 1600, reason }]);
+        }
+    }
+
+    #[test]
+    fn frames_refused_after_the_last_that_was_kept_are_not_told_as_silence() {
+        let mut frames: Vec<Heard> = (0..50).map(|n| heard(n, i64::from(n) * 20)).collect();
+        let mut placement = place(&mut frames);
+        placement.find_holes(&frames, Part { joined: 0, left: 32_000, refused: 150 });
+        assert_eq!(placement.holes, [Hole { start: 8000, length: 24_000, reason: GapReason::NotRecorded }]);
+        assert_eq!(placement.refused, 150);
     }
 }

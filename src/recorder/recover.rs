@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use super::kept::{Kept, unfinished};
 use super::layout::{KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, remove_file, sync_file};
 use super::seal::{Sealer, sealed_there};
-use super::{Parts, RecorderError};
+use super::{Parts, RecorderError, journal_fault};
 use crate::clock;
-use crate::journal::ring::{RingError, scan};
+use crate::journal::ring::{LeftRing, RingError};
 use crate::journal::segment::read_all;
-use crate::journal::{Frame, FrameFile};
+use crate::journal::{Frame, FrameFile, JournalLock};
 use crate::model::{CallId, SealedRecording};
 
 /// The ending of journal segments that hold frames of unknown calls.
@@ -23,11 +23,21 @@ const ORPHANS: &str = "orphans";
 ///
 /// A recording that cannot be sealed now (a full disk) is told in the log and left for the next start, with all its
 /// frames; it keeps nobody from answering calls. What an earlier run sealed without forgetting it is reported again.
+///
+/// # Errors
+/// [`RecorderError::InUse`], [`RecorderError::Ring`] and [`SealError::Log`](super::SealError) before anything is changed,
+/// when a living process still records here: journal, rings and seal log are locked first, and held to the end.
 pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
+    let journal = journal_folder(&parts.state);
+    let _journal_lock = JournalLock::take(&journal).map_err(journal_fault(journal.clone()))?;
+    let rings = lock_rings(&parts.ring_folder)?;
+    let mut sealer = Sealer::open(parts)?;
+    if let Some(warning) = sealer.take_warning() {
+        tracing::error!("{warning}");
+    }
     let fault = |act| move |source| RecorderError::File { act, path: parts.state.clone(), source };
     let calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
     let mut rescue = Rescue::new(parts, &calls);
-    let journal = journal_folder(&parts.state);
     let segments = read_all(&journal, |frame| rescue.take(&frame)).map_err(|source| RecorderError::File {
         act: "reading the journal in",
         path: journal.clone(),
@@ -35,23 +45,24 @@ pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
     })?;
     // Rings hold old frames of recordings long sealed; the journal's are at most a minute old and should all be known.
     let orphans = std::mem::take(&mut rescue.unknown);
-    let rings = scan_rings(&parts.ring_folder, |frame| rescue.take(&frame))?;
+    let rings = scan_rings(rings, |frame| rescue.take(&frame));
     let is_safe = rescue.finish();
-    let mut sealer = Sealer::open(parts)?;
-    if let Some(warning) = sealer.take_warning() {
-        tracing::error!("{warning}");
-    }
     let mut sealed = Vec::new();
     for call in in_sealing_order(parts, calls) {
         match sealer.seal(call, true, clock::utc()) {
-            Ok(recording) => sealed.push(recording),
+            Ok(seal) => {
+                for silence in seal.silences.iter().filter(|silence| silence.is_alarming()) {
+                    tracing::error!(%call, "a recovered recording is not whole: {}", silence.describe());
+                }
+                sealed.push(seal.recording);
+            }
             Err(error) => tracing::error!(%call, "an unfinished recording is not sealed yet: {error}"),
         }
     }
     if is_safe {
         let segments = segments.into_iter().map(|(path, _)| path);
         let segments = if orphans.is_empty() { segments.collect() } else { set_aside(segments.collect(), &orphans) };
-        for path in segments.into_iter().chain(rings) {
+        for path in segments.into_iter().chain(rings.iter().map(|ring| ring.path().to_owned())) {
             remove_file(&path).map_err(|source| RecorderError::File { act: "removing", path, source })?;
         }
     }
@@ -84,27 +95,41 @@ fn in_sealing_order(parts: &Parts, mut calls: Vec<CallId>) -> Vec<CallId> {
     calls
 }
 
-/// Scans the rings of runs that are gone; the files that were read whole.
-fn scan_rings(folder: &Path, mut each: impl FnMut(Frame<'_>)) -> Result<Vec<PathBuf>, RecorderError> {
+/// Locks the rings of runs that are gone. One that a living process has is another Vigie's: then nothing is touched.
+fn lock_rings(folder: &Path) -> Result<Vec<LeftRing>, RecorderError> {
     let fault = |source| RecorderError::File { act: "listing the rings in", path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(fault)?,
     };
-    let mut read = Vec::new();
+    let mut rings = Vec::new();
     for entry in entries {
         let path = entry.map_err(fault)?.path();
         if !path.is_file() {
             continue;
         }
-        match scan(&path, &mut each) {
-            Ok(_) => read.push(path),
-            // Another process's, or no ring at all: not ours to touch.
-            Err(RingError::InUse { .. } | RingError::NotARing { .. }) => (),
+        match LeftRing::lock(&path) {
+            Ok(ring) => rings.push(ring),
+            // No ring at all: not ours to touch.
+            Err(RingError::NotARing { .. }) => (),
+            Err(error @ RingError::InUse { .. }) => return Err(RecorderError::Ring(error)),
             Err(error) => tracing::error!("a ring of an earlier run cannot be read: {error}"),
         }
     }
-    Ok(read)
+    Ok(rings)
+}
+
+/// Hands out the frames of the rings; the rings that were read whole.
+fn scan_rings(rings: Vec<LeftRing>, mut each: impl FnMut(Frame<'_>)) -> Vec<LeftRing> {
+    let mut is_read = |ring: &LeftRing| match ring.scan(&mut each) {
+        Ok(_) => true,
+        // A file cut short is no ring any more; what it held is lost, and it is left for somebody to look at.
+        Err(error) => {
+            tracing::error!("a ring of an earlier run cannot be read: {error}");
+            false
+        }
+    };
+    rings.into_iter().filter(|ring| is_read(ring)).collect()
 }
 
 /// Puts frames that are missing in their frame files there.

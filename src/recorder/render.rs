@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, part_of, put_in_place};
-use super::place::{Heard, Hole, Placed, Placement, RATE_HZ, place, samples_between};
+use super::place::{Heard, Hole, Part, Placed, Placement, RATE_HZ, place, samples_between};
 use crate::journal::PAYLOAD_MAX;
 use crate::journal::frames::{read_payload, scan_file};
 use crate::model::{Codec, Side};
@@ -64,6 +64,8 @@ pub struct RenderedLeg {
     pub events: u64,
     /// The codecs seen.
     pub codecs: Vec<Codec>,
+    /// When it was in the recording.
+    pub part: Part,
     /// Where the frames went.
     pub placement: Placement,
 }
@@ -117,8 +119,9 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
         return Err(RenderError::TooLong { seconds: samples / i64::from(RATE_HZ) });
     }
     for lane in &mut lanes {
-        let joined = kept.legs.get(&lane.told.leg).map_or(0, |l| samples_between(kept.begun.moment, l.joined));
-        lane.told.placement.find_holes(&lane.heard, joined, samples);
+        let first_sound = lane.told.placement.placed.first().map(|placed| placed.start);
+        lane.told.part = kept.part_of(lane.told.leg, first_sound, samples);
+        lane.told.placement.find_holes(&lane.heard, lane.told.part);
     }
     let path = folder.join(AUDIO_FILE);
     let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64)?;
@@ -179,7 +182,15 @@ impl Lane {
         let found = found.map_err(fault("reading", &path))?;
         let file = File::open(&path).map_err(fault("opening", &path))?;
         let placement = place(&mut heard);
-        let told = RenderedLeg { leg, side: kept.side_of(leg), frames: found.frames, events, codecs, placement };
+        let told = RenderedLeg {
+            leg,
+            side: kept.side_of(leg),
+            frames: found.frames,
+            events,
+            codecs,
+            part: Part::default(),
+            placement,
+        };
         Ok(Lane { told, heard, file, path, cursor: 0 })
     }
 

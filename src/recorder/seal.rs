@@ -2,6 +2,7 @@
 //!
 //! Every step may be repeated: a crash anywhere is mended by doing it again, and what is sealed is never rewritten.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use super::layout::{
     AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, frames_file, leg_of, open_folder, put_file,
     remove_file, sync_file, sync_folders,
 };
+use super::one_sided::Silence;
 use super::place::samples_between;
 use super::render::{RenderError, hash_file, hex, render};
 use super::seal_log::{SealLine, SealLog, SealLogError};
@@ -54,6 +56,15 @@ pub enum SealError {
     },
 }
 
+/// A seal, and what somebody should know of the recording.
+#[derive(Clone, Debug)]
+pub struct Seal {
+    /// In the decisions' words.
+    pub recording: SealedRecording,
+    /// Legs that were not heard to their end.
+    pub silences: Vec<Silence>,
+}
+
 /// What seals; one a node.
 pub struct Sealer {
     parts: Parts,
@@ -75,7 +86,7 @@ impl Sealer {
     }
 
     /// Seals the recording of `call`, or finishes a seal that a crash or a full disk interrupted.
-    pub fn seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<SealedRecording, SealError> {
+    pub fn seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<Seal, SealError> {
         if let Some(waiting) = self.unlogged.take()
             && let Err(error) = self.add_line(&waiting)
         {
@@ -83,12 +94,12 @@ impl Sealer {
             return Err(error);
         }
         let folder = self.folder(call);
-        let sealed = match sealed_there(&self.parts.settings.folder, call)? {
+        let sealed = match seal_there(&self.parts.settings.folder, call)? {
             Some(sealed) => sealed,
             None => self.write_seal(call, recovered, at)?,
         };
-        if let Err(error) = self.add_line(&sealed) {
-            self.unlogged = Some(sealed);
+        if let Err(error) = self.add_line(&sealed.recording) {
+            self.unlogged = Some(sealed.recording);
             return Err(error);
         }
         let kept = folder.join(KEPT_FILE);
@@ -103,10 +114,13 @@ impl Sealer {
     }
 
     /// Renders, writes signature and sidecar. The sidecar comes last: where it is, the rest is.
-    fn write_seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<SealedRecording, SealError> {
+    fn write_seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<Seal, SealError> {
         let folder = self.folder(call);
         let mut kept = Kept::read(&folder).map_err(fault("reading the kept", &folder.join(KEPT_FILE)))?;
-        let legs = list_legs(&folder).map_err(fault("listing", &folder))?;
+        // An announced leg from which nothing came gets a frame file without frames: that, too, is evidence.
+        let mut legs: BTreeSet<u16> = kept.legs.keys().copied().collect();
+        legs.extend(list_legs(&folder).map_err(fault("listing", &folder))?);
+        let legs: Vec<u16> = legs.into_iter().collect();
         let mut hashes = Vec::new();
         let mut last = Moment(0);
         for leg in &legs {
@@ -157,6 +171,10 @@ impl Sealer {
 
 /// The sealed recording of `call` as its sidecar tells it; `None` while there is no sidecar.
 pub fn sealed_there(recordings: &Path, call: CallId) -> Result<Option<SealedRecording>, SealError> {
+    Ok(seal_there(recordings, call)?.map(|seal| seal.recording))
+}
+
+fn seal_there(recordings: &Path, call: CallId) -> Result<Option<Seal>, SealError> {
     let path = recordings.join(folder_of(call)).join(SIDECAR_FILE);
     let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -168,10 +186,10 @@ pub fn sealed_there(recordings: &Path, call: CallId) -> Result<Option<SealedReco
 }
 
 /// A sealed recording in the decisions' words.
-fn tell(sidecar: &Sidecar, bytes: &[u8]) -> SealedRecording {
+fn tell(sidecar: &Sidecar, bytes: &[u8]) -> Seal {
     let folder = folder_of(sidecar.uuid);
     let block = &sidecar.vigie;
-    SealedRecording {
+    let recording = SealedRecording {
         call: sidecar.uuid,
         path: format!("{folder}/{AUDIO_FILE}"),
         sidecar: format!("{folder}/{SIDECAR_FILE}"),
@@ -187,7 +205,8 @@ fn tell(sidecar: &Sidecar, bytes: &[u8]) -> SealedRecording {
         gaps: block.gaps_total,
         recovered: block.recovered,
         record: block.record.clone(),
-    }
+    };
+    Seal { recording, silences: sidecar.silences() }
 }
 
 fn list_legs(folder: &Path) -> io::Result<Vec<u16>> {
@@ -195,7 +214,6 @@ fn list_legs(folder: &Path) -> io::Result<Vec<u16>> {
     for entry in std::fs::read_dir(folder)? {
         legs.extend(entry?.file_name().to_str().and_then(leg_of));
     }
-    legs.sort_unstable();
     Ok(legs)
 }
 

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::EncodePublicKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,6 +44,12 @@ pub enum SealLogError {
     )]
     OtherKey {
         /// The public key's file.
+        path: PathBuf,
+    },
+    /// Another process appends to it.
+    #[error("the seal log {path} is in use by another process; stop it, or give this node another name")]
+    InUse {
+        /// The log.
         path: PathBuf,
     },
     /// The public key could not be written as PEM.
@@ -147,8 +154,9 @@ impl SealLog {
     pub fn open(recordings: &Path, node: &str, key: &SigningKey) -> Result<SealLog, SealLogError> {
         let (path, key_path) = log_paths(recordings, node);
         make_folder(&recordings.join(SEAL_LOG_FOLDER)).map_err(fault("making the folder of", &path))?;
-        keep_key(&key_path, key)?;
+        // Locked before anything is cut or set aside.
         let mut log = open_file(&path)?;
+        keep_key(&key_path, key)?;
         let (tail, torn) = read_tail(&path).map_err(fault("reading", &path))?;
         if torn > 0 {
             log.length -= torn;
@@ -229,6 +237,8 @@ fn open_file(path: &Path) -> Result<SealLog, SealLogError> {
     let is_new = !path.exists();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path);
     let file = file.map_err(fault("opening", path))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| SealLogError::InUse { path: path.to_owned() })?;
     if let (true, Some(folder)) = (is_new, path.parent()) {
         sync_file(folder).map_err(fault("syncing the folder of", path))?;
     }
@@ -309,6 +319,7 @@ mod tests {
         add(&mut log, 1);
         add(&mut log, 2);
         let path = log_paths(folder.path(), "node-1").0;
+        drop(log);
         let whole = std::fs::read(&path).expect("read");
         std::fs::write(&path, &whole[..whole.len() - 30]).expect("torn");
         let mut log = SealLog::open(folder.path(), "node-1", &key()).expect("a log");
@@ -341,6 +352,19 @@ mod tests {
         let log = SealLog::open(folder.path(), "node-1", &key()).expect("a log");
         assert!(log.warning.is_some() && log.next_sequence() == 1);
         assert_eq!(std::fs::read_dir(path.parent().expect("a folder")).expect("list").count(), 3);
+    }
+
+    #[test]
+    fn a_log_that_another_process_writes_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut log = SealLog::open(folder.path(), "node-1", &key()).expect("a log");
+        add(&mut log, 1);
+        let path = log_paths(folder.path(), "node-1").0;
+        let torn = [&std::fs::read(&path).expect("read")[..], b"{"].concat();
+        std::fs::write(&path, &torn).expect("being written");
+        let second = SealLog::open(folder.path(), "node-1", &key());
+        assert!(matches!(second, Err(SealLogError::InUse { .. })));
+        assert_eq!(std::fs::read(&path).expect("read"), torn);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, frames_file};
+use super::one_sided::Silence;
 use super::place::{GapReason, RATE_HZ};
 use super::render::{Rendered, RenderedLeg};
 use crate::model::{CallId, CallRecord, RegulatorId, Side, Utc};
@@ -151,6 +152,18 @@ pub struct Frames {
     pub side: Side,
     /// Who.
     pub regulator: Option<RegulatorId>,
+    /// It came in so long after the recording's begin.
+    #[serde(default)]
+    pub part_start_ms: u64,
+    /// It left, or the recording ended.
+    #[serde(default)]
+    pub part_end_ms: u64,
+    /// Its last sound ended; absent when there was none.
+    #[serde(default)]
+    pub heard_until_ms: Option<u64>,
+    /// Packets from addresses that its SDP did not give: dropped.
+    #[serde(default)]
+    pub strangers: u64,
     /// The codecs seen.
     pub codecs: Vec<String>,
     /// Frames in the file.
@@ -205,8 +218,8 @@ impl Sidecar {
         let record = &kept.record;
         let holes = rendered.holes();
         let gap = |(leg, side, hole): &(u16, Side, super::place::Hole)| Gap {
-            start_ms: (hole.start / 8).max(0) as u64,
-            length_ms: (hole.length / 8).max(0) as u64,
+            start_ms: milliseconds(hole.start),
+            length_ms: milliseconds(hole.length),
             side: *side,
             leg: *leg,
             reason: hole.reason,
@@ -252,6 +265,16 @@ impl Sidecar {
             vigie: block,
         }
     }
+
+    /// The legs that were not heard, or not to their end.
+    pub fn silences(&self) -> Vec<Silence> {
+        self.vigie.frames.iter().filter_map(Silence::of).collect()
+    }
+}
+
+/// Samples as milliseconds.
+fn milliseconds(samples: i64) -> u64 {
+    (samples / (i64::from(RATE_HZ) / 1000)).max(0) as u64
 }
 
 /// The hash of a file as a vCon writes it.
@@ -328,6 +351,10 @@ fn frames_of(kept: &Kept, leg: &RenderedLeg, (bytes, sha256): &(u64, String)) ->
         leg: leg.leg,
         side: leg.side,
         regulator: kept.regulator_of(leg.leg),
+        part_start_ms: milliseconds(leg.part.joined),
+        part_end_ms: milliseconds(leg.part.left),
+        heard_until_ms: (!placement.placed.is_empty()).then(|| milliseconds(placement.end())),
+        strangers: kept.leg_record(leg.leg).map_or(0, |leg| leg.quality.strangers),
         codecs: leg.codecs.iter().map(|codec| codec.name().to_owned()).collect(),
         frames: leg.frames,
         events: leg.events,

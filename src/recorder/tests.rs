@@ -16,8 +16,13 @@ use super::sidecar::Sidecar;
 use super::*;
 use crate::journal::{Frame, FrameKind, RingWriter};
 use crate::model::centre::RecordingPolicy;
-use crate::model::{CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, Side, Utc};
+use crate::model::{
+    CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, SealedRecording, Side, Utc,
+};
 use crate::rtp::g711;
+
+mod guards;
+mod one_sided;
 
 /// No test waits longer for a fact.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +32,7 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) parts: Parts,
     pub(crate) call: CallId,
-    begin: Now,
+    pub(crate) begin: Now,
 }
 
 /// A recorder at work in it.
@@ -35,7 +40,7 @@ pub(crate) struct Running {
     pub(crate) ring: RingWriter,
     recorder: Recorder,
     reports: Receiver<RecorderReport>,
-    alarms: Receiver<String>,
+    alarms: Receiver<(String, String)>,
 }
 
 impl World {
@@ -64,7 +69,7 @@ impl World {
         let (report, reports) = channel();
         let (alarm, alarms) = channel();
         let tell = move |r| report.send(r).expect("heard");
-        let cry = move |kind, _, _| alarm.send(kind).expect("heard");
+        let cry = move |kind, _, text| alarm.send((kind, text)).expect("heard");
         let recorder = start(self.parts.clone(), vec![ring.reader()], tell, cry).expect("a recorder");
         Running { ring, recorder, reports, alarms }
     }
@@ -369,7 +374,7 @@ fn a_disk_that_cannot_be_written_alarms_and_the_recording_is_whole_when_it_is_ba
     world.begin(&running);
     world.talk(&mut running.ring, 0..50);
     world.finish(&running, 1000);
-    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm"), "recording-disk");
+    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm").0, "recording-disk");
     fs::remove_file(&year).expect("mended");
     let sealed = running.sealed();
     assert_eq!((sealed.duration_ms, sealed.gaps), (1000, 0));
@@ -388,7 +393,7 @@ fn frames_that_a_full_ring_refused_are_an_exact_gap_with_its_reason() {
         std::thread::yield_now();
     }
     running.ring.flush().expect("written");
-    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm"), "recording-lost");
+    assert_eq!(running.alarms.recv_timeout(DEADLINE).expect("an alarm").0, "recording-lost");
     world.finish(&running, 20_020);
     assert_eq!(running.sealed().duration_ms, 20_020);
     let gap = world.sidecar().vigie.gaps.into_iter().find(|gap| gap.leg == 0).expect("a gap");

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::model::Fact;
@@ -49,7 +49,12 @@ impl Spool {
             let path = path.to_owned();
             move |source| StorageError::File { act, path, source }
         };
-        std::fs::create_dir_all(folder).map_err(fail("making the spool", folder))?;
+        // What is spooled holds callers' numbers.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(fail("making the spool", folder))?;
         let mut segments = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(fail("listing the spool", folder))? {
             let path = entry.map_err(fail("listing the spool", folder))?.path();

@@ -124,3 +124,46 @@ fn what_holds_no_recording_is_an_error_and_not_a_success() {
     assert!(matches!(verify(folder.path(), &[], |_| ()), Err(VerifyError::Nothing { .. })));
     assert!(matches!(verify(&folder.path().join("x"), &[], |_| ()), Err(VerifyError::File { .. })));
 }
+
+#[test]
+fn what_is_none_of_ours_is_noted_and_no_fault() {
+    let world = World::new();
+    world.seal_one(5);
+    let root = &world.parts.settings.folder;
+    assert_eq!(check(root, &[]).notes.len(), 1, "where the key came from, and no more");
+    fs::write(root.join(".lock"), "").expect("a running Vigie's");
+    let foreign = [
+        world.in_folder("notes.txt"),
+        world.in_folder(".audio.wav.part"),
+        root.join("2023/11/14/listing.csv"),
+        root.join("2023/11/copy of 14"),
+        root.join("2024"),
+        root.join("seal-log/readme"),
+    ];
+    for path in &foreign {
+        match path.extension() {
+            Some(_) => fs::write(path, "x").expect("written"),
+            None => fs::create_dir(path).expect("made"),
+        }
+    }
+    fs::create_dir(root.join("2024/13th")).expect("made");
+    let verdict = check(root, &[]);
+    assert!(verdict.is_sound(), "{verdict:?}");
+    let told = |path: &Path| verdict.notes.iter().any(|note| note.starts_with(&format!("{}: ", path.display())));
+    for path in foreign.iter().filter(|path| !path.ends_with("2024")).chain([&root.join("2024/13th")]) {
+        assert!(told(path), "{}: {:?}", path.display(), verdict.notes);
+    }
+    assert_eq!(verdict.notes.len(), 7, "{:?}", verdict.notes);
+    let below: Vec<_> = check(&world.in_folder(""), &[]).notes;
+    assert_eq!(below.len(), 4, "{below:?}");
+}
+
+#[test]
+fn a_one_sided_recording_is_sound_and_noted() {
+    let world = World::new();
+    world.seal_one_sided();
+    let verdict = check(&world.parts.settings.folder, &[]);
+    assert!(verdict.is_sound(), "{verdict:?}");
+    let note = verdict.notes.iter().find(|note| note.contains("one-sided")).expect("a note");
+    assert!(note.contains("not one frame was received from the regulator (leg 1) in its 2.0 s"), "{note}");
+}

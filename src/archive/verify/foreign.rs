@@ -1,0 +1,54 @@
+//! What lies among recordings and is none of Vigie's: told, for whoever looks for what was put there or left behind.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::{Verdict, list};
+use crate::model::CallId;
+use crate::recorder::layout::{
+    AUDIO_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, leg_of, name_of_part,
+};
+
+/// Notes the entries of a recording's folder that no recording has.
+pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
+    for path in list(folder).unwrap_or_default() {
+        let name = name_of(&path);
+        let is_ours = |name: &str| {
+            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE].contains(&name) || leg_of(name).is_some()
+        };
+        if name_of_part(name).is_some_and(is_ours) {
+            verdict.note(format!("{}: left by a write that was interrupted; no part of the recording", path.display()));
+        } else if !is_ours(name) || path.is_dir() {
+            verdict.note(format!("{}: is no part of the recording and not sealed with it", path.display()));
+        }
+    }
+}
+
+/// Notes the entries of a folder `depth` levels below the recordings folder (years, months, days, calls) that are not
+/// what Vigie puts there.
+pub(super) fn note_among_days(folder: &Path, depth: usize, verdict: &mut Verdict) {
+    for path in list(folder).unwrap_or_default() {
+        let name = name_of(&path);
+        let has_digits = |count| name.len() == count && name.bytes().all(|byte| byte.is_ascii_digit());
+        let is_ours = match depth {
+            0 if name == LOCK_FILE => path.is_file(),
+            0 => path.is_dir() && (name == SEAL_LOG_FOLDER || has_digits(4)),
+            1 | 2 => path.is_dir() && has_digits(2),
+            3 => path.is_dir() && name.parse::<CallId>().is_ok(),
+            // A call's folder without one file of a recording.
+            _ => false,
+        };
+        if !is_ours {
+            verdict.note(format!("{}: is none of Vigie's and was not checked as a recording's", path.display()));
+        }
+    }
+}
+
+/// Notes what lies beside the seal logs.
+pub(super) fn note_in_seal_log(path: &Path, verdict: &mut Verdict) {
+    verdict.note(format!("{}: is no seal log and no key of one", path.display()));
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(OsStr::to_str).unwrap_or_default()
+}
