@@ -92,7 +92,10 @@ async fn a_story_has_the_record_the_reasoning_the_events_the_recording_and_the_d
     assert_eq!(story["call"]["received_at"], "2023-11-14T23:13:20.000+01:00");
     assert_eq!((&story["call"]["wait_ms"], &story["call"]["talk_ms"]), (&json!(3500), &json!(5000)));
     assert_eq!(story["call"]["caller"]["display_name"], "Zoé <script>alert(1)</script>\"\\");
-    assert_eq!(story["offers"][0]["reasoning"]["candidates"][0]["regulator"], "anne");
+    let costs = json!({
+        "regulator": "anne", "cost_total": -3.5, "cost_region": 0.0, "cost_scarcity": 0.0, "cost_idle": -3.5,
+    });
+    assert_eq!(story["offers"][0]["reasoning"]["candidates"][0], costs);
     assert_eq!(story["offers"][0]["reasoning"]["excluded"], json!({"paused": 2}));
     assert_eq!(story["legs"][1]["quality"]["packets_received"], 450);
     assert_eq!(story["events"][1]["type"], "call.abandoned");

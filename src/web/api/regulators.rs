@@ -40,7 +40,7 @@ pub struct RegulatorNow {
     /// Level of each skill, 1–100.
     skills: BTreeMap<String, u8>,
     /// Cost of each region served; 0 is home.
-    regions: BTreeMap<String, u32>,
+    region_costs: BTreeMap<String, u32>,
 }
 
 /// What a regulator is doing.
@@ -131,7 +131,7 @@ impl RegulatorNow {
             until: Stamp::maybe(one.until, zone),
             devices: one.devices.len(),
             skills: one.skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
-            regions: one.regions.into_iter().map(|(region, cost)| (region.to_string(), cost)).collect(),
+            region_costs: one.regions.into_iter().map(|(region, cost)| (region.to_string(), cost)).collect(),
         }
     }
 }

@@ -144,14 +144,14 @@ pub struct ReasoningView {
 pub struct CandidateView {
     /// Who.
     regulator: String,
-    /// The sum; the lowest wins.
-    total: f64,
-    /// What the distance of the regions costs.
-    region: f64,
+    /// The sum of the three costs below, in points of the configuration; the lowest wins.
+    cost_total: f64,
+    /// What the distance between the caller's region and the regulator's costs; 0 is home.
+    cost_region: f64,
     /// What using up scarce skills costs.
-    scarcity: f64,
-    /// What idleness takes off (zero or negative).
-    idle: f64,
+    cost_scarcity: f64,
+    /// What having been idle takes off: zero or negative.
+    cost_idle: f64,
 }
 
 impl OfferView {
@@ -185,7 +185,13 @@ impl From<Reasoning> for ReasoningView {
 impl From<Candidate> for CandidateView {
     fn from(one: Candidate) -> CandidateView {
         let Candidate { regulator, total, region, scarcity, idle } = one;
-        CandidateView { regulator: regulator.to_string(), total, region, scarcity, idle }
+        CandidateView {
+            regulator: regulator.to_string(),
+            cost_total: total,
+            cost_region: region,
+            cost_scarcity: scarcity,
+            cost_idle: idle,
+        }
     }
 }
 
@@ -228,13 +234,13 @@ pub struct QualityView {
     /// Interarrival jitter of what was received, in milliseconds (RFC 3550 §A.8).
     jitter_ms: f64,
     /// Fraction of our packets that the far end says it lost, 0.0–1.0.
-    remote_loss: Option<f64>,
+    remote_loss_fraction: Option<f64>,
     /// Jitter that the far end reports, in milliseconds.
     remote_jitter_ms: Option<f64>,
     /// Round trip from RTCP, in milliseconds.
     round_trip_ms: Option<f64>,
     /// RTCP packets read.
-    rtcp_received: u64,
+    rtcp_packets_received: u64,
     /// Packets from strangers, dropped.
     strangers: u64,
     /// Packets that were no RTP or of a payload type not agreed on, dropped.
@@ -271,10 +277,10 @@ impl From<LegQuality> for QualityView {
             packets_sent: quality.packets_sent,
             packets_lost: quality.packets_lost,
             jitter_ms: quality.jitter_ms,
-            remote_loss: quality.remote_loss,
+            remote_loss_fraction: quality.remote_loss,
             remote_jitter_ms: quality.remote_jitter_ms,
             round_trip_ms: quality.round_trip_ms,
-            rtcp_received: quality.rtcp_received,
+            rtcp_packets_received: quality.rtcp_received,
             strangers: quality.strangers,
             malformed: quality.malformed,
             frames_recorded: quality.frames_recorded,
