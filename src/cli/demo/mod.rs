@@ -6,6 +6,7 @@ mod scenario;
 mod story;
 
 use std::net::UdpSocket;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -130,18 +131,24 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
 
 fn prepare_folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     let dir = match dir {
-        Some(dir) => dir.to_owned(),
-        None => std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id())),
+        Some(dir) => {
+            std::fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+            dir.to_owned()
+        }
+        None => fresh_folder().context("making a temporary folder; give one with --dir")?,
     };
-    std::fs::create_dir_all(&dir).with_context(|| format!("making the folder {}", dir.display()))?;
-    if dir.join("state").exists() {
-        anyhow::bail!("{} holds an earlier run; give --dir a new or empty folder", dir.display());
-    }
     let dir = dir.canonicalize().with_context(|| format!("finding the folder {}", dir.display()))?;
     std::fs::create_dir_all(dir.join("sounds")).context("making the folder of sounds")?;
     for (name, bytes) in SOUNDS {
         std::fs::write(dir.join("sounds").join(name), bytes).with_context(|| format!("writing sounds/{name}"))?;
     }
+    Ok(dir)
+}
+
+/// A temporary folder of our own, that nobody else can have made before or read.
+fn fresh_folder() -> std::io::Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id()));
+    std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
     Ok(dir)
 }
 

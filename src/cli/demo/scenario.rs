@@ -8,6 +8,8 @@ use anyhow::{Context, bail, ensure};
 use super::story::Story;
 use crate::cli::call::samples;
 use crate::cli::phone::{Heard, Phone, PhoneNews, PhoneOrder, PhoneSetup};
+use crate::clock;
+use crate::model::Utc;
 
 /// The longest wait for anything that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,6 +86,8 @@ const EMMA: &[u8] = include_bytes!("../../../config/sounds/demo/regulator-rouen.
 /// What the phones experienced.
 #[derive(Debug, Default)]
 pub struct Experience {
+    /// When the first phone registered.
+    pub began: Utc,
     /// What each caller heard, in the order of [`CALLERS`].
     pub callers: Vec<Heard>,
     /// What the regulators heard: Yann twice, Emma once.
@@ -96,6 +100,7 @@ pub async fn play(
     password: impl Fn(&str) -> anyhow::Result<String>,
     story: &Story,
 ) -> anyhow::Result<Experience> {
+    let began = clock::utc();
     let mut yann = regulator(sip, "yann", "Yann Le Goff", YANN).await?;
     let mut emma = regulator(sip, "emma", "Emma Lefèvre", EMMA).await?;
     for (phone, user) in [(&mut yann, "yann"), (&mut emma, "emma")] {
@@ -149,7 +154,13 @@ pub async fn play(
     let yann_second = over(&mut yann).await.context("yann was to hang up")?;
     let rossi_heard = over(&mut rossi).await.context("M. Rossi's call was to end")?;
     story.tell("yann hangs up");
+    for phone in [&mut yann, &mut emma] {
+        phone.order(PhoneOrder::Unregister).await;
+        // Nothing depends on it: a binding that stays ends by itself.
+        phone.wait_for(PATIENCE, |news| *news == PhoneNews::Unregistered).await;
+    }
     Ok(Experience {
+        began,
         callers: vec![durand_heard, smith_heard, rossi_heard, martin_heard],
         regulators: vec![("yann", yann_first), ("emma", emma_heard), ("yann", yann_second)],
     })
