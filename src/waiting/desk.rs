@@ -176,7 +176,11 @@ impl Desk {
     pub fn pause(&mut self, reason: PauseReason, rules: &OfferRules) -> Option<Turn> {
         match &self.state {
             RegulatorState::Offline | RegulatorState::Ringing { .. } | RegulatorState::Talking { .. } => {
-                self.next = Next::Pause(reason);
+                // A pause that passes by itself does not take the place of one that somebody asked for.
+                let was_asked_for = matches!(&self.next, Next::Pause(before) if is_asked_for(before));
+                if is_asked_for(&reason) || !was_asked_for {
+                    self.next = Next::Pause(reason);
+                }
                 None
             }
             RegulatorState::Ready | RegulatorState::WrapUp | RegulatorState::Paused { .. } => {
@@ -357,6 +361,16 @@ mod tests {
         assert!(matches!(stage.state("anne"), RegulatorState::Talking { .. }));
         stage.release("anne", 5);
         assert_eq!(stage.state("anne"), RegulatorState::WrapUp);
+    }
+
+    #[test]
+    fn a_pause_asked_for_during_a_call_outlives_the_loss_of_the_phone() {
+        let mut stage = anne_ready();
+        stage.talk("anne");
+        pause(&mut stage, PauseReason::Own);
+        pause(&mut stage, PauseReason::Unreachable);
+        stage.release("anne", 0);
+        assert_eq!(stage.state("anne"), paused(PauseReason::Own));
     }
 
     #[test]
