@@ -213,17 +213,19 @@ pub fn fail_recording(call: &mut Call, reason: String, out: &mut Vec<Decision>) 
 
 /// A fault of our own: the call ends without asking any state's code, and what was recorded is sealed.
 pub fn fail(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    let detail = Some("a fault in Vigie ended the call".to_owned());
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
     for leg in legs {
         call.hang_up(leg, EndedBy::Fault, now, out);
     }
-    if call.record.ended_at.is_some() {
+    if call.state == State::Sealing {
         return out.push(Decision::Over);
     }
-    call.record.ended_at = Some(now.utc);
-    call.record.outcome = Some(Outcome::Interrupted);
-    call.record.ended_by = Some(EndedBy::Fault);
-    call.record.detail = detail;
+    // A call that was ending already keeps its own end; told and sealed it must be all the same.
+    if call.record.ended_at.is_none() {
+        call.record.ended_at = Some(now.utc);
+        call.record.outcome = Some(Outcome::Interrupted);
+        call.record.ended_by = Some(EndedBy::Fault);
+        call.record.detail = Some("a fault in Vigie ended the call".to_owned());
+    }
     tell_end(call, now, out);
 }

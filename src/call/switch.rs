@@ -334,8 +334,11 @@ impl Switch {
     fn run(&mut self, id: CallId, input: CallInput, now: Now, out: &mut Vec<Order>) {
         let mut decisions = Vec::new();
         if let Some(call) = self.calls.get_mut(&id) {
+            let told = call.sequence;
             let outcome = catch_unwind(AssertUnwindSafe(|| call.step(input, now, &mut decisions)));
             if outcome.is_err() {
+                // What it was about to tell is dropped with its decisions: dispatch must see no gap in the numbers.
+                call.sequence = told;
                 return self.fail(id, now, out);
             }
         } else if let Some(errand) = self.errands.get_mut(&id) {

@@ -441,6 +441,22 @@ fn a_fault_in_one_call_ends_that_call_alone() {
 }
 
 #[test]
+fn a_fault_while_a_call_ends_leaves_its_end_told_and_its_recording_sealed() {
+    let mut room = Room::new(|_| {});
+    room.register("anne", 1);
+    let caller = room.call();
+    let leg = room.dial(caller, 1);
+    room.answer(leg);
+    room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
+    room.switch.plant_fault(caller.call);
+    room.media(MediaReport::Closed { leg: caller, quality: LegQuality::default() });
+    assert!(room.has(|order| matches!(order, Order::Recorder(RecorderCommand::Finish { .. }))));
+    let record = room.last_record(caller);
+    assert_eq!((record.outcome, record.ended_by), (Some(Outcome::Answered), Some(EndedBy::Caller)));
+    assert_eq!(room.events(caller).last().map(|(_, name)| *name), Some("call.ended"));
+}
+
+#[test]
 fn every_change_of_a_regulator_is_told_with_its_number() {
     let mut room = Room::new(|_| {});
     room.register("anne", 1);

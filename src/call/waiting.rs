@@ -58,7 +58,9 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
     let first_leg = call.legs.len() as u16;
     if first_leg as usize + choice.devices.len() > LEGS_MAX as usize {
         out.push(Decision::Room(RoomChange::OfferEnded { regulator: choice.regulator, end: OfferEnd::Cancelled }));
-        return overflow(call, now, out);
+        let detail = format!("{LEGS_MAX} devices were rung and nobody answered");
+        let overflow = call.line.overflow.message.clone();
+        return call.say_farewell(overflow, (Outcome::Overflowed, detail), now, out);
     }
     let mut ringing = Vec::with_capacity(choice.devices.len());
     for (device, leg_number) in choice.devices.iter().zip(first_leg..) {
