@@ -181,8 +181,9 @@ impl Lane {
                 self.under_way.remove(&settled.position);
             }
         }
-        if std::mem::take(&mut self.returned) {
+        if self.returned {
             outbox::hasten(&self.storage, &self.endpoint.settings.id, clock::utc()).await?;
+            self.returned = false;
         }
         if self.attempts.is_empty() {
             // Whatever may have become of a task: nothing is under way now.

@@ -8,8 +8,6 @@ mod lane;
 pub mod schedule;
 pub mod signature;
 
-use std::path::PathBuf;
-
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,26 +28,6 @@ pub enum OutboxError {
     /// The HTTP client could not be built.
     #[error("building the HTTP client of the outbox: {0}; check the system's certificates")]
     Client(#[source] reqwest::Error),
-    /// A secret's file could not be read or made.
-    #[error("{act} the secret file {path}: {source}; check that the folder belongs to this user")]
-    File {
-        /// What was being done.
-        act: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A line of a secret's file is no secret.
-    #[error("line {line} of the secret file {path} is no secret: {source}")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: signature::NotASecret,
-    },
 }
 
 /// An endpoint with its secrets.
@@ -59,14 +37,6 @@ pub struct Endpoint {
     pub settings: EndpointSettings,
     /// A signature is sent for each; two while a secret is being changed.
     pub secrets: Vec<Secret>,
-}
-
-impl Endpoint {
-    /// Reads the endpoint's secrets from its file, one a line; makes the file (0600) with a new one when it is missing.
-    pub fn load(settings: EndpointSettings) -> Result<Endpoint, OutboxError> {
-        let secrets = signature::read_or_make(&settings.secret_file)?;
-        Ok(Endpoint { settings, secrets })
-    }
 }
 
 /// What all lanes share.

@@ -1,9 +1,6 @@
 //! Standard Webhooks signatures: made for every attempt, and checked by whoever receives.
 
 use std::fmt;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,8 +12,6 @@ use sha2::Sha256;
 
 use crate::model::Utc;
 
-use super::OutboxError;
-
 /// The event's id, stable over retries: the receiver's idempotency key.
 pub const ID: &str = "webhook-id";
 /// The attempt's time, in seconds since 1970.
@@ -27,12 +22,10 @@ pub const SIGNATURE: &str = "webhook-signature";
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
 const PREFIX: &str = "whsec_";
-/// Bytes of a new secret; 24 to 64 are allowed.
-const LENGTH: usize = 32;
 /// Signatures looked at in one header, so that a stranger cannot keep a receiver busy.
 const SIGNATURES_MAX: usize = 16;
 
-/// A shared secret; written `whsec_` and base64, never shown.
+/// A shared secret; read from `whsec_` and base64, never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
@@ -56,18 +49,6 @@ impl FromStr for Secret {
 }
 
 impl Secret {
-    /// A new secret from the system's randomness.
-    pub fn generate() -> Result<Secret, getrandom::Error> {
-        let mut bytes = vec![0; LENGTH];
-        getrandom::fill(&mut bytes)?;
-        Ok(Secret(bytes))
-    }
-
-    /// As a receiver's configuration takes it: `whsec_…`. For files of mode 0600 only.
-    pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", STANDARD.encode(&self.0))
-    }
-
     /// `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         format!("v1,{}", STANDARD.encode(self.mac(id, timestamp, body).finalize().into_bytes()))
@@ -127,37 +108,6 @@ pub fn verify(
     Err(Distrust::Signature)
 }
 
-/// The secrets of a file, one a line; a new one in a new file when there is none.
-pub(super) fn read_or_make(path: &Path) -> Result<Vec<Secret>, OutboxError> {
-    let fail = |act| move |source| OutboxError::File { act, path: path.to_owned(), source };
-    match std::fs::read_to_string(path) {
-        Ok(text) => read_all(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let secret = Secret::generate().map_err(std::io::Error::other).map_err(fail("making"))?;
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(fail("making the folder of"))?;
-            }
-            let file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-            let written = file.and_then(|mut file| {
-                writeln!(file, "{}", secret.reveal())?;
-                file.sync_all()
-            });
-            written.map_err(fail("writing"))?;
-            Ok(vec![secret])
-        }
-        Err(error) => Err(fail("reading")(error)),
-    }
-}
-
-fn read_all(path: &Path, text: &str) -> Result<Vec<Secret>, OutboxError> {
-    let wrong = |line, source| OutboxError::Secret { path: path.to_owned(), line, source };
-    let mut secrets = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        secrets.push(line.parse().map_err(|source| wrong(number + 1, source))?);
-    }
-    if secrets.is_empty() { Err(wrong(1, NotASecret)) } else { Ok(secrets) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +134,6 @@ mod tests {
     fn the_specifications_own_example_has_its_signature() {
         let secret: Secret = SECRET.parse().expect("a secret");
         assert_eq!(secret.sign(MESSAGE, AT, BODY), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        assert_eq!(secret.reveal(), SECRET);
     }
 
     #[test]
@@ -207,17 +156,5 @@ mod tests {
     fn a_short_secret_is_none() {
         assert_eq!("whsec_AAAA".parse::<Secret>(), Err(NotASecret));
         assert_eq!("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<Secret>(), Err(NotASecret));
-    }
-
-    #[test]
-    fn a_missing_file_is_made_once_and_two_lines_are_two_secrets() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("secrets/dispatch");
-        let made = read_or_make(&path).expect("makes");
-        assert_eq!(read_or_make(&path).expect("reads"), made);
-        std::fs::write(&path, format!("{SECRET}\n{}\n", made[0].reveal())).expect("writes");
-        assert_eq!(read_or_make(&path).expect("reads").len(), 2);
-        std::fs::write(&path, "\nfoo\n").expect("writes");
-        assert!(matches!(read_or_make(&path), Err(OutboxError::Secret { line: 2, .. })));
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,9 +15,6 @@ use tokio::net::TcpListener;
 
 use crate::clock;
 use crate::outbox::signature::{self, Secret};
-
-/// How far a delivery's time may be from ours (Standard Webhooks: five minutes).
-const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Events kept at most: the demo tells some forty.
 const EVENTS_MAX: usize = 1000;
@@ -94,7 +90,8 @@ impl Receiver {
 
     fn check(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivered, String> {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        signature::verify(&secrets, headers, body, clock::utc(), TOLERANCE).map_err(|error| error.to_string())?;
+        signature::verify(&secrets, headers, body, clock::utc(), signature::TOLERANCE)
+            .map_err(|error| error.to_string())?;
         let event: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let sequence = field("sequence").parse().map_err(|_| "no sequence".to_owned())?;
