@@ -45,7 +45,6 @@ impl Switch {
                     );
                     out.push(Order::Alarm(Alarm { kind: "recording-failed".into(), call: Some(id), text }));
                 }
-                Decision::Alarm(alarm) => out.push(Order::Alarm(alarm)),
                 Decision::Count(counter) => out.push(Order::Count(counter)),
                 Decision::Over => self.forget(id),
             }

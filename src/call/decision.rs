@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::signal::{Gone, LegOrder, Refusal};
 use crate::model::event::EventKind;
 use crate::model::{
-    Alarm, Counter, EndedBy, LegId, LegQuality, MediaCommand, Now, OfferEnd, OfferRecord, RecorderCommand, RegulatorId,
+    Counter, EndedBy, LegId, LegQuality, MediaCommand, Now, OfferEnd, OfferRecord, RecorderCommand, RegulatorId,
     RemoteMedia, SealedRecording,
 };
 use crate::waiting::Choice;
@@ -75,8 +75,6 @@ pub enum Decision {
     KeepRecording(Box<SealedRecording>),
     /// Store that there is none.
     KeepFailure(String),
-    /// Tell whoever runs this.
-    Alarm(Alarm),
     /// Count.
     Count(Counter),
     /// Forget the call: nothing more is owed.

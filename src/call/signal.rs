@@ -98,8 +98,6 @@ pub enum Gone {
 /// What the switch asks of the user agent. All are total: an order for a leg that is gone is left.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LegOrder {
-    /// Tell the caller that it rings (180).
-    Ring { leg: LegId },
     /// Accept an incoming leg (200 with our SDP; `local` is its RTP socket).
     Accept { leg: LegId, local: SocketAddr },
     /// Refuse an incoming leg.

@@ -47,7 +47,7 @@ impl Decisions {
     /// One input and all that follows from it. Everything to be stored is one [`Action::Store`]: one transaction.
     pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
         match input {
-            Input::Sip { path, bytes } => self.user_agent(now, |agent, effects| {
+            Input::Sip { path, bytes } => self.user_agent(|agent, effects| {
                 agent.receive(path, &bytes, now, effects);
             }),
             Input::Media(report) => self.tell_switch(SwitchInput::Media(report), now),
@@ -56,10 +56,10 @@ impl Decisions {
             Input::Remembered(mut remembered) => {
                 let bindings = std::mem::take(&mut remembered.bindings);
                 self.tell_switch(SwitchInput::Remembered(remembered), now);
-                self.user_agent(now, |agent, effects| agent.restore(bindings, now, effects));
+                self.user_agent(|agent, effects| agent.restore(bindings, now, effects));
             }
             Input::Tick => {
-                self.user_agent(now, |agent, effects| agent.tick(now, effects));
+                self.user_agent(|agent, effects| agent.tick(now, effects));
                 self.tell_switch(SwitchInput::Tick, now);
             }
         }
@@ -79,7 +79,7 @@ impl Decisions {
         }
     }
 
-    fn user_agent(&mut self, _now: Now, act: impl FnOnce(&mut UserAgent, &mut Vec<Effect>)) {
+    fn user_agent(&mut self, act: impl FnOnce(&mut UserAgent, &mut Vec<Effect>)) {
         let mut effects = Vec::new();
         act(&mut self.useragent, &mut effects);
         self.effects.extend(effects);
@@ -120,12 +120,9 @@ impl Decisions {
             Order::Leg(order) => {
                 let dialled = match &order {
                     LegOrder::Dial(dial) => Some(dial.leg),
-                    LegOrder::Ring { .. }
-                    | LegOrder::Accept { .. }
-                    | LegOrder::Refuse { .. }
-                    | LegOrder::Hangup { .. } => None,
+                    LegOrder::Accept { .. } | LegOrder::Refuse { .. } | LegOrder::Hangup { .. } => None,
                 };
-                self.user_agent(now, |agent, effects| agent.order(order, now, effects));
+                self.user_agent(|agent, effects| agent.order(order, now, effects));
                 if let Some(leg) = dialled
                     && let Some(sip_call_id) = self.useragent.sip_call_id(leg).map(str::to_owned)
                 {

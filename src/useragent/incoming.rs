@@ -186,18 +186,6 @@ impl UserAgent {
         Ok(())
     }
 
-    /// 180, when nothing final was said.
-    pub(super) fn ring(&mut self, leg: LegId, beat: &mut Beat<'_>) {
-        let Some(leg) = self.legs.find(leg) else { return };
-        let Stage::Invited(invited) = &leg.stage else { return };
-        let mut response = answer_tagged(&invited.request, 180, &leg.dialog.local_tag, &self.wire.rules);
-        if let Some(contact) = self.wire.contact(leg.dialog.path) {
-            response.headers.push("Contact", contact);
-        }
-        let (key, traced) = (invited.key.clone(), leg.traced());
-        self.wire.respond(&key, response, traced, beat);
-    }
-
     /// 200 with our SDP.
     pub(super) fn accept(&mut self, id: LegId, rtp: std::net::SocketAddr, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };

@@ -123,7 +123,6 @@ impl UserAgent {
     pub fn order(&mut self, order: LegOrder, now: Now, out: &mut Vec<Effect>) {
         let mut beat = Beat { now, out };
         match order {
-            LegOrder::Ring { leg } => self.ring(leg, &mut beat),
             LegOrder::Accept { leg, local } => self.accept(leg, local, &mut beat),
             LegOrder::Refuse { leg, why } => self.refuse(leg, why, &mut beat),
             LegOrder::Dial(dial) => self.dial(*dial, &mut beat),

@@ -20,6 +20,9 @@ use dialog::Dialog;
 pub use voice::Heard;
 use voice::Voice;
 
+/// How long it registers for, in seconds: longer than any demo, so it never registers again.
+const REGISTRATION_S: u32 = 600;
+
 /// What a phone is told to do.
 #[derive(Debug)]
 pub enum PhoneOrder {
@@ -34,8 +37,6 @@ pub enum PhoneOrder {
     Dial(String),
     /// Hang up, or give up.
     HangUp,
-    /// End the registration.
-    Unregister,
     /// Hand over what was heard.
     Heard(oneshot::Sender<Vec<i16>>),
 }
@@ -45,8 +46,6 @@ pub enum PhoneOrder {
 pub enum PhoneNews {
     /// Registered.
     Registered,
-    /// The registration ended.
-    Unregistered,
     /// It rings here.
     Ringing,
     /// The two sides talk.
@@ -199,9 +198,8 @@ impl Body {
             PhoneOrder::Register { user, password } => {
                 self.login = Some((user, password));
                 self.register_call_id = self.chance.token();
-                self.register(600, None).await;
+                self.register(None).await;
             }
-            PhoneOrder::Unregister => self.register(0, None).await,
             PhoneOrder::Dial(number) => {
                 let offer = self.voice.offer(&mut self.chance);
                 let mut dialog = Dialog::outgoing(&self.setup, self.local, &number, &mut self.chance);
@@ -230,7 +228,7 @@ impl Body {
         self.happen(happenings).await;
     }
 
-    async fn register(&mut self, expires: u32, authorization: Option<String>) {
+    async fn register(&mut self, authorization: Option<String>) {
         let Some((user, _)) = self.login.clone() else { return };
         self.register_cseq += 1;
         let branch = self.branch();
@@ -245,7 +243,7 @@ impl Body {
         headers.push("Call-ID", self.register_call_id.clone());
         headers.push("CSeq", format!("{} REGISTER", self.register_cseq));
         headers.push("Contact", format!("<sip:{user}@{}>", self.local));
-        headers.push("Expires", expires.to_string());
+        headers.push("Expires", REGISTRATION_S.to_string());
         headers.push("User-Agent", "Vigie demo phone");
         if let Some(authorization) = authorization {
             headers.push("Authorization", authorization);
@@ -377,10 +375,7 @@ impl Body {
         let Some(cseq) = response.headers.cseq() else { return };
         match (cseq.method, response.status) {
             (Method::Register, 401) => self.register_again(&response).await,
-            (Method::Register, 200) => {
-                let has_binding = response.headers.has("Contact");
-                self.tell(if has_binding { PhoneNews::Registered } else { PhoneNews::Unregistered }).await;
-            }
+            (Method::Register, 200) => self.tell(PhoneNews::Registered).await,
             (Method::Register, status) if status >= 300 => {
                 self.tell(PhoneNews::Failed(status, response.reason)).await;
             }
@@ -400,7 +395,7 @@ impl Body {
         let cnonce = self.chance.token();
         let login = Login { user: &user, password: &password };
         let answer = Authorization::answer(&challenge, &login, &Method::Register, &uri, (&cnonce, 1));
-        self.register(600, Some(answer.to_string())).await;
+        self.register(Some(answer.to_string())).await;
     }
 
     async fn take_acceptance(&mut self, response: &Response) {

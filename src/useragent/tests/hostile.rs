@@ -101,11 +101,9 @@ fn an_order_for_a_leg_that_never_was_is_left() {
     let mut bench = Bench::new();
     let call = crate::model::CallId::new(bench.now.utc, &mut Chance::from_number(3));
     let leg = LegId { call, number: 0 };
-    for order in [
-        LegOrder::Ring { leg },
-        LegOrder::Accept { leg, local: address("127.0.0.1:30000") },
-        LegOrder::Hangup { leg, why: EndedBy::Caller },
-    ] {
+    for order in
+        [LegOrder::Accept { leg, local: address("127.0.0.1:30000") }, LegOrder::Hangup { leg, why: EndedBy::Caller }]
+    {
         assert!(bench.order(order).is_empty());
     }
     assert!(bench.signals().is_empty() && bench.facts.is_empty());
