@@ -106,7 +106,7 @@ fn tell(news: Option<&PhoneNews>, what: &str) {
         }
         Some(PhoneNews::Over { status: Some(status), .. }) => println!("{what}: {status}"),
         Some(PhoneNews::Failed(status, why)) => println!("{what}: {status} {why}"),
-        Some(PhoneNews::Registered | PhoneNews::Ringing | PhoneNews::Established) | None => {
+        Some(PhoneNews::Registered | PhoneNews::Unregistered | PhoneNews::Ringing | PhoneNews::Established) | None => {
             println!("{what}: no answer; is the server running?");
         }
     }

@@ -20,7 +20,7 @@ use dialog::Dialog;
 pub use voice::Heard;
 use voice::Voice;
 
-/// How long it registers for, in seconds: longer than any demo, so it never registers again.
+/// How long it registers for, in seconds.
 const REGISTRATION_S: u32 = 600;
 
 /// What a phone is told to do.
@@ -37,6 +37,8 @@ pub enum PhoneOrder {
     Dial(String),
     /// Hang up, or give up.
     HangUp,
+    /// End the registration.
+    Unregister,
     /// Hand over what was heard.
     Heard(oneshot::Sender<Vec<i16>>),
 }
@@ -46,6 +48,8 @@ pub enum PhoneOrder {
 pub enum PhoneNews {
     /// Registered.
     Registered,
+    /// The registration ended.
+    Unregistered,
     /// It rings here.
     Ringing,
     /// The two sides talk.
@@ -109,6 +113,8 @@ impl Phone {
             answer_at: None,
             register_cseq: 0,
             register_call_id: String::new(),
+            register_s: 0,
+            has_answered: false,
             news: news_queue,
         };
         tokio::spawn(body.run(order_queue));
@@ -158,6 +164,10 @@ struct Body {
     answer_at: Option<Moment>,
     register_cseq: u32,
     register_call_id: String,
+    /// How long the registration asked for is to last, in seconds; none ends it.
+    register_s: u32,
+    /// Whether the last order's challenge was answered: a second one means a wrong password.
+    has_answered: bool,
     news: mpsc::Sender<PhoneNews>,
 }
 
@@ -198,8 +208,9 @@ impl Body {
             PhoneOrder::Register { user, password } => {
                 self.login = Some((user, password));
                 self.register_call_id = self.chance.token();
-                self.register(None).await;
+                self.begin_registration(REGISTRATION_S).await;
             }
+            PhoneOrder::Unregister => self.begin_registration(0).await,
             PhoneOrder::Dial(number) => {
                 let offer = self.voice.offer(&mut self.chance);
                 let mut dialog = Dialog::outgoing(&self.setup, self.local, &number, &mut self.chance);
@@ -228,6 +239,11 @@ impl Body {
         self.happen(happenings).await;
     }
 
+    async fn begin_registration(&mut self, seconds: u32) {
+        (self.register_s, self.has_answered) = (seconds, false);
+        self.register(None).await;
+    }
+
     async fn register(&mut self, authorization: Option<String>) {
         let Some((user, _)) = self.login.clone() else { return };
         self.register_cseq += 1;
@@ -243,7 +259,7 @@ impl Body {
         headers.push("Call-ID", self.register_call_id.clone());
         headers.push("CSeq", format!("{} REGISTER", self.register_cseq));
         headers.push("Contact", format!("<sip:{user}@{}>", self.local));
-        headers.push("Expires", REGISTRATION_S.to_string());
+        headers.push("Expires", self.register_s.to_string());
         headers.push("User-Agent", "Vigie demo phone");
         if let Some(authorization) = authorization {
             headers.push("Authorization", authorization);
@@ -375,7 +391,10 @@ impl Body {
         let Some(cseq) = response.headers.cseq() else { return };
         match (cseq.method, response.status) {
             (Method::Register, 401) => self.register_again(&response).await,
-            (Method::Register, 200) => self.tell(PhoneNews::Registered).await,
+            (Method::Register, 200) => {
+                let has_binding = response.headers.has("Contact");
+                self.tell(if has_binding { PhoneNews::Registered } else { PhoneNews::Unregistered }).await;
+            }
             (Method::Register, status) if status >= 300 => {
                 self.tell(PhoneNews::Failed(status, response.reason)).await;
             }
@@ -388,7 +407,7 @@ impl Body {
     async fn register_again(&mut self, response: &Response) {
         let Some((user, password)) = self.login.clone() else { return };
         let challenge = response.headers.auth_params("WWW-Authenticate").iter().find_map(Challenge::read);
-        let Some(challenge) = challenge.filter(|_| self.register_cseq < 4) else {
+        let Some(challenge) = challenge.filter(|_| !std::mem::replace(&mut self.has_answered, true)) else {
             return self.tell(PhoneNews::Failed(401, "the password was not accepted".into())).await;
         };
         let uri = format!("sip:{}", self.setup.server.ip());
