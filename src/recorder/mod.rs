@@ -20,6 +20,7 @@ pub mod layout;
 mod live;
 pub mod one_sided;
 pub mod place;
+mod record_in_us;
 mod recover;
 pub mod render;
 mod seal;

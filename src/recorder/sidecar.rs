@@ -84,10 +84,13 @@ pub struct Block {
     /// Its place in the machine's seal log.
     pub seal_sequence: u64,
     /// When, in microseconds since 1970 UTC.
+    #[serde(rename = "sealed_at_us", alias = "sealed_at")]
     pub sealed_at: Utc,
     /// The recording's clock begins here, in microseconds since 1970 UTC.
+    #[serde(rename = "started_at_us", alias = "started_at")]
     pub started_at: Utc,
     /// The same instant on the clock of the frames' arrival, in microseconds.
+    #[serde(rename = "started_at_arrival_us", alias = "started_at_arrival")]
     pub started_at_arrival: u64,
     /// Finished after a crash.
     pub recovered: bool,
@@ -110,7 +113,8 @@ pub struct Block {
     /// Every offer with its reasoning; times with offset.
     pub offers: Vec<Value>,
     /// The call record: caller as given and in E.164, P-Asserted-Identity, DDI, line, association, region, skills,
-    /// regulator, legs with codecs, loss and jitter; times in microseconds since 1970 UTC.
+    /// regulator, legs with codecs, loss and jitter; times in microseconds since 1970 UTC, named `…_at_us`.
+    #[serde(with = "super::record_in_us")]
     pub record: Box<CallRecord>,
 }
 

@@ -425,3 +425,22 @@ fn journalled_frames_of_a_call_that_left_nothing_else_are_kept_aside() {
     let names: Vec<_> = journal.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     assert!(names.iter().any(|name| name.ends_with(".orphans")), "{names:?}");
 }
+
+#[test]
+fn every_time_in_a_sidecar_says_its_unit_and_sidecars_without_are_still_read() {
+    let world = World::new();
+    world.seal_one(5);
+    let text = fs::read_to_string(world.in_folder(SIDECAR_FILE)).expect("a sidecar");
+    let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let started = world.begin.utc.0;
+    assert_eq!(told["vigie"]["started_at_us"], started);
+    assert_eq!(told["vigie"]["started_at_arrival_us"], world.begin.moment.0);
+    assert_eq!(told["vigie"]["record"]["received_at_us"], started);
+    assert_eq!(told["vigie"]["times"]["received_at"], "2023-11-14T23:13:20.123+01:00");
+    for line in text.lines().filter(|line| line.contains("_at\": ")) {
+        assert!(line.ends_with("null") || line.contains('T'), "a time without unit: {line}");
+    }
+    let older: Sidecar = serde_json::from_str(&text.replace("_at_us\"", "_at\"")).expect("read");
+    assert_eq!(older, world.sidecar());
+    assert_eq!(older.vigie.record.received_at, world.begin.utc);
+}
