@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -35,7 +36,7 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Segment {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     begun: Moment,
     written: u64,
@@ -129,6 +130,20 @@ impl Journal {
         Ok(())
     }
 
+    /// The file to be synced by another thread, when something was written since the last time.
+    pub fn begin_sync(&mut self) -> Option<Arc<File>> {
+        let segment = self.segment.as_mut().filter(|segment| segment.synced < segment.written)?;
+        segment.synced = segment.written;
+        Some(segment.file.clone())
+    }
+
+    /// A sync that was begun came to nothing: the next one has it all to do.
+    pub fn fail_sync(&mut self) {
+        if let Some(segment) = &mut self.segment {
+            segment.synced = 0;
+        }
+    }
+
     /// Ends the segment when it is full or old; the next write begins another.
     pub fn end_if_due(&mut self, now: Moment) -> Option<EndedSegment> {
         let segment = self.segment.as_ref()?;
@@ -157,7 +172,7 @@ fn begin_segment(folder: &Path, number: u64, now: Moment) -> io::Result<Segment>
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&path)?;
     file.write_all_at(MAGIC, 0)?;
     File::open(folder)?.sync_all()?;
-    Ok(Segment { file, path, begun: now, written: FILE_HEADER_LENGTH, synced: 0 })
+    Ok(Segment { file: Arc::new(file), path, begun: now, written: FILE_HEADER_LENGTH, synced: 0 })
 }
 
 fn segment_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -1,6 +1,7 @@
 //! The copying thread: from the rings to the journal and the frame files, every turn; it never waits for a seal.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(super) struct Copier {
     workers: Workers,
     voice: Voice,
     synced_at: Moment,
+    /// The journal is being synced since then.
+    syncing: Option<Moment>,
     /// Segments whose frames are not all in frame files yet.
     ended: VecDeque<EndedSegment>,
     /// Jobs that the syncing thread had no room for, or failed at.
@@ -72,6 +75,7 @@ impl Copier {
             workers,
             voice: Voice { doors, told: BTreeMap::new() },
             synced_at: Moment(0),
+            syncing: None,
             ended: VecDeque::new(),
             unsynced: VecDeque::new(),
             refused: 0,
@@ -114,6 +118,7 @@ impl Copier {
                 );
                 self.unsynced.push_back(job);
             }
+            Message::JournalSynced(result) => self.end_sync(result, now),
             Message::Stop => (),
         }
     }
@@ -249,21 +254,37 @@ impl Copier {
         }
     }
 
+    /// Has the journal synced by its thread, so that a slow disk delays neither frames nor the calls that begin.
     fn sync_journal(&mut self, now: Moment) {
+        if let Some(since) = self.syncing {
+            let takes = now.since(since);
+            if takes > SYNC_MAX {
+                let text = format!(
+                    "syncing the journal takes {} ms and more: a power cut could lose more than 500 ms of sound; look for a slow or failing disk",
+                    takes.as_millis()
+                );
+                self.voice.alarm("recording-slow", None, text, now);
+            }
+            return;
+        }
         if now.since(self.synced_at) < self.parts.settings.sync_every {
             return;
         }
         self.synced_at = now;
-        if let Err(error) = self.journal.sync() {
-            self.voice.alarm("recording-disk", None, format!("the journal cannot be synced: {error}"), now);
+        if let Some(file) = self.journal.begin_sync() {
+            if self.workers.sync_journal(file) {
+                self.syncing = Some(now);
+            } else {
+                self.journal.fail_sync();
+            }
         }
-        let took = clock::moment().since(now);
-        if took > SYNC_MAX {
-            let text = format!(
-                "syncing the journal took {} ms: a power cut could lose more than 500 ms of sound; look for a slow or failing disk",
-                took.as_millis()
-            );
-            self.voice.alarm("recording-slow", None, text, now);
+    }
+
+    fn end_sync(&mut self, result: io::Result<()>, now: Moment) {
+        self.syncing = None;
+        if let Err(error) = result {
+            self.journal.fail_sync();
+            self.voice.alarm("recording-disk", None, format!("the journal cannot be synced: {error}"), now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! From frames to a sealed recording: frame files, WAV, sidecar, signature, seal log.
 //!
 //! One thread copies frames from the rings to the journal and the frame files and never waits for the others: one renders
-//! and seals, two bring files to the disk for certain.
+//! and seals, three bring files to the disk for certain.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -108,6 +108,8 @@ enum Message {
         job: work::SyncJob,
         error: std::io::Error,
     },
+    /// The journal's sync, begun with [`work::Workers::sync_journal`], ended.
+    JournalSynced(std::io::Result<()>),
     Stop,
 }
 

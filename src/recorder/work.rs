@@ -1,4 +1,5 @@
-//! The threads that may wait for a disk: one renders and seals, one syncs what is kept of calls, one syncs frame files.
+//! The threads that may wait for a disk: one renders and seals, one syncs the
+//! journal, one what is kept of calls, one frame files.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +24,9 @@ pub(super) struct Workers {
     /// Kept files have a thread of their own: they must be safe within the journal's half second.
     keeps: SyncSender<SyncJob>,
     syncs: SyncSender<SyncJob>,
-    threads: [JoinHandle<()>; 3],
+    /// The journal's own: were it synced by the copying thread, a call that begins meanwhile would not be known on disk.
+    journals: SyncSender<Arc<File>>,
+    threads: [JoinHandle<()>; 4],
 }
 
 /// Something to bring to the disk for certain.
@@ -40,17 +43,24 @@ pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers
     let (seals, seal_jobs) = sync_channel(JOBS_MAX);
     let (keeps, keep_jobs) = sync_channel(JOBS_MAX);
     let (syncs, sync_jobs) = sync_channel(JOBS_MAX);
-    let (sealed, kept) = (done.clone(), done.clone());
+    let (journals, journal_jobs) = sync_channel(1);
+    let (sealed, kept, journalled) = (done.clone(), done.clone(), done.clone());
+    let journalling = spawn("recorder-journal", move || sync_journals(&journal_jobs, &journalled))?;
     let sealing = spawn("recorder-seal", move || seal_all(sealer, &seal_jobs, &sealed))?;
     let keeping = spawn("recorder-keep", move || sync_each(&keep_jobs, &kept))?;
     let syncing = spawn("recorder-sync", move || sync_each(&sync_jobs, &done))?;
-    Ok(Workers { seals, keeps, syncs, threads: [sealing, keeping, syncing] })
+    Ok(Workers { seals, keeps, syncs, journals, threads: [sealing, keeping, syncing, journalling] })
 }
 
 impl Workers {
     /// Whether the job was taken.
     pub(super) fn seal(&self, call: CallId) -> bool {
         self.seals.try_send(call).is_ok()
+    }
+
+    /// Whether the sync was begun; its end comes as a message.
+    pub(super) fn sync_journal(&self, file: Arc<File>) -> bool {
+        self.journals.try_send(file).is_ok()
     }
 
     /// The job back when it was not taken.
@@ -67,7 +77,7 @@ impl Workers {
 
     /// Lets the threads end: what is queued is done, its results are in `receiver` or go unread.
     pub(super) fn stop(self, receiver: &Receiver<Message>) {
-        drop((self.seals, self.keeps, self.syncs));
+        drop((self.seals, self.keeps, self.syncs, self.journals));
         for thread in self.threads {
             while !thread.is_finished() {
                 let _unread = receiver.recv_timeout(std::time::Duration::from_millis(10));
@@ -83,6 +93,14 @@ fn seal_all(mut sealer: Sealer, jobs: &Receiver<CallId>, done: &SyncSender<Messa
     for call in jobs {
         let result = sealer.seal(call, false, clock::utc()).map(Box::new);
         if done.send(Message::Sealed { call, result }).is_err() {
+            return;
+        }
+    }
+}
+
+fn sync_journals(jobs: &Receiver<Arc<File>>, done: &SyncSender<Message>) {
+    for file in jobs {
+        if done.send(Message::JournalSynced(file.sync_data())).is_err() {
             return;
         }
     }
