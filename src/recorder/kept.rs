@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{KEPT_FILE, make_folder, make_private_folder, open_folder, replace_file};
+use super::layout::{KEPT_FILE, make_folder, make_private_folder, name_of_part, open_folder, replace_file};
 use super::place::{Part, samples_between};
 use crate::model::{CallId, CallRecord, EndedBy, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
 
@@ -78,13 +78,22 @@ impl Kept {
         }
     }
 
-    /// Writes `call.json`, and the mark by which a restart finds it.
+    /// Writes `call.json`, after the mark by which a restart finds it: a kill between the two must not hide it.
     pub fn write(&self, folder: &Path, state: &Path) -> io::Result<()> {
-        make_folder(folder)?;
-        replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec_pretty(self)?)?;
         let marks = open_folder(state);
         make_private_folder(&marks)?;
-        replace_file(&marks.join(self.call.to_string()), b"")
+        replace_file(&marks.join(self.call.to_string()), b"")?;
+        make_folder(folder)?;
+        replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Whether a mark was all that came to be of a call: nothing else of it was ever named.
+    pub fn was_never(folder: &Path) -> bool {
+        let is_part = |name: &std::ffi::OsStr| name.to_str().and_then(name_of_part).is_some();
+        match std::fs::read_dir(folder) {
+            Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| is_part(&entry.file_name()))),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Reads `call.json`.

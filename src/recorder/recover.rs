@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kept::{Kept, unfinished};
-use super::layout::{KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, remove_file, sync_file};
+use super::layout::{
+    KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, open_folder, remove_file, sync_file,
+};
 use super::seal::{Sealer, sealed_there};
 use super::{Parts, RecorderError, journal_fault};
 use crate::clock;
@@ -36,7 +38,11 @@ pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
         tracing::error!("{warning}");
     }
     let fault = |act| move |source| RecorderError::File { act, path: parts.state.clone(), source };
-    let calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
+    let mut calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
+    for call in calls.extract_if(.., |call| Kept::was_never(&parts.settings.folder.join(folder_of(*call)))) {
+        let mark = open_folder(&parts.state).join(call.to_string());
+        remove_file(&mark).map_err(fault("removing the mark of a call in"))?;
+    }
     let mut rescue = Rescue::new(parts, &calls);
     let segments = read_all(&journal, |frame| rescue.take(&frame)).map_err(|source| RecorderError::File {
         act: "reading the journal in",

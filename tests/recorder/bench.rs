@@ -26,7 +26,7 @@ pub fn parts(folder: &Path) -> Parts {
     let settings = RecordingSettings {
         folder: disk.join("recordings"),
         sync_every: Duration::from_millis(50),
-        segment_bytes: 200_000,
+        segment_bytes: 2_000_000,
     };
     let (zone, key) = (jiff::tz::TimeZone::UTC, ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
     let ring_folder = folder.join("rings");

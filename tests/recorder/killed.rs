@@ -165,8 +165,10 @@ fn check(folder: &Path, parts: &Parts, unborn: &[u64], tally: &mut Tally) {
             tally.one_more += more.unwrap_or(0);
         }
     }
-    let verdict = verify(&parts.settings.folder, &[], |_| ()).expect("checked");
-    assert!(verdict.is_sound(), "{verdict:#?}");
+    if board.calls().len() > unborn.len() {
+        let verdict = verify(&parts.settings.folder, &[], |_| ()).expect("checked");
+        assert!(verdict.is_sound(), "{verdict:#?}");
+    }
     let before = tree(folder);
     assert!(recorder::recover(parts).expect("recovered again").is_empty());
     assert_eq!(tree(folder), before, "recovering twice changes nothing");

@@ -15,7 +15,9 @@ const CALLS: u64 = 150;
 fn three_hundred_legs_in_real_time_do_not_fill_the_ring() {
     let seconds = std::env::var("VIGIE_PACE_S").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
     let folder = tempfile::tempdir().expect("a folder");
-    let parts = parts(folder.path());
+    let mut parts = parts(folder.path());
+    // A minute, as in service.
+    parts.settings.segment_bytes = 64 << 20;
     let mut ring = RingWriter::create(&parts.ring_folder.join("media-0.ring"), 64 << 20).expect("a ring");
     let alarm = |kind: String, _, text: String| println!("{kind}: {text}");
     let recorder = recorder::start(parts, vec![ring.reader()], |_| (), alarm).expect("a recorder");

@@ -83,3 +83,20 @@ fn what_holds_speech_is_for_its_user_alone() {
         assert_eq!(mode(&path) & 0o137, 0, "{} is {:o}", path.display(), mode(&path));
     }
 }
+
+#[test]
+fn a_kill_between_a_call_s_mark_and_what_is_kept_of_it_hides_nothing_and_holds_nothing_up() {
+    let world = World::new();
+    let mark = open_folder(&world.parts.state).join(world.call.to_string());
+    fs::create_dir_all(mark.parent().expect("a folder")).expect("made");
+    fs::create_dir_all(world.in_folder("")).expect("made");
+    fs::write(&mark, "").expect("marked");
+    fs::write(world.in_folder(".call.json.part"), "{").expect("begun");
+    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(!mark.exists());
+    // With frames beside it, it is somebody's speech: then it is kept and told at every start.
+    fs::write(&mark, "").expect("marked");
+    fs::write(world.in_folder("leg-0.frames"), "").expect("written");
+    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(mark.exists());
+}
