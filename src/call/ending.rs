@@ -10,8 +10,9 @@ pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     if call.record.answered_at.is_some() {
         return end(call, Ending::new(Outcome::Answered, EndedBy::Caller), now, out);
     }
-    let since = call.record.queued_at.or(call.record.accepted_at).unwrap_or(call.record.received_at);
-    call.tell(EventKind::CallAbandoned { wait_ms: now.utc.since(since).as_millis() as u64 }, out);
+    // On the same clock as everywhere: from the waiting room on; nothing for who hung up during the greeting.
+    let wait_ms = call.record.queued_at.map_or(0, |queued| now.utc.since(queued).as_millis() as u64);
+    call.tell(EventKind::CallAbandoned { wait_ms }, out);
     out.push(Decision::Count(Counter::CallsAbandoned));
     let by = call.leg(call.caller_leg()).and_then(|leg| leg.record().ended_by).unwrap_or(EndedBy::Caller);
     end(call, Ending::new(Outcome::Abandoned, by), now, out);
