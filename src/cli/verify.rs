@@ -1,4 +1,4 @@
-//! `vigie verify PATH [--key FILE]`: whether recordings are as they were sealed; offline, exit status 0, 1 or 2.
+//! `vigie verify PATH [--key FILE]`: whether recordings are as they were sealed; offline, exit status 0 or 1.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ pub struct VerifyArgs {
     pub keys: Vec<PathBuf>,
 }
 
-/// Runs the check: 0 when everything holds, 1 when something is wrong, 2 when nothing could be checked.
+/// Runs the check: 0 when everything holds, 1 when something is wrong or nothing could be checked.
 pub fn run(args: &VerifyArgs) -> ExitCode {
     let progress = |done: u64| {
         if done.is_multiple_of(PROGRESS_EVERY) {
@@ -36,11 +36,11 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
                 println!("WRONG {}: {}: {}", finding.file.display(), finding.field, finding.what);
             }
             println!("{}", summarise(&verdict));
-            if verdict.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            if verdict.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("vigie verify: {error}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
