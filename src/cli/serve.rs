@@ -52,7 +52,7 @@ pub fn run(arguments: &ServeArguments) -> ExitCode {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let interrupts = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let signals = stop_signals()?;
     let (regulators, lines) = (settings.centre.regulators.len(), settings.centre.lines.len());
     let secrets = settings.node.state.join("secrets");
     let app = app::start(settings).await?;
@@ -64,17 +64,28 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     tracing::info!(sip = ?app.sip, api = %format!("http://{}", app.web), lines, regulators, secrets = %secrets.display(),
         "{} is ready", app::SOFTWARE);
-    stop_when_told(app, interrupts).await;
+    stop_when_told(app, signals).await;
     Ok(())
 }
 
-async fn stop_when_told(app: App, interrupts: (Signal, Signal)) {
-    let (mut interrupt, mut terminate) = interrupts;
-    wait(&mut interrupt, &mut terminate).await;
+/// Ctrl-C and SIGTERM, from now on.
+pub type StopSignals = (Signal, Signal);
+
+/// Listens for them: neither ends the process by itself any more.
+///
+/// # Errors
+/// When the system refuses.
+pub fn stop_signals() -> std::io::Result<StopSignals> {
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+/// Waits for the first signal, then stops: live calls may end, a second signal ends them.
+pub async fn stop_when_told(app: App, mut signals: StopSignals) {
+    told_to_stop(&mut signals).await;
     tracing::info!("stopping: no new calls; live ones may end (a second Ctrl-C ends them)");
     tokio::select! {
         () = app.drain() => {}
-        () = end_when_told(&app, &mut interrupt, &mut terminate) => {
+        () = end_when_told(&app, &mut signals) => {
             tracing::warn!("told a third time: stopping without waiting; recordings are finished at the next start");
         }
     }
@@ -83,14 +94,15 @@ async fn stop_when_told(app: App, interrupts: (Signal, Signal)) {
 }
 
 /// The second signal ends the live calls; returns at the third.
-async fn end_when_told(app: &App, interrupt: &mut Signal, terminate: &mut Signal) {
-    wait(interrupt, terminate).await;
+async fn end_when_told(app: &App, signals: &mut StopSignals) {
+    told_to_stop(signals).await;
     tracing::info!("ending the live calls");
     app.end_all().await;
-    wait(interrupt, terminate).await;
+    told_to_stop(signals).await;
 }
 
-async fn wait(interrupt: &mut Signal, terminate: &mut Signal) {
+/// Waits for one of them.
+pub async fn told_to_stop((interrupt, terminate): &mut StopSignals) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -15,9 +15,13 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::app::{self, App};
+use crate::cli::serve;
 use crate::config::Settings;
 use receiver::Receiver;
 use story::Story;
+
+/// How long the calls of an interrupted evening may take to end.
+const ENDING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the last events may take to reach the receiver.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(20);
@@ -55,8 +59,9 @@ pub struct DemoArguments {
     ///
     /// Each line has `type` and `at_ms` (milliseconds since the start). Types: `story` (`text`), `call` (`call`,
     /// `line`, `region`, `skills`, `caller`, `outcome`, `regulator`, `reasoning`, `wait_ms`, `talk_ms`, `recording`),
-    /// `event` (`event`: the CloudEvent as the receiver got and verified it), `check` (`what`, `holds`), and last `result`
-    /// (`ok`, `held`, `failed`, `dir`).
+    /// `event` (`event`: the CloudEvent as the receiver got and verified it), `check` (`what`, `holds`), with `--keep`
+    /// `kept` (`ok`, `sip`, `api`, `token`, `users` with their passwords, `dial`, `dial_from`), and last `result` (`ok`,
+    /// `held`, `failed`, `dir`; or `ok`, `error`).
     #[arg(long)]
     json: bool,
     /// Leave the server up afterwards, and say how to call in with one's own softphone.
@@ -89,23 +94,24 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
     let dir = prepare_folder(args.dir.as_deref())?;
     let receiver = Receiver::start().await.context("starting the demo's webhook receiver")?;
     let settings = settings(&dir, &receiver)?;
-    let recordings = settings.recording.folder.clone();
     let ring_folder = settings.media.ring_folder.clone();
     story.tell(&format!("starting Vigie; all its state is in {}", dir.display()));
     let app = app::start(settings.clone()).await?;
-    let secrets = crate::config::secrets::Secrets::open_or_make(&settings)?;
-    let texts = secrets.endpoint_secrets.get("demo").map(Vec::as_slice).unwrap_or_default();
-    receiver.trust(texts.iter().filter_map(|text| text.parse().ok()).collect());
-    let sip = app.sip.first().copied().context("no SIP listener")?;
-    story
-        .tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
-
-    let passwords =
-        std::fs::read_to_string(dir.join("state/secrets/passwords.txt")).context("reading the passwords")?;
-    let experience = scenario::play(sip, |user| password(&passwords, user), story).await?;
-    wait_for_deliveries(&app, &receiver).await;
-    let verdict = proof::prove(&app.storage, &recordings, &receiver, &experience, story).await?;
-
+    let mut signals = serve::stop_signals()?;
+    let played = tokio::select! {
+        played = play_and_prove(&app, &settings, &dir, &receiver, story) => played,
+        () = serve::told_to_stop(&mut signals) => Err(anyhow::anyhow!("interrupted")),
+    };
+    let verdict = match played {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            app.end_all().await;
+            let _ = tokio::time::timeout(ENDING_PATIENCE, app.drain()).await;
+            app.stop().await;
+            let _ = std::fs::remove_dir_all(ring_folder);
+            return Err(error);
+        }
+    };
     let ok = verdict.failed.is_empty();
     story.say("");
     story.say(&format!(
@@ -115,10 +121,12 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
         dir.display()
     ));
     if args.keep {
-        keep(&app, &dir, story).await?;
+        tell_how_to_use_it(&app, &dir, ok, story)?;
+        serve::stop_when_told(app, signals).await;
+    } else {
+        app.drain().await;
+        app.stop().await;
     }
-    app.drain().await;
-    app.stop().await;
     // The rings are empty by now, and the folder is the demo's own.
     let _ = std::fs::remove_dir_all(ring_folder);
     story.machine(
@@ -127,6 +135,24 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
     );
     story.say(if ok { "demo: ok" } else { "demo: failed" });
     Ok(ok)
+}
+
+async fn play_and_prove(
+    app: &App,
+    settings: &Settings,
+    dir: &Path,
+    receiver: &Receiver,
+    story: &Story,
+) -> anyhow::Result<proof::Verdict> {
+    let secrets = crate::config::secrets::Secrets::open_or_make(settings)?;
+    let texts = secrets.endpoint_secrets.get("demo").map(Vec::as_slice).unwrap_or_default();
+    receiver.trust(texts.iter().filter_map(|text| text.parse().ok()).collect());
+    let sip = app.sip.first().copied().context("no SIP listener")?;
+    story
+        .tell(&format!("SIP on udp:{sip}, API on http://{}, webhook receiver on http://{}", app.web, receiver.address));
+    let experience = scenario::play(sip, |user| password(dir, user), story).await?;
+    wait_for_deliveries(app, receiver).await;
+    proof::prove(&app.storage, &settings.recording.folder, receiver, &experience, story).await
 }
 
 fn prepare_folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -145,9 +171,10 @@ fn prepare_folder(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-/// A temporary folder of our own, that nobody else can have made before or read.
+/// A temporary folder of our own, that nobody else can have made before or read; its name has the time because
+/// process ids come again, in containers nearly always the same one.
 fn fresh_folder() -> std::io::Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("vigie-demo-{}-{}", crate::clock::utc().0, std::process::id()));
     std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
     Ok(dir)
 }
@@ -170,10 +197,16 @@ fn settings(dir: &Path, receiver: &Receiver) -> anyhow::Result<Settings> {
     Settings::from_text(&text, &file).map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))
 }
 
-fn password(passwords: &str, user: &str) -> anyhow::Result<String> {
+fn password(dir: &Path, user: &str) -> anyhow::Result<String> {
+    let passwords = secret(dir, "passwords.txt")?;
     let mut lines = passwords.lines().filter_map(|line| line.split_once(char::is_whitespace));
     let found = lines.find(|(id, _)| *id == user).map(|(_, password)| password.trim().to_owned());
     found.with_context(|| format!("no password for {user} in passwords.txt"))
+}
+
+fn secret(dir: &Path, name: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(dir.join("state/secrets").join(name));
+    Ok(text.with_context(|| format!("reading state/secrets/{name}"))?.trim().to_owned())
 }
 
 /// The last events are on their way once the calls are over: waits until every answered call is sealed and told.
@@ -190,30 +223,32 @@ async fn wait_for_deliveries(app: &App, receiver: &Receiver) {
     app.flush().await;
 }
 
-async fn keep(app: &App, dir: &Path, story: &Story) -> anyhow::Result<()> {
+/// The secrets that it shows are the demo's own, made for this run, on this machine alone.
+fn tell_how_to_use_it(app: &App, dir: &Path, ok: bool, story: &Story) -> anyhow::Result<()> {
     let sip = app.sip.first().copied().context("no SIP listener")?;
-    let secrets = dir.join("state/secrets");
-    story.say("");
-    story.say("The server stays up. To try it with your own phones, on this machine:");
+    let (yann, emma) = (password(dir, "yann")?, password(dir, "emma")?);
+    let token = secret(dir, "api-token-admin")?;
+    let (api, dir) = (format!("http://{}/api/v1", app.web), dir.display());
     story.say(&format!(
-        "  register    user yann or emma at {sip} (UDP), passwords in {}/passwords.txt",
-        secrets.display()
+        "
+The server stays up. To try it with your own phones, on this machine:
+  register    a softphone bound to 127.0.0.1 at {sip} (UDP), as
+              user yann, password {yann} (Cherbourg, children) or
+              user emma, password {emma} (Rouen, English)
+  call in     from a phone bound to 127.0.0.2 dial 0261910101 (Cherbourg) at {sip}, for instance
+              vigie call 0261910101 --server {sip} --seconds 20
+              sipp {sip} -i 127.0.0.2 -s 0261910101 -sn uac -m 1 -d 10000
+  API         {api} with the token {token}
+              curl -H \"Authorization: Bearer {token}\" {api}/calls
+  files       {dir}: recordings, state (its secrets, with the tokens and passwords, in state/secrets)
+  verify      vigie verify {dir}/recordings
+Ctrl-C stops it."
     ));
-    story.say(&format!(
-        "  call in     from a phone bound to 127.0.0.2: dial 0261910101 (Cherbourg) at {sip}, for instance"
-    ));
-    story.say(&format!("              sipp {sip} -i 127.0.0.2 -s 0261910101 -sn uac -m 1 -d 10000"));
-    story.say(&format!(
-        "  API         http://{}/api/v1 with the token in {}/api-token-admin:",
-        app.web,
-        secrets.display()
-    ));
-    story.say(&format!(
-        "              curl -H \"Authorization: Bearer $(cat {}/api-token-admin)\" http://{}/api/v1/calls",
-        secrets.display(),
-        app.web
-    ));
-    story.say(&format!("  verify      vigie verify {}/recordings", dir.display()));
-    story.say("Ctrl-C stops it.");
-    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
+    let users = json!({ "yann": yann, "emma": emma });
+    story.machine(
+        "kept",
+        json!({ "ok": ok, "sip": sip.to_string(), "api": api, "token": token, "users": users,
+            "dial": "0261910101", "dial_from": "127.0.0.2" }),
+    );
+    Ok(())
 }

@@ -160,12 +160,16 @@ fn check_call(script: &CallerScript, call: &CallRecord, story: &Story, verdict: 
         call.line.as_str() == script.line_id,
     );
     let by = call.regulator.as_ref().map(|regulator| regulator.as_str());
-    verdict.check(story, format!("{name} was answered by {:?}", script.answered_by), by == script.answered_by);
-    let outcome = match script.answered_by {
-        Some(_) => Outcome::Answered,
-        None => Outcome::Abandoned,
+    verdict.check(
+        story,
+        format!("{name} was answered by {}", script.answered_by.unwrap_or("nobody")),
+        by == script.answered_by,
+    );
+    let (outcome, word) = match script.answered_by {
+        Some(_) => (Outcome::Answered, "answered"),
+        None => (Outcome::Abandoned, "abandoned"),
     };
-    verdict.check(story, format!("{name}'s call ended as {outcome:?}"), call.outcome == Some(outcome));
+    verdict.check(story, format!("{name}'s call ended as {word}"), call.outcome == Some(outcome));
     let codecs = call.legs.iter().filter(|leg| leg.accepted_at.is_some()).all(|leg| leg.codec.is_some());
     verdict.check(story, format!("{name}'s legs have codecs and quality"), codecs);
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Tells with times since the start.
 ///
 /// With JSON each line of standard output is one object: `at_ms` (milliseconds since the start), `type`
-/// (`story`, `call`, `event`, `check`, `result`), and the fields of that type; the story goes to standard error.
+/// (`story`, `call`, `event`, `check`, `kept`, `result`), and the fields of that type; the story goes to standard error.
 pub struct Story {
     started: Instant,
     json: bool,
