@@ -19,9 +19,11 @@ mod webhook;
 // The scenarios.
 mod accepting;
 mod answered;
+mod deciding;
 mod demo;
 mod dispatching;
 mod failing_disk;
+mod hearing;
 mod holding;
 mod lines;
 mod refusing;

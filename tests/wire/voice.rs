@@ -30,7 +30,25 @@ struct State {
     said: u32,
     sequence: u16,
     heard: Vec<u8>,
+    pressed: Option<Press>,
+    keys_heard: Vec<u8>,
+    key_ended: bool,
+    source_heard: u32,
 }
+
+/// A key that is being pressed: RFC 4733 §2.5.1.
+#[derive(Clone, Copy)]
+struct Press {
+    key: u8,
+    begun_at: u16,
+    sent: u16,
+}
+
+/// The payload type of telephone-event in every SDP of these phones.
+const KEYS: u8 = 101;
+
+/// Packets of a key press, the last three of them its end.
+const PRESS_PACKETS: u16 = 6;
 
 /// A phone's RTP.
 pub struct Voice {
@@ -61,7 +79,17 @@ impl Voice {
     pub async fn bind(address: IpAddr) -> Voice {
         let socket = UdpSocket::bind((address, 0)).await.expect("the phone's RTP socket");
         let local = socket.local_addr().expect("an address");
-        let state = State { words: Words::Tone(440.0), far_end: None, said: 0, sequence: 0, heard: Vec::new() };
+        let state = State {
+            words: Words::Tone(440.0),
+            far_end: None,
+            said: 0,
+            sequence: 0,
+            heard: Vec::new(),
+            pressed: None,
+            keys_heard: Vec::new(),
+            key_ended: false,
+            source_heard: 0,
+        };
         Voice { local, socket, state: Mutex::new(state) }
     }
 
@@ -72,6 +100,29 @@ impl Voice {
     /// From now on it says this.
     pub fn says(&self, words: Words) {
         self.state().words = words;
+    }
+
+    /// Presses a key of the pad, 0 to 15, for the time of some packets.
+    pub fn press(&self, key: u8) {
+        let mut state = self.state();
+        let begun_at = state.sequence.wrapping_add(1);
+        state.pressed = Some(Press { key, begun_at, sent: 0 });
+    }
+
+    /// The keys whose end was heard, each press once.
+    pub fn keys_heard(&self) -> Vec<u8> {
+        self.state().keys_heard.clone()
+    }
+
+    /// Loses so many packets on the way, at once.
+    pub fn loses(&self, packets: u16) {
+        let mut state = self.state();
+        state.sequence = state.sequence.wrapping_add(packets);
+    }
+
+    /// The SSRC of what it hears.
+    pub fn source_heard(&self) -> u32 {
+        self.state().source_heard
     }
 
     /// Our SDP.
@@ -145,8 +196,18 @@ impl Voice {
 
     fn hear(&self, packet: &[u8]) {
         let is_audio = packet.len() == 12 + FRAME && packet[1] & 0x7f == Codec::Pcma.payload_type();
+        let mut state = self.state();
         if is_audio {
-            self.state().heard.extend_from_slice(&packet[12..]);
+            state.heard.extend_from_slice(&packet[12..]);
+            state.source_heard = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
+        }
+        // The first of the three ends: the sequence of the others says nothing new.
+        let is_end = packet.len() == 16 && packet[1] & 0x7f == KEYS && packet[13] & 0x80 != 0;
+        if is_end && !std::mem::replace(&mut state.key_ended, true) {
+            state.keys_heard.push(packet[12]);
+        }
+        if is_audio {
+            state.key_ended = false;
         }
     }
 
@@ -159,6 +220,11 @@ impl Voice {
         };
         state.said += 1;
         state.sequence = state.sequence.wrapping_add(1);
+        if let Some(press) = state.pressed {
+            let sent = press.sent + 1;
+            state.pressed = (sent < PRESS_PACKETS).then_some(Press { sent, ..press });
+            return Some((key_packet(state.sequence, 0x0051_ED00, press), to));
+        }
         Some((packet(state.sequence, 0x0051_ED00, &payload), to))
     }
 }
@@ -178,5 +244,16 @@ pub fn packet(sequence: u16, source: u32, payload: &[u8]) -> Vec<u8> {
     packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
     packet.extend(source.to_be_bytes());
     packet.extend(payload);
+    packet
+}
+
+/// A packet of a key press: all of them carry the time at which it began.
+fn key_packet(sequence: u16, source: u32, press: Press) -> Vec<u8> {
+    let Press { key, begun_at, sent } = press;
+    let end = if sent + 3 >= PRESS_PACKETS { 0x80 } else { 0 };
+    let [high, low] = ((sent + 1) * FRAME as u16).to_be_bytes();
+    let mut packet = packet(sequence, source, &[key, end | 10, high, low]);
+    packet[1] = if sent == 0 { 0x80 | KEYS } else { KEYS };
+    packet[4..8].copy_from_slice(&(u32::from(begun_at) * FRAME as u32).to_be_bytes());
     packet
 }
