@@ -17,7 +17,8 @@ use crate::model::{
 use crate::routing;
 use crate::waiting::{StateChange, WaitingRoom};
 
-/// How long callers go on waiting after the last person who could answer has gone off duty: a phone may be restarting.
+/// How long callers go on waiting, at least, after the last person who could answer has gone off duty: a phone may be
+/// restarting. At most twice as long.
 pub const NOBODY_GRACE: Duration = Duration::from_secs(30);
 
 /// What was dialled, as a log line may show it: digits and signs, no more than a number has.
@@ -298,8 +299,14 @@ impl Switch {
         if self.duty_check.is_some_and(|at| at <= now.moment) {
             self.duty_check = None;
             for place in self.room.waiting(now) {
-                let demand = self.calls.get(&place.call).map(|call| &call.line.demand);
-                if demand.is_some_and(|demand| !self.room.anyone_on_duty(demand)) {
+                let Some(call) = self.calls.get(&place.call) else { continue };
+                let demand = &call.line.demand;
+                if self.room.anyone_on_duty(demand) {
+                    continue;
+                }
+                if self.room.anyone_off_duty_within(demand, NOBODY_GRACE, now) {
+                    self.duty_check = Some(now.moment + NOBODY_GRACE);
+                } else {
                     self.queue.push_back((place.call, CallInput::Nobody));
                 }
             }

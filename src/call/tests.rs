@@ -324,6 +324,24 @@ fn waiting_callers_outlast_a_phone_that_restarts() {
 }
 
 #[test]
+fn callers_outlast_the_last_to_go_off_duty_and_not_only_the_first() {
+    let mut room = Room::new(|line| line.waiting_max = Duration::from_secs(300));
+    room.register("anne", 1);
+    room.register("bruno", 2);
+    let caller = room.call();
+    let is_rung = room.state("anne") == RegulatorState::Ringing { call: caller.call };
+    let (rung, device, free) = if is_rung { ("anne", 1, "bruno") } else { ("bruno", 2, "anne") };
+    let pause = Command::Pause { regulator: free.into(), reason: "lunch".into() };
+    room.give(SwitchInput::Command { ticket: Ticket(1), command: pause });
+    room.wait(29);
+    room.signal(Signal::Unregistered { regulator: rung.into(), device: DeviceId(device) });
+    room.wait(1);
+    assert!(room.switch.room().is_waiting(caller.call), "the last phone has been gone for a second");
+    room.wait(30);
+    assert!(!room.switch.room().is_waiting(caller.call));
+}
+
+#[test]
 fn the_longest_wait_ends_with_the_overflow() {
     let mut room = Room::new(|line| line.waiting_max = Duration::from_secs(30));
     room.register("anne", 1);

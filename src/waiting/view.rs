@@ -87,6 +87,15 @@ impl WaitingRoom {
         let mut people = self.regulators.desks.iter().enumerate();
         people.any(|(index, desk)| desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand))
     }
+
+    /// Whether anybody who could answer went off duty less than `grace` ago.
+    pub fn anyone_off_duty_within(&self, demand: &Demand, grace: Duration, now: Now) -> bool {
+        let mut people = self.regulators.desks.iter().enumerate();
+        people.any(|(index, desk)| {
+            let is_recent = now.moment.since(desk.since.moment) < grace;
+            is_recent && !desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand)
+        })
+    }
 }
 
 #[cfg(test)]
