@@ -210,7 +210,6 @@ impl Call {
                 let ended_by = match refusal.kind {
                     RefusalKind::Busy | RefusalKind::Declined => EndedBy::Refused,
                     RefusalKind::Unreachable => EndedBy::DeviceLost,
-                    RefusalKind::Cancelled => EndedBy::AnsweredElsewhere,
                 };
                 self.leg_is_gone(*leg, ended_by, Some(refusal.detail.clone()), now, out);
             }

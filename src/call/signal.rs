@@ -78,8 +78,6 @@ pub enum RefusalKind {
     Declined,
     /// 408, 5xx, no answer at all, no route, a binding that vanished: the device is dead.
     Unreachable,
-    /// We cancelled it (487, or our own CANCEL's time-out).
-    Cancelled,
 }
 
 /// How a leg ended from outside.
@@ -104,7 +102,7 @@ pub enum LegOrder {
     Refuse { leg: LegId, why: Unserved },
     /// Dial a device of a regulator.
     Dial(Box<Dial>),
-    /// Hang up: CANCEL while it rings (even before its first answer), BYE afterwards. `Refused` (Cancelled) or nothing follows.
+    /// Hang up: CANCEL while it rings (even before its first answer), BYE afterwards. Nothing more will be said of the leg.
     Hangup { leg: LegId, why: EndedBy },
 }
 

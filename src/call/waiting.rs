@@ -185,7 +185,7 @@ fn refused(call: &mut Call, leg: LegId, refusal: Refusal, now: Now, out: &mut Ve
         RefusalKind::Busy => {
             offer.refusals.busy.get_or_insert(refusal.detail);
         }
-        RefusalKind::Unreachable | RefusalKind::Cancelled => {
+        RefusalKind::Unreachable => {
             offer.refusals.unreachable.get_or_insert(refusal.detail);
         }
     }

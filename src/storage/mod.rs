@@ -117,12 +117,6 @@ impl Storage {
         self.commits.subscribe()
     }
 
-    /// Whether the database answers; for `/readyz`.
-    pub async fn ping(&self) -> Result<(), StorageError> {
-        let asked = sqlx::query_as::<_, (i64,)>("SELECT 1").fetch_one(&self.read).await;
-        asked.map(|_| ()).map_err(failed("asking the database whether it is there"))
-    }
-
     /// Removes what is kept for a limited time: SIP ladders past `ladder_days`, settled deliveries past
     /// [`DELIVERED_DAYS`], expired bindings. To be called once an hour or so.
     pub async fn prune(&self, now: Utc) -> Result<(), StorageError> {

@@ -62,7 +62,7 @@ pub struct Writer {
     alarm: AlarmSink,
 }
 
-/// How the writer is doing, for `/readyz` and `/metrics`.
+/// How the writer is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Facts in memory that are not stored yet.
