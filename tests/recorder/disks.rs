@@ -114,7 +114,7 @@ fn full_disk_child() {
     // The call goes on: whatever the disk does, pushing and flushing return at once.
     let mut next = 50;
     let mut accepted = [0, 0];
-    while accepted.iter().any(|count| *count == 0) {
+    while accepted.contains(&0) {
         for leg in [0, 1] {
             if accepted[leg] == 0 && !talk.push(&mut running.ring, leg as u16, next) {
                 accepted[leg] = next;
