@@ -100,6 +100,10 @@ impl Door {
         }
     }
 
+    fn give_back(&self, ticket: Ticket) {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+    }
+
     fn close(&self) {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -171,8 +175,14 @@ impl Loop {
     /// A fault outside any one call's code is told and the loop goes on: the next input finds the phones still answered.
     fn step(&mut self, input: Input) {
         let started = clock::now();
+        let ticket = match &input {
+            Input::Command { ticket, .. } => Some(*ticket),
+            Input::Sip { .. } | Input::Media(_) | Input::Recorder(_) | Input::Remembered(_) | Input::Tick => None,
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decisions.step(input, started, &mut self.actions)));
         if outcome.is_err() {
+            // Whoever asked is told that there is no answer, and does not wait for one.
+            ticket.into_iter().for_each(|ticket| self.door.give_back(ticket));
             let text = "a fault in the decisions was contained; the input that caused it is dropped".to_owned();
             log::tell(&Alarm { kind: "decision-fault".into(), call: None, text });
         }

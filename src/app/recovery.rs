@@ -18,14 +18,20 @@ pub async fn finish_what_was_interrupted(
     writer: &Writer,
     chance: &mut Chance,
 ) -> Result<usize, AppError> {
-    let sealed = recorder::recover(parts)?;
+    let mut sealed = recorder::recover(parts)?;
+    sealed.extend(sealed_but_untold(parts, storage).await?);
     let open = storage::calls::open_calls(storage).await?;
+    let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
         let story = Story::resume(storage, record.id).await?;
         writer.remember(story.end(record, chance));
     }
     for recording in &sealed {
+        if is_stored.contains(&recording.call) {
+            continue;
+        }
+        is_stored.insert(recording.call);
         if storage::recordings::one(storage, recording.call).await?.is_some_and(|known| known.seal == recording.seal) {
             // Sealed and told by the killed run, which only had not noted that.
             continue;
@@ -39,6 +45,23 @@ pub async fn finish_what_was_interrupted(
         tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
     }
     Ok(sealed.len())
+}
+
+/// Recordings that a killed run had sealed, but whose facts it could not store any more: the seal log knows them, the
+/// database knows their calls and not them.
+async fn sealed_but_untold(parts: &recorder::Parts, storage: &Storage) -> Result<Vec<SealedRecording>, AppError> {
+    let folder = &parts.settings.folder;
+    let last = recorder::seal_log::last_calls(folder, &parts.node)
+        .map_err(|source| AppError::System { act: "read the end of the seal log", source })?;
+    let mut untold = Vec::new();
+    for call in last {
+        let is_told = storage::recordings::one(storage, call).await?.is_some();
+        if is_told || storage::calls::one(storage, call).await?.is_none() {
+            continue;
+        }
+        untold.extend(recorder::sealed_there(folder, call).map_err(recorder::RecorderError::from)?);
+    }
+    Ok(untold)
 }
 
 /// A call's events, continued where the killed run left them.

@@ -189,5 +189,6 @@ fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut
         region: call.record.region.clone(),
     };
     call.tell(queued, out);
+    out.push(Decision::Keep);
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }

@@ -29,7 +29,7 @@ pub mod sidecar;
 mod work;
 
 pub use recover::recover;
-pub use seal::SealError;
+pub use seal::{SealError, sealed_there};
 
 /// Commands and results that may wait for the copying thread: thousands of calls beginning at once.
 const MESSAGES_MAX: usize = 16_384;

@@ -5,7 +5,7 @@
 //! `previous` is the `hash` of the line before, empty in the first. So each can be checked with standard tools alone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -147,6 +147,25 @@ pub fn log_paths(recordings: &Path, node: &str) -> (PathBuf, PathBuf) {
     let name: String = node.chars().map(safe).collect();
     let folder = recordings.join(SEAL_LOG_FOLDER);
     (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.pub.pem")))
+}
+
+/// Bytes of the log's end that [`last_calls`] reads: some thousand lines.
+const TAIL_BYTES: u64 = 1 << 20;
+
+/// The calls of the log's last lines, the newest last; none when there is no log yet.
+///
+/// Lines that cannot be read are passed over: telling them is for [`SealLog::open`] and `vigie verify`.
+pub fn last_calls(recordings: &Path, node: &str) -> io::Result<Vec<CallId>> {
+    let mut file = match File::open(log_paths(recordings, node).0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
+    let lines = tail.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok()).map(|entry| entry.call).collect())
 }
 
 impl SealLog {

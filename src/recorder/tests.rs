@@ -217,6 +217,16 @@ fn share_of(hertz: f64, samples: &[i16]) -> f64 {
 }
 
 #[test]
+fn the_seal_log_s_end_names_the_calls_that_were_sealed_last() {
+    let world = World::new();
+    let sealed = world.seal_one(20);
+    let folder = &world.parts.settings.folder;
+    assert_eq!(seal_log::last_calls(folder, &world.parts.node).expect("a log"), [sealed.call]);
+    assert_eq!(seal::sealed_there(folder, sealed.call).expect("readable").expect("there").seal, sealed.seal);
+    assert!(seal_log::last_calls(folder, "another").expect("no log").is_empty());
+}
+
+#[test]
 fn each_side_is_heard_in_its_own_ear_and_nowhere_else() {
     let world = World::new();
     let sealed = world.seal_one(100);

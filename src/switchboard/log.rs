@@ -40,8 +40,14 @@ pub(super) fn report(fact: &Fact) {
 fn report_end(call: &str, kind: &EventKind) {
     if let EventKind::CallEnded { outcome, ended_by, regulator, wait_ms, talk_ms, detail } = kind {
         let regulator = regulator.as_ref().map(|regulator| regulator.as_str());
-        tracing::info!(call, ?outcome, ?ended_by, regulator, wait_ms, talk_ms, detail, "ended");
+        let (outcome, ended_by) = (word(outcome), word(ended_by));
+        tracing::info!(call, outcome, ended_by, regulator, wait_ms, talk_ms, detail, "ended");
     }
+}
+
+/// A word as events and the API write it.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The log's notices, so many a second.
