@@ -18,9 +18,9 @@ pub async fn finish_what_was_interrupted(
     writer: &Writer,
     chance: &mut Chance,
 ) -> Result<usize, AppError> {
-    let mut sealed = recorder::recover(parts)?;
-    sealed.extend(sealed_but_untold(parts, storage).await?);
     let open = storage::calls::open_calls(storage).await?;
+    let mut sealed = recorder::recover(parts, &open)?;
+    sealed.extend(sealed_but_untold(parts, storage).await?);
     let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {

@@ -22,6 +22,7 @@ pub mod one_sided;
 pub mod place;
 mod record_in_us;
 mod recover;
+mod remembered;
 pub mod render;
 mod seal;
 pub mod seal_log;

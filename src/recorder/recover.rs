@@ -11,12 +11,12 @@ use super::layout::{
     KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, open_folder, remove_file, sync_file,
 };
 use super::seal::{Sealer, sealed_there};
-use super::{Parts, RecorderError, journal_fault};
+use super::{Parts, RecorderError, journal_fault, remembered};
 use crate::clock;
 use crate::journal::ring::{LeftRing, RingError};
 use crate::journal::segment::read_all;
 use crate::journal::{Frame, FrameFile, JournalLock};
-use crate::model::{CallId, SealedRecording};
+use crate::model::{CallId, CallRecord, SealedRecording};
 
 /// The ending of journal segments that hold frames of unknown calls.
 const ORPHANS: &str = "orphans";
@@ -29,7 +29,10 @@ const ORPHANS: &str = "orphans";
 /// # Errors
 /// [`RecorderError::InUse`], [`RecorderError::Ring`] and [`SealError::Log`](super::SealError) before anything is changed,
 /// when a living process still records here: journal, rings and seal log are locked first, and held to the end.
-pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
+///
+/// `live` are the calls that the database holds for live: one that was killed before its `call.json` was on the disk is
+/// known from there.
+pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording>, RecorderError> {
     let journal = journal_folder(&parts.state);
     let _journal_lock = JournalLock::take(&journal).map_err(journal_fault(journal.clone()))?;
     let rings = lock_rings(&parts.ring_folder)?;
@@ -38,6 +41,7 @@ pub fn recover(parts: &Parts) -> Result<Vec<SealedRecording>, RecorderError> {
         tracing::error!("{warning}");
     }
     let fault = |act| move |source| RecorderError::File { act, path: parts.state.clone(), source };
+    remembered::keep(parts, &journal, &rings, live).map_err(fault("keeping what the database knows of calls in"))?;
     let mut calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
     for call in calls.extract_if(.., |call| Kept::was_never(&parts.settings.folder.join(folder_of(*call)))) {
         let mark = open_folder(&parts.state).join(call.to_string());

@@ -217,6 +217,19 @@ fn share_of(hertz: f64, samples: &[i16]) -> f64 {
 }
 
 #[test]
+fn a_call_killed_before_anything_was_kept_is_known_from_the_database() {
+    let world = World::new();
+    let mut ring = RingWriter::create(&world.parts.ring_folder.join("ring-0"), 1_000_000).expect("a ring");
+    world.talk(&mut ring, 0..50);
+    drop(ring);
+    let record = CallRecord { ended_at: None, outcome: None, ..*world.record() };
+    let sealed = recover(&world.parts, std::slice::from_ref(&record)).expect("recovered");
+    assert_eq!(sealed.iter().map(|sealed| (sealed.call, sealed.recovered)).collect::<Vec<_>>(), [(world.call, true)]);
+    assert!(sealed[0].duration_ms >= 980, "{} ms", sealed[0].duration_ms);
+    assert!(recover(&world.parts, &[record]).expect("recovered").is_empty(), "once is enough");
+}
+
+#[test]
 fn the_seal_log_s_end_names_the_calls_that_were_sealed_last() {
     let world = World::new();
     let sealed = world.seal_one(20);
@@ -310,7 +323,7 @@ fn a_call_cut_by_a_kill_is_recovered_whole_and_twice_changes_nothing() {
     let bytes = fs::read(&path).expect("frames");
     fs::write(&path, &bytes[..bytes.len() - 300]).expect("torn");
 
-    let sealed = recover(&world.parts).expect("recovered");
+    let sealed = recover(&world.parts, &[]).expect("recovered");
     assert_eq!(sealed.len(), 1);
     let (first, sidecar) = (&sealed[0], world.sidecar());
     assert_eq!((first.duration_ms, first.recovered, first.gaps), (1500, true, 0));
@@ -318,7 +331,7 @@ fn a_call_cut_by_a_kill_is_recovered_whole_and_twice_changes_nothing() {
     assert!(first.record.ended_at.is_some_and(|at| at.since(world.begin.utc) == Duration::from_millis(1480)));
     assert_eq!(sidecar.vigie.frames.iter().map(|f| f.frames).collect::<Vec<_>>(), [75, 75]);
     let once = world.tree();
-    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(recover(&world.parts, &[]).expect("recovered").is_empty());
     assert_eq!(world.tree(), once);
     assert!(fs::read_dir(&world.parts.ring_folder).expect("list").next().is_none());
 }
@@ -333,7 +346,7 @@ fn a_power_cut_that_empties_the_ring_costs_only_what_the_journal_did_not_have() 
     drop(running.ring);
     fs::remove_file(world.parts.ring_folder.join("ring-0")).expect("tmpfs is gone");
     (0..2).for_each(|leg| fs::remove_file(world.in_folder(&format!("leg-{leg}.frames"))).expect("never synced"));
-    assert_eq!(recover(&world.parts).expect("recovered")[0].duration_ms, 1000);
+    assert_eq!(recover(&world.parts, &[]).expect("recovered")[0].duration_ms, 1000);
 }
 
 #[test]
@@ -346,7 +359,7 @@ fn a_crash_between_sidecar_and_seal_log_is_mended_without_touching_the_sidecar()
     for kept_bytes in [0, 1, 100, line.len() - 1, line.len()] {
         fs::write(&log, &line[..kept_bytes]).expect("torn");
         fs::write(open_folder(&world.parts.state).join(world.call.to_string()), "").expect("a mark");
-        let sealed = recover(&world.parts).expect("recovered");
+        let sealed = recover(&world.parts, &[]).expect("recovered");
         assert_eq!((sealed.len(), sealed[0].recovered), (1, false), "sealed before the crash");
         assert_eq!(fs::read(&log).expect("a log"), line);
         let tree = world.tree();
@@ -370,7 +383,7 @@ fn a_finished_recording_that_was_not_sealed_keeps_its_own_outcome() {
     kept.write(&world.in_folder(""), &world.parts.state).expect("kept");
     running.recorder.stop();
     drop(running.ring);
-    let sealed = recover(&world.parts).expect("recovered");
+    let sealed = recover(&world.parts, &[]).expect("recovered");
     assert_eq!((sealed[0].record.outcome, sealed[0].duration_ms), (Some(Outcome::Answered), 3000));
     assert_eq!(sealed[0].levels_dbfs, [-120.0, -120.0]);
 }
@@ -430,7 +443,7 @@ fn journalled_frames_of_a_call_that_left_nothing_else_are_kept_aside() {
     running.wait_for_journal(&world);
     running.recorder.stop();
     drop(running.ring);
-    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(recover(&world.parts, &[]).expect("recovered").is_empty());
     let journal = fs::read_dir(layout::journal_folder(&world.parts.state)).expect("list");
     let names: Vec<_> = journal.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     assert!(names.iter().any(|name| name.ends_with(".orphans")), "{names:?}");

@@ -109,7 +109,7 @@ fn recording_child() {
 #[ignore = "the child that recovers until it is killed"]
 fn recovering_child() {
     let Some(folder) = given_folder() else { return };
-    recorder::recover(&parts(&folder)).expect("recovered");
+    recorder::recover(&parts(&folder), &[]).expect("recovered");
 }
 
 /// Kills a child at its next instant; whether it was still alive.
@@ -170,7 +170,7 @@ fn check(folder: &Path, parts: &Parts, unborn: &[u64], tally: &mut Tally) {
         assert!(verdict.is_sound(), "{verdict:#?}");
     }
     let before = tree(folder);
-    assert!(recorder::recover(parts).expect("recovered again").is_empty());
+    assert!(recorder::recover(parts, &[]).expect("recovered again").is_empty());
     assert_eq!(tree(folder), before, "recovering twice changes nothing");
 }
 
@@ -205,7 +205,7 @@ fn torture(tally: &mut Tally, chance: &mut Chance) {
             std::thread::sleep(Duration::from_micros(chance.below(60_000)));
             tally.kills_recovering += u64::from(kill(running));
         }
-        tally.recovered += recorder::recover(&parts).expect("recovered").len() as u64;
+        tally.recovered += recorder::recover(&parts, &[]).expect("recovered").len() as u64;
         check(folder.path(), &parts, &unborn, tally);
     }
     tally.calls += board.calls().len() as u64;

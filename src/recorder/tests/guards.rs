@@ -12,11 +12,11 @@ fn recovery_beside_a_running_recorder_is_refused_and_changes_nothing() {
     world.begin(&running);
     world.talk(&mut running.ring, 0..50);
     running.wait_for_journal(&world);
-    let refused = recover(&world.parts).expect_err("a living recorder");
+    let refused = recover(&world.parts, &[]).expect_err("a living recorder");
     assert!(matches!(refused, RecorderError::InUse { .. }), "{refused}");
     // Nor with a ring folder of its own, nor a second recorder.
     let other = Parts { ring_folder: world.folder.path().join("other-rings"), ..world.parts.clone() };
-    assert!(matches!(recover(&other), Err(RecorderError::InUse { .. })));
+    assert!(matches!(recover(&other, &[]), Err(RecorderError::InUse { .. })));
     assert!(matches!(start(other, Vec::new(), |_| (), |_, _, _| ()), Err(RecorderError::InUse { .. })));
     world.talk(&mut running.ring, 50..100);
     world.finish(&running, 2000);
@@ -34,11 +34,11 @@ fn recovery_refuses_a_ring_that_a_living_process_writes_and_changes_nothing() {
     running.recorder.stop();
     // The journal is free, the ring is not: what a media plane without its recorder looks like.
     let before = world.tree();
-    let refused = recover(&world.parts).expect_err("a living ring");
+    let refused = recover(&world.parts, &[]).expect_err("a living ring");
     assert!(matches!(refused, RecorderError::Ring(RingError::InUse { .. })), "{refused}");
     assert_eq!(world.tree(), before);
     drop(running.ring);
-    assert_eq!(recover(&world.parts).expect("recovered").len(), 1);
+    assert_eq!(recover(&world.parts, &[]).expect("recovered").len(), 1);
 }
 
 #[test]
@@ -53,11 +53,11 @@ fn a_seal_log_in_use_stops_recovery_before_anything_is_changed() {
     let other = Parts { state: world.folder.path().join("other"), ring_folder: "none".into(), ..world.parts.clone() };
     let second = start(other, Vec::new(), |_| (), |_, _, _| ()).expect("a recorder");
     let before = world.tree();
-    let refused = recover(&world.parts).expect_err("a seal log in use");
+    let refused = recover(&world.parts, &[]).expect_err("a seal log in use");
     assert!(refused.to_string().contains("in use"), "{refused}");
     assert_eq!(world.tree(), before);
     second.stop();
-    assert_eq!(recover(&world.parts).expect("recovered").len(), 1);
+    assert_eq!(recover(&world.parts, &[]).expect("recovered").len(), 1);
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn a_kill_between_a_call_s_mark_and_what_is_kept_of_it_hides_nothing_and_holds_n
     fs::create_dir_all(world.in_folder("")).expect("made");
     fs::write(&mark, "").expect("marked");
     fs::write(world.in_folder(".call.json.part"), "{").expect("begun");
-    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(recover(&world.parts, &[]).expect("recovered").is_empty());
     assert!(!mark.exists());
     // With frames beside it, it is somebody's speech: then it is kept and told at every start.
     fs::write(&mark, "").expect("marked");
     fs::write(world.in_folder("leg-0.frames"), "").expect("written");
-    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(recover(&world.parts, &[]).expect("recovered").is_empty());
     assert!(mark.exists());
 }

@@ -29,7 +29,7 @@ impl World {
         let mut ring = RingWriter::create(&self.parts.ring_folder.join("ring-0"), 1 << 20).expect("a ring");
         self.speak(&mut ring, 0, 0..100);
         drop(ring);
-        assert_eq!(recover(&self.parts).expect("recovered")[0].gaps, 1);
+        assert_eq!(recover(&self.parts, &[]).expect("recovered")[0].gaps, 1);
     }
 
     /// The gaps as (leg, start, length, reason).
@@ -88,10 +88,10 @@ fn a_recovered_recording_tells_of_its_silent_leg_too() {
     let mut ring = RingWriter::create(&world.parts.ring_folder.join("ring-0"), 1 << 20).expect("a ring");
     world.speak(&mut ring, 0, 0..100);
     drop(ring);
-    assert_eq!(recover(&world.parts).expect("recovered")[0].gaps, 1);
+    assert_eq!(recover(&world.parts, &[]).expect("recovered")[0].gaps, 1);
     assert_eq!(world.gaps(), [(1, 0, 2000, GapReason::NothingReceived)]);
     let once = world.tree();
-    assert!(recover(&world.parts).expect("recovered").is_empty());
+    assert!(recover(&world.parts, &[]).expect("recovered").is_empty());
     assert_eq!(world.tree(), once);
 }
 
@@ -104,7 +104,7 @@ fn a_leg_that_falls_silent_is_listed_to_its_end_and_told_when_that_is_long() {
         world.speak(&mut ring, 0, 0..100 + silent_ms as u32 / 20);
         world.speak(&mut ring, 1, 0..100);
         drop(ring);
-        recover(&world.parts).expect("recovered");
+        recover(&world.parts, &[]).expect("recovered");
         let expected = [(1, 2000, silent_ms, GapReason::NothingReceived)];
         assert_eq!(world.gaps(), if silent_ms > 1000 { &expected[..] } else { &[] });
         let silences = world.sidecar().silences();
@@ -125,7 +125,7 @@ fn a_leg_that_left_is_not_missed_after_its_end() {
     let mut ring = RingWriter::create(&world.parts.ring_folder.join("ring-0"), 1 << 20).expect("a ring");
     world.speak(&mut ring, 1, 0..100);
     drop(ring);
-    recover(&world.parts).expect("recovered");
+    recover(&world.parts, &[]).expect("recovered");
     assert_eq!(world.gaps(), []);
     assert_eq!(world.sidecar().vigie.frames[0].part_end_ms, 2000);
 }
