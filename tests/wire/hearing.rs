@@ -45,8 +45,11 @@ async fn keys_are_relayed_both_ways_and_losses_and_reports_stand_in_the_record()
     let story = server.api.sealed().await;
     let quality = &story["legs"][0]["quality"];
     assert_eq!(quality["packets_lost"].as_u64(), Some(7), "{quality:#}");
-    assert_eq!(quality["remote_loss"].as_f64(), Some(0.25), "{quality:#}");
+    assert_eq!(quality["remote_loss_fraction"].as_f64(), Some(0.25), "{quality:#}");
     assert_eq!(quality["remote_jitter_ms"].as_f64(), Some(10.0), "{quality:#}");
-    assert!(quality["jitter_ms"].as_f64().is_some() && quality["rtcp_received"].as_u64() == Some(1), "{quality:#}");
+    assert!(
+        quality["jitter_ms"].as_f64().is_some() && quality["rtcp_packets_received"].as_u64() == Some(1),
+        "{quality:#}"
+    );
     assert_eq!(story["legs"][1]["quality"]["packets_lost"].as_u64(), Some(0), "{:#}", story["legs"][1]);
 }

@@ -184,7 +184,7 @@ fn settings(dir: &Path, receiver: &Receiver) -> anyhow::Result<Settings> {
     let sip_port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())?.port();
     let web_port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())?.port();
     let id = std::process::id();
-    let first = 20_000 + (id % 200) * 200;
+    let first = media_ports(id, &[sip_port, web_port, receiver.address.port()]);
     let text = CENTRE
         .replace("@DIR@", &dir.display().to_string())
         .replace("@SIP_PORT@", &sip_port.to_string())
@@ -195,6 +195,14 @@ fn settings(dir: &Path, receiver: &Receiver) -> anyhow::Result<Settings> {
     let file = dir.join("vigie.toml");
     std::fs::write(&file, &text).context("writing vigie.toml")?;
     Settings::from_text(&text, &file).map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))
+}
+
+/// The first of a thousand media ports that hold none of `taken`: mostly below the ports that systems deal out, and not
+/// the same for two demos at once (a port that is in use is passed over).
+fn media_ports(id: u32, taken: &[u16]) -> u32 {
+    let blocks = (0..100).map(|next| 12_000 + (id + next) % 100 * 200);
+    let is_free = |first: &u32| !taken.iter().any(|port| (*first..*first + 1000).contains(&u32::from(*port)));
+    blocks.into_iter().find(is_free).unwrap_or(12_000)
 }
 
 fn password(dir: &Path, user: &str) -> anyhow::Result<String> {
@@ -251,4 +259,19 @@ Ctrl-C stops it."
             "dial": "0261910101", "dial_from": "127.0.0.2" }),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_ports_never_hold_another_port_of_the_demo() {
+        for id in 0..1000 {
+            for port in [12_000, 12_999, 20_000, 31_999, 32_768, 50_165, 65_535] {
+                let first = media_ports(id, &[port]);
+                assert!(!(first..first + 1000).contains(&u32::from(port)) && first + 999 < 65_536, "{id} {port}");
+            }
+        }
+    }
 }
