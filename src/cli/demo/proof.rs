@@ -90,7 +90,7 @@ fn describe(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedReco
             ));
             for candidate in &offer.reasoning.candidates {
                 story.say(&format!(
-                    "           candidate {}: cost {:.1} = region {:.1} + scarce skills {:.1} + idleness {:.1}",
+                    "           candidate {}: cost {:.2} = region {:.2} + scarce skills {:.2} + idleness {:.2}",
                     candidate.regulator,
                     candidate.total,
                     candidate.region,
