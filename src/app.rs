@@ -17,6 +17,7 @@ use crate::call::{CALLS_MAX, Switch};
 use crate::clock;
 use crate::config::Settings;
 use crate::config::secrets::{ApiRole, Secrets, SecretsError};
+use crate::config::settings::ListenerSettings;
 use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, RecorderReport};
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
@@ -24,7 +25,7 @@ use crate::recorder::{self, Recorder, RecorderError};
 use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
 use crate::storage::{Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
-use crate::useragent::{Rules, UserAgent};
+use crate::useragent::{Listener, Rules, UserAgent};
 use crate::web::{self, Readiness};
 
 /// The software's name and version, as SIP's Server header and every record say it.
@@ -323,13 +324,13 @@ fn listen(listeners: Listeners, settings: &Settings, inbox: Inbox) -> Result<Sig
 }
 
 fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
-    let advertise = |address: &SocketAddr| match settings.sip.advertised {
-        Some(ip) => SocketAddr::new(ip, address.port()),
-        None => *address,
+    let advertise = |(settled, bound): (&ListenerSettings, &SocketAddr)| Listener {
+        transport: settled.transport,
+        address: settings.sip.advertised.map_or(*bound, |ip| SocketAddr::new(ip, bound.port())),
     };
     Rules {
         realm: settings.sip.realm.clone(),
-        listeners: sip.iter().map(advertise).collect(),
+        listeners: settings.sip.listen.iter().zip(sip).map(advertise).collect(),
         digests: settings.sip.listen.iter().map(|listener| listener.digest).collect(),
         expires_min: settings.sip.expires_min,
         expires_max: settings.sip.expires_max,

@@ -177,7 +177,13 @@ impl Loop {
         let started = clock::now();
         let ticket = match &input {
             Input::Command { ticket, .. } => Some(*ticket),
-            Input::Sip { .. } | Input::Media(_) | Input::Recorder(_) | Input::Remembered(_) | Input::Tick => None,
+            Input::Sip { .. }
+            | Input::Cut { .. }
+            | Input::Resolved { .. }
+            | Input::Media(_)
+            | Input::Recorder(_)
+            | Input::Remembered(_)
+            | Input::Tick => None,
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decisions.step(input, started, &mut self.actions)));
         if outcome.is_err() {
@@ -213,6 +219,7 @@ impl Loop {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
+            Action::Resolve { .. } | Action::Ban { .. } => {}
             Action::Media(command) => self.drivers.media.send(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
             Action::Store(facts) => {
@@ -242,6 +249,9 @@ fn metric(counter: Counter) -> &'static str {
         Counter::CallsAbandoned => "vigie_calls_abandoned_total",
         Counter::OffersMade => "vigie_offers_made_total",
         Counter::OffersUnanswered => "vigie_offers_unanswered_total",
+        Counter::CallsTransferred => "vigie_calls_transferred_total",
+        Counter::CallsRefused => "vigie_calls_refused_total",
+        Counter::SipBanned => "vigie_sip_banned_total",
     }
 }
 

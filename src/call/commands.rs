@@ -67,6 +67,8 @@ impl Switch {
                 self.draining = true;
                 return self.drain_tickets.push(ticket);
             }
+            // The user agent's to answer; asked of the switch they find nothing.
+            Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,
             Command::EndAll => {
                 let live: Vec<CallId> = self.calls.keys().chain(self.errands.keys()).copied().collect();
                 self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));

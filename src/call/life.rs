@@ -138,6 +138,7 @@ impl Call {
             ddi,
             fallback,
             caller: incoming.caller,
+            context: incoming.context,
             skills: line.demand.skills.clone(),
             priority: line.demand.priority,
             received_at: now.utc,

@@ -20,6 +20,7 @@ pub fn begin(call: &mut Call, out: &mut Vec<Decision>) {
         association: call.record.association.clone(),
         region: call.record.region.clone(),
         fallback: call.record.fallback,
+        context: call.record.context.clone(),
     };
     call.tell(received, out);
     out.push(Decision::Keep);

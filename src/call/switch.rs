@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::decision::{CallInput, Decision};
 use super::errand::{Errand, Feature};
 use super::life::{Begin, Call};
-use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, Unserved};
+use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, TransferStep, Unserved};
 use crate::model::{
     Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
     OfferEnd, PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply,
@@ -195,7 +195,12 @@ impl Switch {
                 }
                 return;
             }
-            Signal::Ringing { leg } => (leg, CallInput::Ringing { leg }),
+            Signal::Ringing { leg, early: _ } => (leg, CallInput::Ringing { leg }),
+            Signal::Dtmf { leg, digit } => (leg, CallInput::Dtmf { leg, digit }),
+            Signal::TransferAsked { leg, to: _ } => {
+                let step = TransferStep::Refused(Unserved::NotFound);
+                return out.push(Order::Leg(LegOrder::Transfer { leg, step }));
+            }
             Signal::Accepted { leg, remote } => (leg, CallInput::Accepted { leg, remote }),
             Signal::Refused { leg, refusal } => (leg, CallInput::Refused { leg, refusal }),
             Signal::Confirmed { leg } => (leg, CallInput::Confirmed { leg }),

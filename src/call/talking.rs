@@ -68,6 +68,7 @@ fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: 
         step,
         wait_ms: now.utc.since(queued_at).as_millis() as u64,
         recorded: call.is_to_be_recorded(),
+        context: call.record.context.clone(),
     };
     call.tell(answered, out);
 }

@@ -70,6 +70,7 @@ impl Room {
     fn ring(&mut self) -> LegId {
         let leg = LegId { call: CallId::new(self.now.utc, &mut self.chance), number: 0 };
         self.signal(Signal::Incoming(Box::new(Incoming {
+            context: Box::default(),
             leg,
             trunk: "trunk".into(),
             ddi: "0233010101".into(),
@@ -187,7 +188,7 @@ fn an_unanswered_offer_goes_to_the_next_and_the_caller_keeps_the_place() {
     let first = room.call();
     let second = room.call();
     let phone = room.dial(first, 1);
-    room.signal(Signal::Ringing { leg: phone });
+    room.signal(Signal::Ringing { leg: phone, early: None });
     room.wait(15);
     assert_eq!(room.state("anne"), RegulatorState::Paused { reason: PauseReason::NoAnswer });
     assert!(room.has(|order| matches!(order, Order::Leg(LegOrder::Hangup { why: EndedBy::NoAnswer, .. }))));
@@ -408,7 +409,15 @@ fn feature_codes_pause_and_make_ready() {
     room.register("anne", 1);
     let dial = |room: &mut Room, digits: &str| {
         let leg = LegId { call: CallId::new(room.now.utc, &mut room.chance), number: 0 };
-        let dialled = Dialled { leg, regulator: "anne".into(), digits: digits.into(), remote: remote(Direction::Both) };
+        let dialled = Dialled {
+            leg,
+            regulator: "anne".into(),
+            device: None,
+            digits: digits.into(),
+            replaces: None,
+            sip_call_id: String::new(),
+            remote: remote(Direction::Both),
+        };
         let mut orders = room.signal(Signal::Dialled(Box::new(dialled)));
         orders.extend(room.media(MediaReport::Opened { leg, rtp: rtp(4000) }));
         orders

@@ -7,7 +7,7 @@ use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
-use super::signal::{Dial, LegOrder, Refusal, RefusalKind};
+use super::signal::{Dial, LegOrder, Party, Refusal, RefusalKind};
 use super::{ending, talking};
 use crate::model::{
     Codec, Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,
@@ -165,10 +165,12 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
 fn dial(call: &mut Call, leg: LegId, rtp: SocketAddr, out: &mut Vec<Decision>) {
     let prefer = call.legs.first().and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
     let (caller, label, id) = (call.record.caller.clone(), call.line.name.clone(), call.id);
+    let context = call.record.context.clone();
     let Some(leg) = call.leg_mut(leg).filter(|leg| leg.state == LegState::Opening) else { return };
     let (Some(regulator), Some(device)) = (leg.regulator.clone(), leg.device) else { return };
     leg.state = LegState::Dialling { local: rtp };
-    let dial = Dial { leg: leg.id, regulator, device, local: rtp, prefer, caller, label, call: id };
+    let to = Party::Device { regulator, device };
+    let dial = Dial { leg: leg.id, to, local: rtp, prefer, caller, label, call: id, context };
     out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
 }
 

@@ -133,6 +133,11 @@ fn read_trunks(root: &Section<'_>) -> BTreeMap<TrunkId, Trunk> {
             },
             fallback_line: fallback.unwrap_or_default().as_str().into(),
             calls_max: section.or("calls_max", 100, values::whole(1..=10_000)),
+            rate_max: 1000,
+            reach: None,
+            registration: None,
+            options_every: None,
+            dials: Vec::new(),
         };
         section.close();
         trunks.insert(id.as_str().into(), trunk);

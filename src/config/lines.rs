@@ -7,7 +7,7 @@ use super::document::Section;
 use super::hours::read_hours;
 use super::parts::seconds;
 use super::values;
-use crate::model::centre::{Demand, Farewell, GreetingMode, Line, RecordingPolicy, Step};
+use crate::model::centre::{Accept, Demand, Farewell, GreetingMode, Line, RecordingPolicy, Step};
 use crate::model::{E164, LineId, SkillId, SoundId};
 
 /// The most steps a demand may have.
@@ -61,6 +61,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         overflow: farewell("overflow_message"),
         nobody: farewell("nobody_message"),
         closed: farewell("closed_message"),
+        accept: Accept::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::settings::{
     WebSettings,
 };
 use super::values;
+use crate::model::Transport;
 use crate::model::centre::DigestChoice;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -90,7 +91,11 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
 
 fn read_listeners(section: &Section<'_>) -> Vec<ListenerSettings> {
     if !section.has("listen") {
-        return vec![ListenerSettings { address: SocketAddr::new(LOOPBACK, 5060), digest: DigestChoice::Both }];
+        return vec![ListenerSettings {
+            transport: Transport::Udp,
+            address: SocketAddr::new(LOOPBACK, 5060),
+            digest: DigestChoice::Both,
+        }];
     }
     let mut listeners: Vec<ListenerSettings> = Vec::new();
     for item in section.items("listen") {
@@ -112,7 +117,7 @@ fn read_listeners(section: &Section<'_>) -> Vec<ListenerSettings> {
         if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
             section.report.fault(&path, "is in this list twice", "take one of them out");
         }
-        listeners.push(ListenerSettings { address, digest });
+        listeners.push(ListenerSettings { transport: Transport::Udp, address, digest });
     }
     listeners
 }

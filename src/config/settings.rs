@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::Centre;
 use crate::model::centre::DigestChoice;
+use crate::model::{Centre, Transport};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct NodeSettings {
 /// Signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipSettings {
-    /// UDP listeners, in the order of their index in [`crate::model::Path`].
+    /// Listeners, in the order of their index in [`crate::model::Path`].
     pub listen: Vec<ListenerSettings>,
     /// Written into Via and Contact in place of the listener's own address (behind NAT, or with `0.0.0.0`).
     pub advertised: Option<IpAddr>,
@@ -63,7 +63,9 @@ pub struct SipSettings {
 /// One place where SIP is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
-    /// The UDP address; port 0 takes a free one.
+    /// What it carries.
+    pub transport: Transport,
+    /// The address; port 0 takes a free one.
     pub address: SocketAddr,
     /// The digest algorithms that may be offered on it; a regulator's own choice narrows them.
     pub digest: DigestChoice,

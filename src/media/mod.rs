@@ -215,6 +215,7 @@ fn leg_of(command: &MediaCommand) -> LegId {
         | MediaCommand::Unbridge { leg }
         | MediaCommand::Record { leg, .. }
         | MediaCommand::Watch { leg, .. }
+        | MediaCommand::Rename { from: leg, .. }
         | MediaCommand::Close { leg } => *leg,
     }
 }

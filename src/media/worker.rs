@@ -169,6 +169,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 Some(place) => self.part(place),
                 None => count(&self.tally.commands_unknown),
             },
+            MediaCommand::Rename { .. } => count(&self.tally.commands_unknown),
             MediaCommand::Close { leg } => match self.places.remove(&leg) {
                 Some(place) => self.close(place),
                 None => count(&self.tally.commands_unknown),

@@ -1,19 +1,19 @@
 //! One beat of the decisions: the [`Input`] that reaches them, the [`Action`]s that they ask for.
 #![allow(missing_docs, reason = "a variant's sentence names its fields")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Reply};
 use super::event::Event;
-use super::ids::{CallId, DeviceId, RegulatorId, Ticket};
+use super::ids::{CallId, DeviceId, RegulatorId, Ticket, TrunkId};
 use super::media::{MediaCommand, MediaReport};
 use super::record::{CallRecord, OfferRecord};
 use super::recording::{RecorderCommand, RecorderReport, SealedRecording};
 use super::regulator::{Binding, RegulatorState};
-use super::time::Utc;
+use super::time::{Moment, Utc};
 
 /// Which way a SIP message goes: the listener, by its index in the configuration, and the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +32,74 @@ pub struct Path {
 pub enum Transport {
     /// Datagrams: lost and repeated ones are the transactions' work.
     Udp,
+    /// A stream (RFC 3261 §18.3).
+    Tcp,
+    /// A stream over TLS.
+    Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// As Via writes it: `UDP`, `TCP`, `TLS`, `WS`, `WSS`.
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
+        }
+    }
+
+    /// As a URI's `transport` parameter and the configuration write it: `udp`, `tcp`…
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        }
+    }
+
+    /// Reads [`Transport::name`], in any case.
+    pub fn parse(text: &str) -> Option<Transport> {
+        [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+            .into_iter()
+            .find(|transport| transport.name().eq_ignore_ascii_case(text))
+    }
+
+    /// Whether what is sent arrives once and in order, so that no transaction repeats it (RFC 3261 §17).
+    pub fn is_reliable(self) -> bool {
+        self != Transport::Udp
+    }
+
+    /// Whether nobody between the ends can read it.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// The port without one in a URI (RFC 3261 §19.1.2, RFC 7118 §5.3).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+            Transport::Ws => 80,
+            Transport::Wss => 443,
+        }
+    }
+}
+
+/// One place where a trunk can be reached, as DNS or its configuration says (RFC 3263).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Over this.
+    pub transport: Transport,
+    /// There.
+    pub address: SocketAddr,
 }
 
 /// What reaches the decisions.
@@ -39,6 +107,12 @@ pub enum Transport {
 pub enum Input {
     /// A SIP message as it came from the socket.
     Sip { path: Path, bytes: Bytes },
+    /// Nothing can be sent that way now: the connection was refused, closed or lost, or the address says that nobody
+    /// listens (RFC 3261 §17.1.4). Told once for each connection that ends, whoever ended it.
+    Cut { path: Path, why: String },
+    /// Where a trunk can be reached, the best place first (RFC 3263 §4); empty when its name could not be resolved, and
+    /// then `why` says so.
+    Resolved { trunk: TrunkId, targets: Vec<Target>, why: Option<String> },
     /// The media plane reports.
     Media(MediaReport),
     /// The recorder reports.
@@ -67,6 +141,10 @@ pub struct Remembered {
 pub enum Action {
     /// Send these bytes.
     Send { path: Path, bytes: Bytes },
+    /// Look a trunk's name up again now: none of its places answers.
+    Resolve { trunk: TrunkId },
+    /// Take nothing from this address until then (never a trunk's); with `None`, take it again.
+    Ban { source: IpAddr, until: Option<Moment> },
     /// Ask the media plane.
     Media(MediaCommand),
     /// Ask the recorder.
@@ -165,4 +243,10 @@ pub enum Counter {
     OffersMade,
     /// Offers that ended without an answer.
     OffersUnanswered,
+    /// Calls handed on to somebody else.
+    CallsTransferred,
+    /// Calls refused with 503 for want of room: over a limit of calls, or of calls a second.
+    CallsRefused,
+    /// Sources or accounts that were banned for a while.
+    SipBanned,
 }

@@ -9,6 +9,7 @@ use jiff::civil::{DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::beat::Transport;
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::number::{E164, NumberPlan};
 
@@ -92,6 +93,20 @@ pub struct Line {
     pub nobody: Farewell,
     /// What becomes of a caller out of hours.
     pub closed: Farewell,
+    /// When the caller's call is accepted, and so charged.
+    pub accept: Accept,
+}
+
+/// When a call is accepted with 200.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accept {
+    /// At once: greeting and music are heard in an accepted call.
+    #[default]
+    AtOnce,
+    /// When a regulator answers: greeting and music are early media (183, RFC 3960), which a carrier may cut after
+    /// some minutes.
+    Answered,
 }
 
 /// When a regulator is looked for.
@@ -215,6 +230,43 @@ pub struct Trunk {
     pub fallback_line: LineId,
     /// Calls at once; one more is refused with 503.
     pub calls_max: u32,
+    /// New calls a second, with a burst of as many; one more is refused with 503.
+    pub rate_max: u32,
+    /// Where it is reached; `None` for a carrier that only calls us.
+    pub reach: Option<TrunkReach>,
+    /// As whom we register with it.
+    pub registration: Option<TrunkRegistration>,
+    /// How often it is asked by OPTIONS whether it lives; `None` is never.
+    pub options_every: Option<Duration>,
+    /// Outside numbers that may be dialled over it begin with one of these (E.164 with `+`, or short numbers such as
+    /// `15`); empty: none.
+    pub dials: Vec<String>,
+}
+
+/// Where a carrier is reached (RFC 3263).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkReach {
+    /// A domain, or an address.
+    pub host: String,
+    /// Without one, and for a domain: what SRV says, else the transport's own.
+    pub port: Option<u16>,
+    /// Without one, and for a domain: what NAPTR or SRV says, else UDP.
+    pub transport: Option<Transport>,
+}
+
+/// As whom we register with a carrier (RFC 3261 §10.2) and answer its challenges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkRegistration {
+    /// The user in the address of record and in the digest.
+    pub user: String,
+    /// The user of the digest, where it is another.
+    pub digest_user: String,
+    /// The domain of the address of record; the host reached, unless the carrier wants another.
+    pub domain: String,
+    /// How long a registration is asked for.
+    pub expires: Duration,
+    /// Whether we register; otherwise only challenges are answered.
+    pub registers: bool,
 }
 
 /// An address or a block of them: `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId};
+use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId, TrunkId};
 use super::record::Caller;
 use super::regulator::RegulatorState;
 use super::time::Utc;
@@ -25,6 +25,12 @@ pub enum Command {
     Drain,
     /// End every live call (a second Ctrl-C).
     EndAll,
+    /// Every source and account that is banned now.
+    Bans,
+    /// Lift the bans of this address or account.
+    Unban { who: String },
+    /// Every trunk: whether it is reached, registered, and how much it carries.
+    Trunks,
 }
 
 /// The answer to a command.
@@ -42,6 +48,55 @@ pub enum Reply {
     Unknown,
     /// It cannot be done now, and why.
     Refused(String),
+    /// Those banned.
+    Bans(Vec<BanView>),
+    /// The trunks.
+    Trunks(Vec<TrunkView>),
+}
+
+/// One source or account that is banned for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanView {
+    /// An IP address, or the name of an account.
+    pub who: String,
+    /// What `who` is: `source` or `account`.
+    pub kind: String,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Utc,
+    /// Until when.
+    pub until: Utc,
+    /// How many requests failed before.
+    pub failures: u32,
+}
+
+/// One trunk as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkView {
+    /// Which.
+    pub trunk: TrunkId,
+    /// Live calls.
+    pub calls_live: u32,
+    /// Calls at once, at most.
+    pub calls_max: u32,
+    /// `registered`, `registering`, `refused`, `unreachable`, or nothing for a trunk that does not register.
+    pub registration: Option<String>,
+    /// Until when it is registered.
+    pub registered_until: Option<Utc>,
+    /// What is wrong, for people.
+    pub trouble: Option<String>,
+    /// Its places, the one in use first.
+    pub targets: Vec<TargetView>,
+}
+
+/// One place of a trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// `udp:192.0.2.1:5060`.
+    pub address: String,
+    /// Whether it answers; nothing when it was never asked.
+    pub is_up: Option<bool>,
 }
 
 /// The waiting room and the regulators at one instant.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
-use super::record::{Caller, EndedBy, OfferEnd, Outcome};
+use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome};
 use super::regulator::RegulatorState;
 use super::time::Utc;
 
@@ -48,6 +48,7 @@ pub enum EventKind {
         association: AssociationId,
         region: RegionId,
         fallback: bool,
+        context: Box<CallContext>,
     },
     /// It entered the waiting room.
     #[serde(rename = "call.queued")]
@@ -77,6 +78,7 @@ pub enum EventKind {
         step: u32,
         wait_ms: u64,
         recorded: bool,
+        context: Box<CallContext>,
     },
     /// One side put the other on hold.
     #[serde(rename = "call.held")]
@@ -84,6 +86,9 @@ pub enum EventKind {
     /// And took it back.
     #[serde(rename = "call.resumed")]
     CallResumed { by: EndedBy },
+    /// A regulator handed the caller on, and the other party answered.
+    #[serde(rename = "call.transferred")]
+    CallTransferred { by: RegulatorId, to: TransferParty, kind: TransferKind },
     /// The caller hung up before an answer.
     #[serde(rename = "call.abandoned")]
     CallAbandoned { wait_ms: u64 },
@@ -117,6 +122,26 @@ pub enum EventKind {
     RegulatorState { regulator: RegulatorId, state: RegulatorState, was: RegulatorState },
 }
 
+/// To whom a call was handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransferParty {
+    /// Another regulator.
+    Regulator(RegulatorId),
+    /// An outside number, as it was dialled.
+    Number(String),
+}
+
+/// How a call was handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransferKind {
+    /// Without speaking to the other party first (RFC 5589 §6).
+    Blind,
+    /// After speaking to the other party (RFC 5589 §7).
+    Attended,
+}
+
 impl EventKind {
     /// The CloudEvents type, such as `call.received`.
     pub fn name(&self) -> &'static str {
@@ -128,6 +153,7 @@ impl EventKind {
             EventKind::CallAnswered { .. } => "call.answered",
             EventKind::CallHeld { .. } => "call.held",
             EventKind::CallResumed { .. } => "call.resumed",
+            EventKind::CallTransferred { .. } => "call.transferred",
             EventKind::CallAbandoned { .. } => "call.abandoned",
             EventKind::CallEnded { .. } => "call.ended",
             EventKind::RecordingSealed { .. } => "recording.sealed",

@@ -110,6 +110,9 @@ pub enum MediaCommand {
     Record { leg: LegId, on: bool },
     /// Watch for silence (no RTP at all) or do not (on hold).
     Watch { leg: LegId, on: bool },
+    /// The leg goes on under another name, in another call; both names' reports from now on bear the new one. Its
+    /// ports, latching and bridge stay as they are.
+    Rename { from: LegId, to: LegId },
     /// Close the ports; answered by `Closed` with the leg's quality.
     Close { leg: LegId },
 }

@@ -14,7 +14,7 @@ pub mod recording;
 pub mod regulator;
 pub mod time;
 
-pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Transport};
+pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Target, Transport};
 pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
 pub use command::{Command, Reply, Room};
@@ -26,7 +26,9 @@ pub use ids::{
 };
 pub use media::{Codec, Direction, LegQuality, MediaCommand, MediaReport, RemoteMedia};
 pub use number::{E164, NumberPlan, Redacted};
-pub use record::{CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side};
+pub use record::{
+    CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,
+};
 pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use time::{Moment, Now, Utc};

@@ -26,6 +26,85 @@ pub struct Caller {
     pub anonymous: bool,
 }
 
+/// What a trunk says of a call beside who calls: kept raw, and read as far as it can be. Nothing of it is taken from
+/// anybody but a trunk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallContext {
+    /// Each header kept, by its name and verbatim (invalid UTF-8 replaced), in their order: P-Asserted-Identity,
+    /// Privacy, Diversion, History-Info, Geolocation, User-to-User, Call-Info.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<(String, String)>,
+    /// Who diverted the call to us, the last one first (RFC 5806, or History-Info's retargeting, RFC 7044).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diversions: Vec<Diversion>,
+    /// Where the caller is (RFC 6442), the first location that could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// User-to-User verbatim (RFC 7433).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_to_user: Option<String>,
+    /// Call-Info's URIs with their purpose (RFC 3261 §20.9).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub call_info: Vec<CallInfo>,
+}
+
+impl CallContext {
+    /// Whether the trunk said nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == CallContext::default()
+    }
+}
+
+/// One diversion of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Diversion {
+    /// The number or address that diverted, as written.
+    pub from: String,
+    /// The same in E.164, when it is a number.
+    pub e164: Option<E164>,
+    /// Why: `unconditional`, `user-busy`, `no-answer`…, or History-Info's cause.
+    pub reason: Option<String>,
+}
+
+/// Where a caller is, as a PIDF-LO says (RFC 4119, RFC 5491).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Location {
+    /// Degrees north, WGS 84.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<f64>,
+    /// Degrees east, WGS 84.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<f64>,
+    /// Radius of a circle around it, in metres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub radius_m: Option<f64>,
+    /// Civic elements by their RFC 5139 name (`country`, `A3` city, `RD` road, `HNO` house number, `PC` postal code).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub civic: BTreeMap<String, String>,
+    /// How it was found: `GPS`, `Cell`, `Manual`…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The PIDF-LO document verbatim, when it came with the INVITE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// The URI to ask, when the location came by reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// One Call-Info.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallInfo {
+    /// The URI.
+    pub uri: String,
+    /// `icon`, `info`, `card`, or another.
+    pub purpose: Option<String>,
+}
+
 /// How a call came to its end, as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -219,6 +298,9 @@ pub struct CallRecord {
     pub fallback: bool,
     /// Who called.
     pub caller: Caller,
+    /// What else the trunk said of the call.
+    #[serde(default)]
+    pub context: Box<CallContext>,
     /// What was asked.
     pub skills: BTreeMap<SkillId, u8>,
     /// 1 is the most urgent.

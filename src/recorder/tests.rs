@@ -76,6 +76,7 @@ impl World {
 
     pub(crate) fn record(&self) -> Box<CallRecord> {
         Box::new(CallRecord {
+            context: Box::default(),
             id: self.call,
             trunk: "carrier".into(),
             line: "cherbourg".into(),

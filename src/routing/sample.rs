@@ -39,6 +39,7 @@ pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -
 pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
     let farewell = Farewell { message: None };
     Line {
+        accept: Default::default(),
         id: id.into(),
         name: id.to_owned(),
         association: "sos".into(),
@@ -61,6 +62,11 @@ pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
 
 pub(crate) fn trunk(fallback_line: &str) -> Trunk {
     Trunk {
+        rate_max: 1000,
+        reach: None,
+        registration: None,
+        options_every: None,
+        dials: Vec::new(),
         id: "trunk".into(),
         peers: Vec::new(),
         numbers: NumberPlan::default(),

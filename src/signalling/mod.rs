@@ -155,6 +155,7 @@ impl Sender {
     pub fn send(&self, path: Path, bytes: &[u8]) {
         let sent = match path.transport {
             Transport::Udp => self.sockets.get(path.listener as usize).map(|socket| socket.send_to(bytes, path.peer)),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => None,
         };
         match sent {
             Some(Ok(_)) => metrics::counter!("vigie_sip_sent_total").increment(1),
@@ -244,7 +245,11 @@ mod tests {
 
     fn settings(listen: SocketAddr) -> SipSettings {
         SipSettings {
-            listen: vec![ListenerSettings { address: listen, digest: crate::model::centre::DigestChoice::Both }],
+            listen: vec![ListenerSettings {
+                transport: Transport::Udp,
+                address: listen,
+                digest: crate::model::centre::DigestChoice::Both,
+            }],
             advertised: None,
             realm: "vigie".into(),
             expires_min: Duration::from_secs(60),

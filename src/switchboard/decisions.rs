@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::call::signal::LegOrder;
 use crate::call::{Order, Switch, SwitchInput};
-use crate::model::{Action, Fact, Input, Moment, Now};
+use crate::model::{Action, Command, Fact, Input, Moment, Now, Ticket};
 use crate::useragent::{Effect, UserAgent};
 
 /// Who wants the next [`Input::Tick`].
@@ -50,9 +50,13 @@ impl Decisions {
             Input::Sip { path, bytes } => self.user_agent(|agent, effects| {
                 agent.receive(path, &bytes, now, effects);
             }),
+            Input::Cut { path, why } => self.user_agent(|agent, effects| agent.cut(path, &why, now, effects)),
+            Input::Resolved { trunk, targets, why } => self.user_agent(|agent, effects| {
+                agent.resolved(&trunk, targets, why, now, effects);
+            }),
             Input::Media(report) => self.tell_switch(SwitchInput::Media(report), now),
             Input::Recorder(report) => self.tell_switch(SwitchInput::Recorder(report), now),
-            Input::Command { ticket, command } => self.tell_switch(SwitchInput::Command { ticket, command }, now),
+            Input::Command { ticket, command } => self.command(ticket, command, now, out),
             Input::Remembered(mut remembered) => {
                 let bindings = std::mem::take(&mut remembered.bindings);
                 self.tell_switch(SwitchInput::Remembered(remembered), now);
@@ -77,6 +81,27 @@ impl Decisions {
             (Some(agent), Some(switch)) => Some(if switch.0 < agent.0 { switch } else { agent }),
             (one, other) => one.or(other),
         }
+    }
+
+    /// What is asked of the user agent is answered here, all else by the switch.
+    fn command(&mut self, ticket: Ticket, command: Command, now: Now, out: &mut Vec<Action>) {
+        let reply = match command {
+            Command::Bans => self.useragent.bans(now),
+            Command::Trunks => self.useragent.trunks(now),
+            Command::Unban { who } => {
+                let mut effects = Vec::new();
+                let reply = self.useragent.unban(&who, now, &mut effects);
+                self.effects.extend(effects);
+                reply
+            }
+            command @ (Command::Room
+            | Command::Ready { .. }
+            | Command::Pause { .. }
+            | Command::EndCall { .. }
+            | Command::Drain
+            | Command::EndAll) => return self.tell_switch(SwitchInput::Command { ticket, command }, now),
+        };
+        out.push(Action::Reply { ticket, reply });
     }
 
     fn user_agent(&mut self, act: impl FnOnce(&mut UserAgent, &mut Vec<Effect>)) {
@@ -111,6 +136,8 @@ impl Decisions {
             Effect::Remember(fact) => self.facts.push(fact),
             Effect::Alarm(alarm) => out.push(Action::Alarm(alarm)),
             Effect::Notice(text) => out.push(Action::Notice(text)),
+            Effect::Resolve { trunk } => out.push(Action::Resolve { trunk }),
+            Effect::Ban { source, until } => out.push(Action::Ban { source, until }),
             Effect::Count(counter) => out.push(Action::Count(counter)),
         }
     }
@@ -120,7 +147,14 @@ impl Decisions {
             Order::Leg(order) => {
                 let dialled = match &order {
                     LegOrder::Dial(dial) => Some(dial.leg),
-                    LegOrder::Accept { .. } | LegOrder::Refuse { .. } | LegOrder::Hangup { .. } => None,
+                    LegOrder::Accept { .. }
+                    | LegOrder::Progress { .. }
+                    | LegOrder::Ring { .. }
+                    | LegOrder::Refuse { .. }
+                    | LegOrder::Reoffer { .. }
+                    | LegOrder::Transfer { .. }
+                    | LegOrder::Rename { .. }
+                    | LegOrder::Hangup { .. } => None,
                 };
                 self.user_agent(|agent, effects| agent.order(order, now, effects));
                 if let Some(leg) = dialled

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::call::signal::Signal;
 use crate::model::{Binding, Chance, DeviceId, Fact, Moment, Now, Path, RegulatorId, Transport, Utc};
 use crate::sip::Uri;
@@ -12,14 +14,14 @@ use super::Effect;
 use super::rules::BINDINGS_MAX;
 
 /// Every device of every regulator.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bindings {
     devices: BTreeMap<RegulatorId, Vec<Device>>,
     expiries: BTreeSet<(Moment, RegulatorId, DeviceId)>,
 }
 
 /// One registered device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Device {
     /// As it is remembered.
     pub binding: Binding,
@@ -203,7 +205,7 @@ impl Bindings {
     }
 
     /// Takes a binding from before a restart, when it still lives and its addresses can be read.
-    pub(super) fn restore(&mut self, binding: Binding, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn restore(&mut self, binding: Binding, transport: Transport, now: Now, out: &mut Vec<Effect>) {
         let source: Option<SocketAddr> = binding.source.parse().ok();
         let left = binding.expires_at.since(now.utc);
         let (regulator, device) = (binding.regulator.clone(), binding.device);
@@ -214,7 +216,7 @@ impl Bindings {
         if self.find(&regulator, device).is_some() {
             return;
         }
-        let path = Path { listener: binding.listener, transport: Transport::Udp, peer };
+        let path = Path { listener: binding.listener, transport, peer };
         self.insert(Device { binding, path, expires: now.moment + left });
         out.push(Effect::Signal(Signal::Registered { regulator, device, refreshed: false }));
     }
@@ -322,10 +324,10 @@ mod tests {
         table.apply(asked("a", 1, contact("sip:1", 60)), at(0)).unwrap();
         let binding = table.0.of(&"ana".into())[0].binding.clone();
         let (mut again, mut out) = (Bindings::default(), Vec::new());
-        again.restore(binding.clone(), Now { moment: Moment(7), utc: at(50).utc }, &mut out);
+        again.restore(binding.clone(), Transport::Udp, Now { moment: Moment(7), utc: at(50).utc }, &mut out);
         assert_eq!(again.deadline(), Some(Moment(10_000_007)));
         assert!(matches!(out[..], [Effect::Signal(Signal::Registered { refreshed: false, .. })]));
-        again.restore(Binding { device: DeviceId(1), ..binding }, at(60), &mut out);
+        again.restore(Binding { device: DeviceId(1), ..binding }, Transport::Udp, at(60), &mut out);
         assert_eq!(again.of(&"ana".into()).len(), 1);
     }
 }

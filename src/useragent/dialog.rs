@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Path;
 use crate::sip::{Method, NameAddr, Request, Response, Uri};
 
@@ -11,7 +13,7 @@ use super::rules::{ROUTES_MAX, Rules, TEXT_LENGTH_MAX, URI_LENGTH_MAX};
 const ADDRESS_LENGTH_MAX: usize = 1024;
 
 /// One dialog, or what will become one with the far end's tag.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Dialog {
     /// The Call-ID.
     pub call_id: String,

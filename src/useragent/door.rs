@@ -140,7 +140,8 @@ impl UserAgent {
                 .rules
                 .listeners
                 .iter()
-                .any(|listener| listener.ip() == ip && uri.port.is_none_or(|port| port == listener.port())),
+                .map(|listener| listener.address)
+                .any(|address| address.ip() == ip && uri.port.is_none_or(|port| port == address.port())),
         }
     }
 
@@ -194,7 +195,7 @@ impl UserAgent {
             return Err(answer(request, 481, &self.wire.rules));
         }
         if let Some(trunk) = self.admission.trunk_at(arrival.path.peer.ip()) {
-            return Ok(Origination::Trunk(trunk.clone()));
+            return Ok(Origination::Trunk(Box::new(trunk.clone())));
         }
         let claimed = user_of(request.headers.from()).unwrap_or_default();
         let proof = self.admission.prove((arrival.path, request), Gate::Proxy, beat.now.moment);

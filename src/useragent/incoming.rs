@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::call::signal::{Dialled, Gone, Incoming, Signal, Unserved};
+use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
 use crate::model::{Alarm, CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
 use crate::sip::sdp::{Description, Origin, write_answer};
 use crate::sip::transaction::ServerKey;
@@ -27,7 +27,7 @@ pub(super) struct Arrival {
 /// Who starts a call.
 pub(super) enum Origination {
     /// A carrier.
-    Trunk(Trunk),
+    Trunk(Box<Trunk>),
     /// A registered regulator, proven by digest.
     Regulator(RegulatorId),
 }
@@ -118,6 +118,13 @@ impl UserAgent {
         }
     }
 
+    /// The device that a regulator dials from.
+    fn origin_of(&self, by: &Origination, path: Path) -> Option<Party> {
+        let Origination::Regulator(regulator) = by else { return None };
+        let device = self.registrar.bindings.of(regulator).iter().find(|device| device.path == path)?;
+        Some(Party::Device { regulator: regulator.clone(), device: device.binding.device })
+    }
+
     /// A carrier's call that was not even begun is a lost call: somebody must hear of it, once a minute for each status.
     fn alarm_refusal(&mut self, trunk: &TrunkId, status: u16, beat: &mut Beat<'_>) {
         let now = beat.now.moment;
@@ -159,7 +166,8 @@ impl UserAgent {
         let mut media = LegMedia::new(origin, remote.codec);
         media.remote = Some(remote.clone());
         let sip_call_id = dialog.call_id.clone();
-        let (trunk, signal) = introduce(by, leg, request, remote, sip_call_id);
+        let party = self.origin_of(&by, *path);
+        let (trunk, signal) = introduce(by, (leg, party.as_ref()), request, remote, sip_call_id);
         let has_ladder = trunk.is_some();
         let invited = Invited { key: key.clone(), request: request.clone(), offer };
         let stage = Stage::Invited(Box::new(invited));
@@ -173,6 +181,8 @@ impl UserAgent {
             ack: None,
             forks: Vec::new(),
             probe: Probe::Needless,
+            asks: Vec::new(),
+            party,
         };
         let traced = new.traced();
         self.legs.add(new, Some(request));
@@ -210,6 +220,8 @@ impl UserAgent {
             Unserved::Overloaded => Refusal::overloaded(),
             Unserved::Forbidden => Refusal::of(403),
             Unserved::NotFound => Refusal::of(404),
+            Unserved::Busy => Refusal::of(486),
+            Unserved::Declined => Refusal::of(603),
             Unserved::Unavailable => Refusal::of(480),
             Unserved::Fault => Refusal::of(500),
         };
@@ -290,7 +302,7 @@ fn remote_of(offer: Option<&Description>, path: Path) -> RemoteMedia {
 
 fn introduce(
     by: Origination,
-    leg: LegId,
+    (leg, party): (LegId, Option<&Party>),
     request: &Request,
     remote: RemoteMedia,
     sip_call_id: String,
@@ -299,12 +311,18 @@ fn introduce(
         Origination::Trunk(trunk) => {
             let caller = read_caller(request, &trunk.numbers);
             let (ddi, id) = (dialled(request), trunk.id.clone());
-            let incoming = Incoming { leg, trunk: trunk.id, ddi, caller, sip_call_id, remote };
+            let context = Box::default();
+            let incoming = Incoming { leg, trunk: trunk.id, ddi, caller, sip_call_id, remote, context };
             (Some(id), Signal::Incoming(Box::new(incoming)))
         }
         Origination::Regulator(regulator) => {
             let digits = Uri::parse(&request.uri).and_then(|uri| uri.user_decoded()).unwrap_or_default();
-            (None, Signal::Dialled(Box::new(Dialled { leg, regulator, digits, remote })))
+            let device = match party {
+                Some(Party::Device { device, .. }) => Some(*device),
+                Some(Party::Number { .. }) | None => None,
+            };
+            let dialled = Dialled { leg, regulator, device, digits, replaces: None, sip_call_id, remote };
+            (None, Signal::Dialled(Box::new(dialled)))
         }
     }
 }

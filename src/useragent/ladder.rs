@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::beat::{TRACE_LENGTH_MAX, TRACE_MESSAGES_MAX};
 use crate::model::{CallId, Fact, LegId, SipTrace, Utc};
 
 use super::Effect;
 
 /// How many messages of each live call were kept so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ladder {
     kept: HashMap<CallId, u16>,
 }

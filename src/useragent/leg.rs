@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use crate::call::signal::Party;
 use crate::model::{Codec, Direction, LegId, Moment, Path, RemoteMedia, TrunkId};
 use crate::sip::sdp::{Description, LocalMedia, Origin, write_offer};
 use crate::sip::transaction::{ClientKey, ServerKey};
@@ -16,7 +18,7 @@ use super::rules::{HOLD_PROBE_EVERY, PATIENCE, T1, T2};
 pub(super) const FORKS_MAX: usize = 8;
 
 /// One leg.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Leg {
     pub id: LegId,
     pub dialog: Dialog,
@@ -32,21 +34,42 @@ pub(super) struct Leg {
     pub forks: Vec<String>,
     /// How we know that a far end on hold is still there.
     pub probe: Probe,
+    /// Our requests whose answers are awaited.
+    pub asks: Vec<ClientKey>,
+    /// Whom an outgoing leg was dialled to, or who dialled an incoming one; `None` for a caller.
+    pub party: Option<Party>,
+}
+
+/// What a request of ours within a leg was sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// The INVITE that dials the leg.
+    Dial,
+    /// An OPTIONS to a far end on hold.
+    Probe,
+    /// An UPDATE or re-INVITE that keeps the session alive (RFC 4028).
+    Refresh,
+    /// A re-INVITE that offers other media.
+    Reoffer,
+    /// A PRACK (RFC 3262).
+    Prack,
+    /// A NOTIFY of how far a transfer has come (RFC 3515).
+    Notify,
 }
 
 /// A far end on hold need not send RTP, so its silence proves nothing: it is asked now and then.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Probe {
     /// Not on hold: the media plane hears whether it lives.
     Needless,
     /// To be asked then.
     Due(Moment),
-    /// Asked, by this OPTIONS.
-    Asked(ClientKey),
+    /// Asked.
+    Asked,
 }
 
 /// Where a leg stands.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Incoming: no final answer yet.
     Invited(Box<Invited>),
@@ -57,7 +80,7 @@ pub(super) enum Stage {
     /// Dialled: no final answer yet. Without any response the device is given up at `dead_at`.
     Dialling { invite: ClientKey, has_rung: bool, dead_at: Option<Moment> },
     /// Dialled: cancelled, or to be as soon as the first answer comes.
-    Cancelling { invite: ClientKey },
+    Cancelling,
     /// Both sides talk; a re-INVITE of the far end may wait for its ACK.
     Confirmed { reoffered: Option<Unacked> },
     /// Over; late messages still find it.
@@ -65,7 +88,7 @@ pub(super) enum Stage {
 }
 
 /// An INVITE that waits for our answer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Invited {
     pub key: ServerKey,
     pub request: Request,
@@ -74,7 +97,7 @@ pub(super) struct Invited {
 }
 
 /// A 200 of ours that waits for its ACK (RFC 3261 §13.3.1.4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Unacked {
     pub key: ServerKey,
     pub number: u32,
@@ -87,7 +110,7 @@ pub(super) struct Unacked {
 }
 
 /// An ACK that was sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ack {
     pub to_tag: Option<String>,
     pub path: Path,
@@ -95,7 +118,7 @@ pub(super) struct Ack {
 }
 
 /// Both sides' media as agreed so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LegMedia {
     /// Ours, once a socket was given.
     pub local: Option<LocalMedia>,
@@ -115,21 +138,11 @@ impl Leg {
         !matches!(self.stage, Stage::Ended)
     }
 
-    /// The INVITE or OPTIONS of ours that still wants its final answer.
-    pub(super) fn client_key(&self) -> Option<&ClientKey> {
-        match (&self.stage, &self.probe) {
-            (Stage::Dialling { invite, .. } | Stage::Cancelling { invite }, _) => Some(invite),
-            (Stage::Confirmed { .. }, Probe::Asked(options)) => Some(options),
-            (Stage::Confirmed { .. }, Probe::Needless | Probe::Due(_)) => None,
-            (Stage::Invited(_) | Stage::Accepted(_) | Stage::Leaving(_) | Stage::Ended, _) => None,
-        }
-    }
-
     /// Begins to ask after a far end that has put us on hold, and ends with the hold.
     pub(super) fn review_probe(&mut self, now: Moment) {
         let is_held = self.media.remote.as_ref().is_some_and(|remote| remote.direction.is_held());
         match (&self.stage, &self.probe) {
-            (Stage::Confirmed { .. }, Probe::Due(_) | Probe::Asked(_)) if is_held => {}
+            (Stage::Confirmed { .. }, Probe::Due(_) | Probe::Asked) if is_held => {}
             (Stage::Confirmed { .. }, Probe::Needless) if is_held => self.probe = Probe::Due(now + HOLD_PROBE_EVERY),
             _ => self.probe = Probe::Needless,
         }
@@ -142,7 +155,7 @@ impl Leg {
             Stage::Accepted(ours) | Stage::Leaving(ours) => Some(unacked(ours)),
             Stage::Confirmed { reoffered } => reoffered.as_ref().map(unacked).into_iter().chain(self.probe_due()).min(),
             Stage::Dialling { dead_at, .. } => *dead_at,
-            Stage::Invited(_) | Stage::Cancelling { .. } | Stage::Ended => None,
+            Stage::Invited(_) | Stage::Cancelling | Stage::Ended => None,
         }
     }
 
@@ -150,7 +163,7 @@ impl Leg {
     pub(super) fn probe_due(&self) -> Option<Moment> {
         match self.probe {
             Probe::Due(at) => Some(at),
-            Probe::Needless | Probe::Asked(_) => None,
+            Probe::Needless | Probe::Asked => None,
         }
     }
 
@@ -159,7 +172,7 @@ impl Leg {
         match &mut self.stage {
             Stage::Accepted(unacked) | Stage::Leaving(unacked) => Some(unacked),
             Stage::Confirmed { reoffered } => reoffered.as_mut(),
-            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling { .. } | Stage::Ended => None,
+            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling | Stage::Ended => None,
         }
     }
 }

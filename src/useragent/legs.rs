@@ -6,8 +6,11 @@ use crate::model::{CallId, LegId, Moment, TrunkId};
 use crate::sip::transaction::ClientKey;
 use crate::sip::{Message, Method, Request, Response};
 
-use super::leg::{Leg, Probe, Stage};
+use super::leg::{Leg, Probe, Purpose, Stage};
 use super::rules::{ENDED_LEGS_MAX, PATIENCE};
+
+/// Requests of ours within one leg whose answers are awaited; with more, the oldest one's answer concerns nobody.
+const ASKS_MAX: usize = 32;
 
 /// The legs, live ones and those that have just ended.
 #[derive(Debug, Default)]
@@ -15,7 +18,7 @@ pub(super) struct Legs {
     by_id: BTreeMap<LegId, Leg>,
     by_tag: HashMap<String, LegId>,
     by_invite: HashMap<(String, String), LegId>,
-    by_client: BTreeMap<ClientKey, LegId>,
+    by_client: BTreeMap<ClientKey, (LegId, Purpose)>,
     wakes: BTreeSet<(Moment, LegId)>,
     /// When each was to be woken last, so that the entry in `wakes` is found again.
     waking: HashMap<LegId, Moment>,
@@ -49,9 +52,29 @@ impl Legs {
         self.by_id.get_mut(&id)
     }
 
-    /// The leg of an INVITE of ours.
-    pub(super) fn of_client(&self, key: &ClientKey) -> Option<LegId> {
+    /// The leg of a request of ours, and what it was sent for.
+    pub(super) fn of_client(&self, key: &ClientKey) -> Option<(LegId, Purpose)> {
         self.by_client.get(key).copied()
+    }
+
+    /// Notes a request of ours within a leg, whose answer is awaited.
+    pub(super) fn ask(&mut self, id: LegId, key: ClientKey, purpose: Purpose) {
+        let Some(leg) = self.by_id.get_mut(&id) else { return };
+        if leg.asks.len() >= ASKS_MAX {
+            self.by_client.remove(&leg.asks.remove(0));
+        }
+        leg.asks.push(key.clone());
+        self.by_client.insert(key, (id, purpose));
+    }
+
+    /// A request of ours has had its last word.
+    #[expect(dead_code, reason = "until re-INVITE, PRACK and NOTIFY are sent")]
+    pub(super) fn settle(&mut self, key: &ClientKey) {
+        if let Some((id, _)) = self.by_client.remove(key)
+            && let Some(leg) = self.by_id.get_mut(&id)
+        {
+            leg.asks.retain(|ask| ask != key);
+        }
     }
 
     /// The leg that came with an INVITE of this Call-ID and From tag.
@@ -92,9 +115,6 @@ impl Legs {
             return false;
         }
         self.by_tag.insert(leg.dialog.local_tag.clone(), leg.id);
-        if let Some(key) = leg.client_key() {
-            self.by_client.insert(key.clone(), leg.id);
-        }
         if invite.is_some() {
             let tag = leg.dialog.remote_tag.clone().unwrap_or_default();
             self.by_invite.insert((leg.dialog.call_id.clone(), tag), leg.id);
@@ -109,15 +129,9 @@ impl Legs {
     /// Moves a leg to its next stage, and its wake-up with it.
     pub(super) fn turn(&mut self, id: LegId, stage: Stage, now: Moment) {
         let Some(leg) = self.by_id.get_mut(&id) else { return };
-        if let Some(key) = leg.client_key() {
-            self.by_client.remove(key);
-        }
         let was_live = leg.is_live();
         leg.stage = stage;
         leg.review_probe(now);
-        if let Some(key) = leg.client_key() {
-            self.by_client.insert(key.clone(), id);
-        }
         if was_live && !leg.is_live() {
             if let Some(live) = leg.trunk.as_ref().and_then(|trunk| self.on_trunk.get_mut(trunk)) {
                 *live = live.saturating_sub(1);
@@ -130,13 +144,7 @@ impl Legs {
     /// Notes how far the asking after a far end on hold has come.
     pub(super) fn turn_probe(&mut self, id: LegId, probe: Probe) {
         let Some(leg) = self.by_id.get_mut(&id) else { return };
-        if let Some(key) = leg.client_key() {
-            self.by_client.remove(key);
-        }
         leg.probe = probe;
-        if let Some(key) = leg.client_key() {
-            self.by_client.insert(key.clone(), id);
-        }
         self.reckon(id);
     }
 
@@ -185,6 +193,9 @@ impl Legs {
     fn remove(&mut self, id: LegId) {
         let Some(leg) = self.by_id.remove(&id) else { return };
         self.by_tag.remove(&leg.dialog.local_tag);
+        for key in &leg.asks {
+            self.by_client.remove(key);
+        }
         let invite = (leg.dialog.call_id, leg.dialog.remote_tag.unwrap_or_default());
         if self.by_invite.get(&invite) == Some(&id) {
             self.by_invite.remove(&invite);

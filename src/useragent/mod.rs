@@ -21,16 +21,20 @@ mod wire;
 mod within;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::call::signal::{LegOrder, Signal};
-use crate::model::{Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId};
+use crate::model::{
+    Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId, Reply, Target,
+    TrunkId,
+};
 use crate::sip::transaction::Transactions;
 use crate::sip::{Fault, Malformed, Message};
 
-pub use rules::Rules;
+pub use rules::{Listener, Rules};
 
 use admission::Admission;
 use ladder::Ladder;
@@ -67,6 +71,18 @@ pub enum Effect {
     Alarm(Alarm),
     /// A line for the log.
     Notice(String),
+    /// Look a trunk's name up again.
+    Resolve {
+        /// Which.
+        trunk: TrunkId,
+    },
+    /// Take nothing from this address until then; with `None`, take it again.
+    Ban {
+        /// Which.
+        source: IpAddr,
+        /// Until when.
+        until: Option<Moment>,
+    },
     /// Count.
     Count(Counter),
 }
@@ -125,19 +141,49 @@ impl UserAgent {
         match order {
             LegOrder::Accept { leg, local } => self.accept(leg, local, &mut beat),
             LegOrder::Refuse { leg, why } => self.refuse(leg, why, &mut beat),
+            LegOrder::Progress { .. } | LegOrder::Ring { .. } => {}
+            LegOrder::Reoffer { .. } | LegOrder::Transfer { .. } | LegOrder::Rename { .. } => {}
             LegOrder::Dial(dial) => self.dial(*dial, &mut beat),
             LegOrder::Hangup { leg, why } => self.hang_up(leg, why, &mut beat),
         }
+    }
+
+    /// Nothing can be sent that way now.
+    pub fn cut(&mut self, _path: Path, _why: &str, _now: Now, _out: &mut Vec<Effect>) {}
+
+    /// Where a trunk can be reached.
+    pub fn resolved(
+        &mut self,
+        _trunk: &TrunkId,
+        _targets: Vec<Target>,
+        _why: Option<String>,
+        _now: Now,
+        _out: &mut Vec<Effect>,
+    ) {
+    }
+
+    /// Those banned now.
+    pub fn bans(&self, _now: Now) -> Reply {
+        Reply::Bans(Vec::new())
+    }
+
+    /// Lifts the bans of an address or an account.
+    pub fn unban(&mut self, _who: &str, _now: Now, _out: &mut Vec<Effect>) -> Reply {
+        Reply::Unknown
+    }
+
+    /// The trunks as they are now.
+    pub fn trunks(&self, _now: Now) -> Reply {
+        Reply::Trunks(Vec::new())
     }
 
     /// Takes the bindings from before a restart; those that have ended, or whose regulator or listener is gone, are
     /// forgotten.
     pub fn restore(&mut self, bindings: Vec<Binding>, now: Now, out: &mut Vec<Effect>) {
         for binding in bindings {
-            let is_ours =
-                self.admission.knows(&binding.regulator) && self.wire.rules.listener(binding.listener).is_some();
-            if is_ours {
-                self.registrar.bindings.restore(binding, now, out);
+            let listener = self.wire.rules.listener(binding.listener);
+            if let Some(listener) = listener.filter(|_| self.admission.knows(&binding.regulator)) {
+                self.registrar.bindings.restore(binding, listener.transport, now, out);
             } else {
                 let (regulator, device) = (binding.regulator, binding.device);
                 out.push(Effect::Remember(Fact::BindingGone { regulator, device }));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Chance, Moment};
 
 use super::rules::NONCES_MAX;
@@ -16,7 +18,7 @@ const PART_LENGTH: usize = 16;
 const SIGNATURE_LENGTH: usize = 32;
 
 /// The nonces of one user agent; those of another, or of one before a restart, are stale.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Nonces {
     key: [u8; 32],
     lifetime: Duration,
@@ -28,7 +30,7 @@ pub(super) struct Nonces {
 }
 
 /// Which counts of a nonce have been seen: the highest, and the 64 up to it as bits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Counts {
     highest: u32,
     seen: u64,

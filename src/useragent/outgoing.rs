@@ -1,6 +1,6 @@
 //! Calls to regulators' devices: INVITE, its answers, CANCEL (RFC 3261 §13.2, §9.1).
 
-use crate::call::signal::{Dial, Refusal, RefusalKind, Signal};
+use crate::call::signal::{Dial, Party, Refusal, RefusalKind, Signal};
 use crate::model::{Codec, EndedBy, LegId, Path};
 use crate::sip::sdp::{Origin, write_offer};
 use crate::sip::transaction::ClientKey;
@@ -10,7 +10,7 @@ use super::UserAgent;
 use super::caller::shown;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
-use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Stage};
+use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Purpose, Stage};
 use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX};
 use super::wire::Beat;
 use super::within::agree;
@@ -32,13 +32,16 @@ impl UserAgent {
         if self.legs.live() >= self.wire.rules.legs_max {
             return Err("too many legs at once; raise the limit or look for calls that do not end");
         }
-        let device = self.registrar.bindings.find(&dial.regulator, dial.device);
+        let Party::Device { regulator, device } = &dial.to else {
+            return Err("outside numbers cannot be dialled yet");
+        };
+        let device = self.registrar.bindings.find(regulator, *device);
         let (path, target) =
             device.map(|d| (d.path, d.binding.contact.clone())).ok_or("the device is not registered any more")?;
         let call_id = format!("{}{}", self.wire.chance.token(), self.wire.chance.token());
         let realm = self.wire.rules.realm.clone();
         let from = shown(&dial.caller, &dial.label, &realm);
-        let to = NameAddr::new(format!("sip:{}@{realm}", dial.regulator));
+        let to = NameAddr::new(format!("sip:{regulator}@{realm}"));
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), (from, to), target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, dial.prefer);
@@ -53,6 +56,7 @@ impl UserAgent {
         invite.body = write_offer(&local, &both(dial.prefer));
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);
         let invite = sent.ok_or("the listener that the device registered on is gone")?;
+        let dialled = invite.clone();
         let stage = Stage::Dialling { invite, has_rung: false, dead_at: Some(beat.now.moment + SIGN_OF_LIFE_MAX) };
         let leg = Leg {
             id: dial.leg,
@@ -64,16 +68,21 @@ impl UserAgent {
             ack: None,
             forks: Vec::new(),
             probe: Probe::Needless,
+            asks: Vec::new(),
+            party: Some(dial.to.clone()),
         };
         self.legs.add(leg, None);
+        self.legs.ask(dial.leg, dialled, Purpose::Dial);
         self.legs.reckon(dial.leg);
         Ok(())
     }
 
     /// A response to a request of ours. A BYE needs no answer.
     pub(super) fn responded(&mut self, key: &ClientKey, path: Path, response: &Response, beat: &mut Beat<'_>) {
-        if key.method() == Method::Options {
-            return self.is_there(key, response.status, beat);
+        match self.legs.of_client(key) {
+            Some((id, Purpose::Probe)) => return self.is_there(id, response.status, beat),
+            Some((_, Purpose::Refresh | Purpose::Reoffer | Purpose::Prack | Purpose::Notify)) => return,
+            Some((_, Purpose::Dial)) | None => {}
         }
         if key.method() != Method::Invite {
             return;
@@ -84,7 +93,7 @@ impl UserAgent {
             Stage::Dialling { has_rung, dead_at, .. } if response.is_provisional() => {
                 *dead_at = None;
                 if response.status > 100 && !std::mem::replace(has_rung, true) {
-                    beat.signal(Signal::Ringing { leg: id });
+                    beat.signal(Signal::Ringing { leg: id, early: None });
                 }
                 self.hear_early(id, path, response);
                 self.legs.reckon(id);
@@ -94,12 +103,12 @@ impl UserAgent {
                 let detail = format!("{} {}", response.status, response.reason);
                 self.end_refused(id, meaning(response.status), detail, beat);
             }
-            Stage::Cancelling { .. } if response.is_provisional() => {}
-            Stage::Cancelling { .. } if response.is_success() => {
+            Stage::Cancelling if response.is_provisional() => {}
+            Stage::Cancelling if response.is_success() => {
                 self.establish(id, path, response, beat);
                 self.say_bye(id, beat);
             }
-            Stage::Cancelling { .. } => self.legs.turn(id, Stage::Ended, beat.now.moment),
+            Stage::Cancelling => self.legs.turn(id, Stage::Ended, beat.now.moment),
             Stage::Confirmed { .. } | Stage::Ended if response.is_success() => {
                 self.picked_up_again(id, path, response, beat);
             }
@@ -109,11 +118,13 @@ impl UserAgent {
 
     /// No final answer at all.
     pub(super) fn timed_out(&mut self, key: &ClientKey, beat: &mut Beat<'_>) {
-        if key.method() == Method::Options {
-            return self.is_mute(key, beat);
+        let Some((id, purpose)) = self.legs.of_client(key) else { return };
+        match purpose {
+            Purpose::Probe => return self.is_mute(id, beat),
+            Purpose::Refresh | Purpose::Reoffer | Purpose::Prack | Purpose::Notify => return,
+            Purpose::Dial => {}
         }
-        let Some(id) = self.legs.of_client(key) else { return };
-        let is_cancelled = self.legs.find(id).is_some_and(|leg| matches!(leg.stage, Stage::Cancelling { .. }));
+        let is_cancelled = self.legs.find(id).is_some_and(|leg| matches!(leg.stage, Stage::Cancelling));
         if is_cancelled {
             return self.legs.turn(id, Stage::Ended, beat.now.moment);
         }
@@ -205,11 +216,11 @@ impl UserAgent {
             }
             Stage::Dialling { invite, .. } => {
                 let (invite, traced) = (invite.clone(), leg.traced());
-                self.legs.turn(id, Stage::Cancelling { invite: invite.clone() }, beat.now.moment);
+                self.legs.turn(id, Stage::Cancelling, beat.now.moment);
                 self.wire.cancel(&invite, reason(why), traced, beat);
             }
             Stage::Confirmed { .. } => self.say_bye(id, beat),
-            Stage::Leaving(_) | Stage::Cancelling { .. } | Stage::Ended => {}
+            Stage::Leaving(_) | Stage::Cancelling | Stage::Ended => {}
         }
     }
 }

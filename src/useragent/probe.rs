@@ -3,10 +3,9 @@
 use crate::call::signal::{Gone, Signal};
 use crate::model::LegId;
 use crate::sip::Method;
-use crate::sip::transaction::ClientKey;
 
 use super::UserAgent;
-use super::leg::Probe;
+use super::leg::{Probe, Purpose};
 use super::rules::HOLD_PROBE_EVERY;
 use super::wire::Beat;
 
@@ -17,13 +16,20 @@ impl UserAgent {
         let options = leg.dialog.request(Method::Options, &self.wire.rules);
         let (path, traced) = (leg.dialog.next_path(), leg.traced());
         let asked = self.wire.request(path, options, traced, beat);
-        let probe = asked.map_or(Probe::Due(beat.now.moment + HOLD_PROBE_EVERY), Probe::Asked);
-        self.legs.turn_probe(id, probe);
+        match asked {
+            Some(key) => {
+                self.legs.ask(id, key, Purpose::Probe);
+                self.legs.turn_probe(id, Probe::Asked);
+            }
+            None => self.legs.turn_probe(id, Probe::Due(beat.now.moment + HOLD_PROBE_EVERY)),
+        }
     }
 
     /// The far end answered: whatever it said, it lives, unless it knows the dialog no more.
-    pub(super) fn is_there(&mut self, key: &ClientKey, status: u16, beat: &mut Beat<'_>) {
-        let Some(id) = self.legs.of_client(key) else { return };
+    pub(super) fn is_there(&mut self, id: LegId, status: u16, beat: &mut Beat<'_>) {
+        if !self.legs.find(id).is_some_and(|leg| matches!(leg.probe, Probe::Asked)) {
+            return;
+        }
         match status {
             100..=199 => {}
             // RFC 3261 §12.2.1.2: both end the dialog.
@@ -35,8 +41,10 @@ impl UserAgent {
     }
 
     /// The far end did not answer at all.
-    pub(super) fn is_mute(&mut self, key: &ClientKey, beat: &mut Beat<'_>) {
-        let Some(id) = self.legs.of_client(key) else { return };
+    pub(super) fn is_mute(&mut self, id: LegId, beat: &mut Beat<'_>) {
+        if !self.legs.find(id).is_some_and(|leg| matches!(leg.probe, Probe::Asked)) {
+            return;
+        }
         self.is_lost(id, "its phone on hold did not answer in 32 s; is it still there?".to_owned(), beat);
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Chance, Now, Path, RegulatorId};
 use crate::sip::{Contacts, NameAddr, Request, Response, Scheme, Uri};
 
@@ -16,7 +18,7 @@ use super::rules::{CONTACTS_MAX, RETRY_AFTER_S, Rules, TEXT_LENGTH_MAX, URI_LENG
 const HOUR_S: u64 = 3600;
 
 /// The registrar: what is bound, and the chance that names devices.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Registrar {
     pub bindings: Bindings,
     chance: Chance,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::model::Transport;
 use crate::model::centre::DigestChoice;
 
 /// The user agent's rules; none changes while it lives.
@@ -10,8 +11,8 @@ use crate::model::centre::DigestChoice;
 pub struct Rules {
     /// The digest realm; also the domain of our From.
     pub realm: String,
-    /// What each listener is called in Via and Contact, by its index in [`crate::model::Path`]: the advertised address.
-    pub listeners: Vec<SocketAddr>,
+    /// By the index in [`crate::model::Path`].
+    pub listeners: Vec<Listener>,
     /// The digest algorithms that each listener offers, by the same index; what is missing offers both.
     pub digests: Vec<DigestChoice>,
     /// Shortest registration granted; a shorter wish gets 423.
@@ -26,6 +27,15 @@ pub struct Rules {
     pub legs_max: usize,
     /// Server and User-Agent: `Vigie/0.1.0`.
     pub software: String,
+}
+
+/// One listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// What it carries.
+    pub transport: Transport,
+    /// What it is called in Via and Contact: the advertised address.
+    pub address: SocketAddr,
 }
 
 /// The timer that others are multiples of (RFC 3261 §17.1.1.1).
@@ -64,8 +74,8 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
 pub const ACCEPT: &str = "application/sdp";
 
 impl Rules {
-    /// The address of listener `index`, as Via and Contact show it.
-    pub fn listener(&self, index: u8) -> Option<SocketAddr> {
+    /// Listener `index`.
+    pub fn listener(&self, index: u8) -> Option<Listener> {
         self.listeners.get(index as usize).copied()
     }
 }
@@ -75,7 +85,7 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules {
             realm: "vigie".to_owned(),
-            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 5060))],
+            listeners: vec![Listener { transport: Transport::Udp, address: SocketAddr::from(([127, 0, 0, 1], 5060)) }],
             digests: Vec::new(),
             expires_min: Duration::from_secs(30),
             expires_max: Duration::from_secs(600),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::call::signal::Signal;
 use crate::model::ids::is_valid_id;
-use crate::model::{Chance, Counter, LegId, Now, Path};
+use crate::model::{Chance, Counter, LegId, Now, Path, Transport};
 use crate::sip::transaction::{ClientKey, Happening, ServerKey, Transactions};
 use crate::sip::{Method, Reason, Request, Response, Via, compose};
 
@@ -14,7 +14,7 @@ use super::Effect;
 use super::admission::Asked;
 use super::ladder::{Ladder, Way};
 use super::registrar::user_of;
-use super::rules::Rules;
+use super::rules::{Listener, Rules};
 
 /// One beat's time, and the list that its effects go to.
 pub(super) struct Beat<'a> {
@@ -159,22 +159,28 @@ impl Wire {
     }
 
     fn with_via(&mut self, path: Path, mut request: Request) -> Option<Request> {
-        let sent_by = self.rules.listener(path.listener)?;
+        let sent_by = self.rules.listener(path.listener)?.address;
         let branch = format!("z9hG4bK{}", self.chance.token());
-        request.headers.push_front("Via", Via::new("UDP", sent_by, &branch).to_string());
+        request.headers.push_front("Via", Via::new(path.transport.via_name(), sent_by, &branch).to_string());
         Some(request)
     }
 
     /// Our RTP socket as the far end can reach it: one bound to every address is told by the listener's.
     pub(super) fn reachable(&self, rtp: SocketAddr, path: Path) -> SocketAddr {
         match self.rules.listener(path.listener) {
-            Some(listener) if rtp.ip().is_unspecified() => SocketAddr::new(listener.ip(), rtp.port()),
+            Some(listener) if rtp.ip().is_unspecified() => SocketAddr::new(listener.address.ip(), rtp.port()),
             Some(_) | None => rtp,
         }
     }
 
     /// Our Contact on this listener.
     pub(super) fn contact(&self, path: Path) -> Option<String> {
-        Some(format!("<sip:vigie@{}>", self.rules.listener(path.listener)?))
+        let Listener { transport, address } = self.rules.listener(path.listener)?;
+        Some(match transport {
+            Transport::Udp => format!("<sip:vigie@{address}>"),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                format!("<sip:vigie@{address};transport={}>", transport.name())
+            }
+        })
     }
 }

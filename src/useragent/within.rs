@@ -27,8 +27,8 @@ impl UserAgent {
             (Stage::Ended, Method::Bye) => Some(200),
             (Stage::Ended | Stage::Invited(_), _) => Some(481),
             // RFC 3261 §14.2: an INVITE of ours is not settled.
-            (Stage::Dialling { .. } | Stage::Cancelling { .. }, Method::Invite) => Some(491),
-            (Stage::Dialling { .. } | Stage::Cancelling { .. }, _) => Some(481),
+            (Stage::Dialling { .. } | Stage::Cancelling, Method::Invite) => Some(491),
+            (Stage::Dialling { .. } | Stage::Cancelling, _) => Some(481),
             (Stage::Accepted(_) | Stage::Leaving(_) | Stage::Confirmed { .. }, _) => None,
         };
         if let Some(status) = status {
@@ -75,7 +75,7 @@ impl UserAgent {
         let is_pending = match &leg.stage {
             Stage::Confirmed { reoffered } => reoffered.as_ref().is_some_and(|unacked| unacked.is_offer),
             Stage::Accepted(_) | Stage::Leaving(_) => true,
-            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling { .. } | Stage::Ended => true,
+            Stage::Invited(_) | Stage::Dialling { .. } | Stage::Cancelling | Stage::Ended => true,
         };
         let response = match offer {
             Ok(_) if is_pending => Err(answer(request, 491, &self.wire.rules)),

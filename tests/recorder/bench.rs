@@ -104,6 +104,7 @@ impl Talk {
 
     fn record(&self, ended_at: Option<Utc>) -> Box<CallRecord> {
         Box::new(CallRecord {
+            context: Box::default(),
             id: self.call,
             trunk: "carrier".into(),
             line: "cherbourg".into(),

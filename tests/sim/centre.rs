@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vigie::model::Transport;
 use vigie::model::centre::{
     AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy,
     Region, Regulator, Step, Trunk, WeeklyHours, Weights,
 };
 use vigie::model::{Credential, E164, NumberPlan, SkillId};
-use vigie::useragent::Rules;
+use vigie::useragent::{Listener, Rules};
 
 use crate::wire::Account;
 
@@ -41,7 +42,7 @@ pub fn account(user: &str) -> Account {
 pub fn rules() -> Rules {
     Rules {
         realm: REALM.to_owned(),
-        listeners: vec![vigie()],
+        listeners: vec![Listener { transport: Transport::Udp, address: vigie() }],
         expires_min: Duration::from_secs(30),
         expires_max: Duration::from_secs(600),
         ..Rules::default()
@@ -78,6 +79,7 @@ struct Sketch {
 fn line(sketch: &Sketch) -> Line {
     let farewell = |name: &str| Farewell { message: Some(name.into()) };
     Line {
+        accept: vigie::model::centre::Accept::AtOnce,
         id: sketch.id.into(),
         name: format!("SOS {}", sketch.id),
         association: sketch.association.into(),
@@ -190,6 +192,11 @@ pub fn centre() -> Arc<Centre> {
         numbers: NumberPlan::default(),
         fallback_line: "cherbourg".into(),
         calls_max: 120,
+        rate_max: 1000,
+        reach: None,
+        registration: None,
+        options_every: None,
+        dials: Vec::new(),
     };
     let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
     let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr"];

@@ -201,7 +201,7 @@ impl Ledger {
             }
             EventKind::RecordingSealed { .. } => story.sealed += 1,
             EventKind::RecordingFailed { .. } => story.failed += 1,
-            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } => {
+            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } | EventKind::CallTransferred { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
             }
             EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),

@@ -147,6 +147,10 @@ impl MediaPlane {
                 }
             }
             MediaCommand::Play { leg, sounds, after } => self.play(*leg, sounds.len() as u64, *after, &mut outcome),
+            MediaCommand::Rename { from, to } => {
+                let leg = self.legs.remove(from).ok_or(format!("no leg {from} to be named {to}"))?;
+                self.legs.insert(*to, leg);
+            }
             MediaCommand::Quiet { leg } => {
                 if let Some(open) = self.find(*leg) {
                     open.playing += 1;

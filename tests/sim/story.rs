@@ -8,6 +8,8 @@ use crate::wire::Text;
 pub fn input(input: &Input) -> String {
     match input {
         Input::Sip { path, bytes } => format!("SIP from {}: {}", path.peer, sip(bytes)),
+        Input::Cut { path, why } => format!("cut {}: {why}", path.peer),
+        Input::Resolved { trunk, .. } => format!("resolved {trunk}"),
         Input::Media(report) => format!("{report:?}"),
         Input::Recorder(report) => cut(&format!("{report:?}")),
         Input::Command { command, .. } => format!("{command:?}"),
@@ -20,6 +22,8 @@ pub fn input(input: &Input) -> String {
 pub fn action(action: &Action) -> String {
     match action {
         Action::Send { path, bytes } => format!("SIP to {}: {}", path.peer, sip(bytes)),
+        Action::Resolve { trunk } => format!("resolve {trunk}"),
+        Action::Ban { source, .. } => format!("ban {source}"),
         Action::Media(command) => cut(&format!("{command:?}")),
         Action::Recorder(command) => cut(&format!("{command:?}")),
         Action::Store(facts) => {
@@ -67,6 +71,7 @@ fn detail(kind: &EventKind) -> String {
         | EventKind::CallQueued { .. }
         | EventKind::CallHeld { .. }
         | EventKind::CallResumed { .. }
+        | EventKind::CallTransferred { .. }
         | EventKind::CallAbandoned { .. }
         | EventKind::RecordingSealed { .. }
         | EventKind::RecordingFailed { .. } => String::new(),

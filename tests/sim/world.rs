@@ -296,7 +296,11 @@ impl World {
                     }
                 }
                 Action::Alarm(alarm) => demand!(alarm.kind != "call-fault", "a call's own fault: {}", alarm.text),
-                Action::Store(_) | Action::Count(_) | Action::Notice(_) => {}
+                Action::Store(_)
+                | Action::Count(_)
+                | Action::Notice(_)
+                | Action::Resolve { .. }
+                | Action::Ban { .. } => {}
             }
         }
         let is_asked = matches!(input, Input::Command { command, .. } if *command != Command::Drain);

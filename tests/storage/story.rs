@@ -93,6 +93,7 @@ pub fn call_id(n: u64) -> CallId {
 pub fn call(n: u64) -> CallRecord {
     let at = |s: i64| Utc(T0 + (n as i64 + s) * 1_000_000);
     CallRecord {
+        context: Box::default(),
         id: call_id(n),
         trunk: "carrier".into(),
         line: if n.is_multiple_of(2) { "cherbourg".into() } else { "rouen".into() },

@@ -249,6 +249,7 @@ pub fn record(call: CallId) -> CallRecord {
         quality: LegQuality { packets_received: 450, jitter_ms: 1.25, remote_loss: Some(0.0), ..LegQuality::default() },
     };
     CallRecord {
+        context: Box::default(),
         id: call,
         trunk: "carrier".into(),
         line: "cherbourg".into(),

@@ -21,9 +21,7 @@ pub const TIMER_D: Duration = Duration::from_secs(32);
 
 /// Whether lost messages are the transactions' work to send again.
 pub(crate) fn repeats(transport: Transport) -> bool {
-    match transport {
-        Transport::Udp => true,
-    }
+    !transport.is_reliable()
 }
 
 /// How long a finished transaction waits for repetitions: not at all where there are none.

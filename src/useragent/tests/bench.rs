@@ -49,6 +49,11 @@ pub fn centre(calls_max: u32) -> Centre {
         (RegulatorId::from(id), regulator)
     };
     let trunk = Trunk {
+        rate_max: 1000,
+        reach: None,
+        registration: None,
+        options_every: None,
+        dials: Vec::new(),
         id: "carrier".into(),
         peers: vec![AddressBlock::parse("127.0.0.2").unwrap()],
         numbers: NumberPlan::default(),
@@ -102,7 +107,7 @@ impl Bench {
                 Effect::Signal(signal) => self.signals.push(signal),
                 Effect::Remember(fact) => self.facts.push(fact),
                 Effect::Alarm(alarm) => self.alarms.push(alarm),
-                Effect::Count(_) | Effect::Notice(_) => {}
+                Effect::Count(_) | Effect::Notice(_) | Effect::Resolve { .. } | Effect::Ban { .. } => {}
             }
         }
         texts

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::*;
-use crate::call::signal::{Dial, Gone, LegOrder, RefusalKind, Signal};
+use crate::call::signal::{Dial, Gone, LegOrder, Party, RefusalKind, Signal};
 use crate::model::{CallId, Caller, Chance, Codec, DeviceId, EndedBy, LegId, Utc};
 
 struct Ringing {
@@ -33,8 +33,8 @@ fn dial(caller: Caller) -> Ringing {
     let leg = LegId { call, number: 1 };
     let order = Dial {
         leg,
-        regulator: "ana".into(),
-        device: device(&bench),
+        to: Party::Device { regulator: "ana".into(), device: device(&bench) },
+        context: Box::default(),
         local: address("127.0.0.1:30002"),
         prefer: Codec::Pcmu,
         caller,
@@ -114,7 +114,7 @@ fn a_phone_rings_picks_up_and_hangs_up() {
     assert!(ringing.bench.signals().is_empty());
     ringing.answer_invite("180", "");
     ringing.answer_invite("180", "");
-    assert_eq!(ringing.bench.signals(), [Signal::Ringing { leg }]);
+    assert_eq!(ringing.bench.signals(), [Signal::Ringing { leg, early: None }]);
     let answer = sdp("127.0.0.1", 6000, "0 101", "sendrecv");
     let ack = ringing.answer_invite("200", &answer).pop().unwrap();
     assert!(ack.starts_with("ACK sip:ana@127.0.0.1:5070 SIP/2.0\r\n"), "{ack}");
@@ -213,7 +213,9 @@ fn an_unknown_device_is_unreachable_at_once() {
     let leg = LegId { call, number: 1 };
     let local = address("127.0.0.1:30002");
     let (regulator, device, prefer) = ("ana".into(), DeviceId(1), Codec::Pcma);
-    let order = Dial { leg, regulator, device, local, prefer, caller: caller(), label: String::new(), call };
+    let to = Party::Device { regulator, device };
+    let (label, context) = (String::new(), Box::default());
+    let order = Dial { leg, to, local, prefer, caller: caller(), label, call, context };
     assert!(bench.order(LegOrder::Dial(Box::new(order))).is_empty());
     assert!(
         matches!(&bench.signals()[..], [Signal::Refused { refusal, .. }] if refusal.kind == RefusalKind::Unreachable)
@@ -347,8 +349,8 @@ fn over_the_bound_a_leg_is_refused_at_once() {
     let leg = LegId { number: 2, ..ringing.leg };
     let order = Dial {
         leg,
-        regulator: "ana".into(),
-        device: DeviceId(0),
+        to: Party::Device { regulator: "ana".into(), device: DeviceId(0) },
+        context: Box::default(),
         local: address("127.0.0.1:30004"),
         prefer: Codec::Pcma,
         caller: caller(),

@@ -132,7 +132,9 @@ async fn hang_up(desk: &Desk, call: CallId) -> Result<StatusCode, Problem> {
         Ok(Reply::Done) => Ok(StatusCode::NO_CONTENT),
         Ok(Reply::Unknown) => Err(Problem::not_found("no live call has this id; GET /api/v1/room shows who waits")),
         Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
-        Ok(reply @ (Reply::Room(_) | Reply::State(_) | Reply::Drained)) => Err(unexpected(&reply)),
+        Ok(reply @ (Reply::Room(_) | Reply::State(_) | Reply::Drained | Reply::Bans(_) | Reply::Trunks(_))) => {
+            Err(unexpected(&reply))
+        }
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }
 }

@@ -120,6 +120,8 @@ pub fn unexpected(reply: &Reply) -> Problem {
         Reply::Drained => "Drained",
         Reply::Unknown => "Unknown",
         Reply::Refused(_) => "Refused",
+        Reply::Bans(_) => "Bans",
+        Reply::Trunks(_) => "Trunks",
     };
     Problem::fault(format!("the switchboard replied {name}, which answers another question; report this"))
 }
