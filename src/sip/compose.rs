@@ -111,10 +111,14 @@ pub fn stamp_via(request: &mut Request, peer: SocketAddr) {
     request.headers.replace_first("Via", line.into());
 }
 
-/// Where a response goes (RFC 3261 §18.2.2, RFC 3581 §4): to the source, at its own port with `rport`, else at that of sent-by.
+/// Where a response goes (RFC 3261 §18.2.2, RFC 3581 §4): over the connection that the request came on; for datagrams to
+/// the source, at its own port with `rport`, else at that of sent-by.
 ///
 /// `maddr` is not followed: it would let a stranger aim our answers at a third.
 pub fn response_path(path: Path, via: &Via) -> Path {
+    if path.transport.is_reliable() {
+        return path;
+    }
     let port = match via.rport() {
         Rport::Asked | Rport::Filled(_) => path.peer.port(),
         Rport::Absent => via.port.unwrap_or(5060),
@@ -130,4 +134,23 @@ pub fn stateless_tag(request: &Request) -> String {
         hash.update([0]);
     }
     hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Transport;
+
+    fn path(transport: Transport) -> Path {
+        Path { listener: 0, transport, peer: "192.0.2.9:40000".parse().expect("an address") }
+    }
+
+    #[test]
+    fn an_answer_goes_back_over_the_connection_and_for_a_datagram_to_the_port_that_via_says() {
+        let via = Via::new("TCP", "192.0.2.9:5060".parse().expect("an address"), "z9hG4bK1");
+        let plain = Via::parse("SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1").expect("a Via");
+        assert_eq!(response_path(path(Transport::Tcp), &via), path(Transport::Tcp));
+        assert_eq!(response_path(path(Transport::Wss), &plain), path(Transport::Wss));
+        assert_eq!(response_path(path(Transport::Udp), &plain).peer.port(), 5060);
+    }
 }
