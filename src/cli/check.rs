@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Fault, Reach, Settings, reach};
-use crate::model::centre::RecordingPolicy;
+use crate::model::centre::{RecordingPolicy, TrunkReach};
 use crate::model::{Centre, Line};
 
 /// Check a configuration without starting anything: exit status 0 when it is right, 1 when it is not.
@@ -96,16 +96,36 @@ fn write_line(text: &mut String, line: &Line, steps: &[&Reach]) {
 
 fn write_trunks(text: &mut String, centre: &Centre) {
     for trunk in centre.trunks.values() {
-        let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
+        let hosts = trunk.reach.iter().map(show_reach);
+        let from: Vec<String> = trunk.peers.iter().map(ToString::to_string).chain(hosts).collect();
         let _ = writeln!(
             text,
-            "\ntrunk {}: from {}, at most {} calls, unknown numbers go to {}",
+            "\ntrunk {}: from {}, at most {} calls, {} a second, unknown numbers go to {}",
             trunk.id,
-            peers.join(", "),
+            from.join(", "),
             trunk.calls_max,
+            trunk.rate_max,
             trunk.fallback_line
         );
+        if let Some(registration) = &trunk.registration {
+            let does = if registration.registers { "registers" } else { "answers challenges" };
+            let every = registration.expires.as_secs();
+            let _ = writeln!(text, "  {does} as {}@{} for {every} s", registration.user, registration.domain);
+        }
+        if let Some(every) = trunk.options_every {
+            let _ = writeln!(text, "  asked by OPTIONS every {} s", every.as_secs());
+        }
+        if !trunk.dials.is_empty() {
+            let _ = writeln!(text, "  outside numbers that begin with {}", trunk.dials.join(", "));
+        }
     }
+}
+
+/// Where a trunk is reached, as the file has it: `tls:sip.carrier.example:5061`.
+fn show_reach(reach: &TrunkReach) -> String {
+    let transport = reach.transport.map_or(String::new(), |transport| format!("{}:", transport.name()));
+    let port = reach.port.map_or(String::new(), |port| format!(":{port}"));
+    format!("{transport}{}{port}", reach.host)
 }
 
 #[cfg(test)]
@@ -126,5 +146,21 @@ mod tests {
         assert!(text.contains("from   0 s  lang-en 60, regulation 50: bruno\n"), "{text}");
         assert!(text.contains("trunk carrier: from 127.0.0.2, at most 100 calls"), "{text}");
         assert!(!text.contains("NOBODY"), "{text}");
+    }
+
+    #[test]
+    fn the_summary_says_how_a_carrier_is_reached_and_as_whom() {
+        let sample = std::fs::read_to_string(sample()).expect("the sample");
+        let carrier = "peers = [\"127.0.0.2\"]\nhost = \"127.0.0.3\"\nport = 5070\nregister = true\nuser = \"centre\"\n\
+                       dials = [\"15\"]\noptions_every = \"10s\"";
+        let text = sample.replace("peers = [\"127.0.0.2\"]", carrier);
+        let settings = Settings::from_text(&text, &self::sample()).unwrap_or_else(|faults| panic!("{faults}"));
+        let text = summary(&settings);
+        assert!(
+            text.contains("trunk carrier: from 127.0.0.2, 127.0.0.3:5070, at most 100 calls, 100 a second"),
+            "{text}"
+        );
+        assert!(text.contains("registers as centre@127.0.0.3 for 3600 s\n  asked by OPTIONS every 10 s\n"), "{text}");
+        assert!(text.contains("outside numbers that begin with 15\n"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The sections of the centre: skills, associations, regions, regulators, trunks, sounds, weights, offers.
+//! The sections of the centre: skills, associations, regions, regulators, sounds, weights, offers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::lines::{read_levels, read_lines};
 use super::parts::seconds;
 use super::values;
 use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
-use crate::model::{Centre, NumberPlan, RegionId, Regulator, RegulatorId, SkillId, SoundId, Trunk, TrunkId};
+use crate::model::{Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
 
 /// How digest choices are written.
 pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
@@ -20,7 +20,7 @@ pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
 /// The names of the skills, and what each means.
 pub(super) type Skills = BTreeMap<SkillId, String>;
 
-/// Reads what routing knows; `folder` is where relative sound files are.
+/// Reads what routing knows, but for the trunks; `folder` is where relative sound files are.
 pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, digest: DigestChoice) -> (Centre, Skills) {
     let skills: Skills =
         root.pairs("skills", values::text).into_iter().map(|(id, text)| (id.as_str().into(), text)).collect();
@@ -38,7 +38,7 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, dig
         lines,
         ddis,
         regulators: read_regulators(root, digest),
-        trunks: read_trunks(root),
+        trunks: BTreeMap::new(),
         sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
         weights: read_weights(root),
         offers: read_offers(root),
@@ -104,52 +104,6 @@ fn read_regulators(root: &Section<'_>, digest: DigestChoice) -> BTreeMap<Regulat
         );
     }
     regulators
-}
-
-fn read_trunks(root: &Section<'_>) -> BTreeMap<TrunkId, Trunk> {
-    let mut trunks = BTreeMap::new();
-    for (id, section) in root.named("trunks") {
-        let plan = NumberPlan::default();
-        let fallback = section.must(
-            "fallback_line",
-            "write the id of the line that takes calls to numbers that no line knows: such a call must never be lost",
-            values::id,
-        );
-        let peers: Vec<_> = section.list("peers", values::address_block).into_iter().map(|(_, block)| block).collect();
-        if peers.is_empty() && !section.report.has_fault_under(&section.path("peers")) {
-            section.report.fault(
-                &section.path("peers"),
-                "the trunk has no peer, so no call could come in over it",
-                "write the carrier's addresses: peers = [\"192.0.2.7\"]",
-            );
-        }
-        let trunk = Trunk {
-            id: id.as_str().into(),
-            peers,
-            numbers: NumberPlan {
-                country: section.or("country", plan.country, values::digits(1)),
-                national_prefix: section.or("national_prefix", plan.national_prefix, values::digits(0)),
-                international_prefix: section.or("international_prefix", plan.international_prefix, values::digits(0)),
-            },
-            fallback_line: fallback.unwrap_or_default().as_str().into(),
-            calls_max: section.or("calls_max", 100, values::whole(1..=10_000)),
-            rate_max: 1000,
-            reach: None,
-            registration: None,
-            options_every: None,
-            dials: Vec::new(),
-        };
-        section.close();
-        trunks.insert(id.as_str().into(), trunk);
-    }
-    if trunks.is_empty() && !root.report.has_fault_under("trunks") {
-        root.report.fault(
-            "trunks",
-            "no trunk is configured, so no call could come in",
-            "write a [trunks.ID] with its peers",
-        );
-    }
-    trunks
 }
 
 fn read_weights(root: &Section<'_>) -> Weights {

@@ -9,6 +9,7 @@ mod parts;
 mod reach;
 mod read;
 mod references;
+mod trunks;
 mod values;
 
 pub mod secrets;

@@ -86,6 +86,7 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         nonce_lifetime: section.or("nonce_lifetime", Duration::from_secs(300), values::duration(seconds(10, 3600))),
         devices_max: section.or("devices_max", 4, values::whole(1..=16)),
         source_rate_max: section.or("source_rate_max", 1000, values::whole(1..=1_000_000)),
+        nameservers: section.list("nameservers", values::nameserver).into_iter().map(|(_, server)| server).collect(),
     }
 }
 

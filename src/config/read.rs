@@ -11,6 +11,7 @@ use super::fault::{Fault, Faults};
 use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
+use super::trunks::{check_trunks, read_trunks};
 use crate::model::Centre;
 
 /// The largest configuration read, in bytes: a thousand lines and regulators fit many times over.
@@ -71,6 +72,8 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
     let node_settings = read_node(&node);
     let (mut centre, skills) = read_centre(&root, folder, zone, digest);
     let (recording, storage, web) = (root.section("recording"), root.section("storage"), root.section("web"));
+    let (carriers, trunks) = read_trunks(&root, &node_settings);
+    centre.trunks = carriers;
     check_references(report, &centre, &skills);
     let settings = Settings {
         file: path.to_owned(),
@@ -81,6 +84,7 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
         web: read_web(&web),
         dispatch: read_dispatch(&root, &node_settings),
         node: node_settings,
+        trunks,
         centre: {
             make_neighbours_mutual(&mut centre);
             centre
@@ -90,6 +94,7 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
         section.close();
     }
     check_machine(report, &settings.centre, &settings.sip, &settings.media);
+    check_trunks(report, &settings);
     // Reachability of half-read people and lines would only repeat what was told.
     if !["lines", "regulators", "skills"].iter().any(|key| report.has_fault_under(key)) {
         check_reach(report, &settings.centre, &skills);

@@ -1,11 +1,12 @@
 //! Every setting, checked: what the parts are built from.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::centre::DigestChoice;
-use crate::model::{Centre, Transport};
+use crate::model::{Centre, Transport, TrunkId};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -28,6 +29,21 @@ pub struct Settings {
     pub dispatch: Vec<EndpointSettings>,
     /// What routing knows.
     pub centre: Centre,
+    /// The files of each trunk that has any.
+    pub trunks: BTreeMap<TrunkId, TrunkFiles>,
+}
+
+/// The files of one trunk; what they hold is no part of the centre.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrunkFiles {
+    /// Holds the password that the carrier gave, when it gave any.
+    pub password: Option<PathBuf>,
+    /// The certificates that may vouch for the carrier, PEM; without it the system's.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate for a carrier that asks for one, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key: Option<PathBuf>,
 }
 
 /// This machine.
@@ -58,6 +74,8 @@ pub struct SipSettings {
     pub devices_max: usize,
     /// Datagrams taken from one address that is no trunk, a second.
     pub source_rate_max: u32,
+    /// The DNS servers that trunks' names are asked of; empty is the system's.
+    pub nameservers: Vec<SocketAddr>,
 }
 
 /// One place where SIP is listened for.

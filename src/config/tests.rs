@@ -165,6 +165,52 @@ fn each_fault_is_told_with_its_key_its_line_and_a_remedy() {
     table.iter().for_each(told);
 }
 
+#[test]
+fn a_wrong_trunk_is_told_with_its_key() {
+    const PEERS: &str = r#"peers = ["127.0.0.2"]"#;
+    let table = [
+        (PEERS, r#"host = "sip:carrier.example""#, "trunks.carrier.host", "without sip:"),
+        (PEERS, r#"host = "192.0.2.300""#, "trunks.carrier.host", "192.0.2.7"),
+        (PEERS, "host = \"127.0.0.3\"\nport = 0", "trunks.carrier.port", "1 to 65535"),
+        (PEERS, "host = \"127.0.0.3\"\ntransport = \"tlss\"", "trunks.carrier.transport", "\"tls\""),
+        (PEERS, "host = \"::1\"", "trunks.carrier.transport|", "family"),
+        (PEERS, "host = \"127.0.0.3\"\nregister = true", "trunks.carrier.register", "user = "),
+        (PEERS, "host = \"127.0.0.3\"\npassword_file = \"x\"", "trunks.carrier.password_file", "user = "),
+        (PEERS, "host = \"127.0.0.3\"\nuser = \"a b\"", "trunks.carrier.user", "before the @"),
+        (PEERS, "host = \"127.0.0.3\"\nuser = \"a\"\nexpires = \"30s\"", "trunks.carrier.expires", "1m"),
+        (PEERS, "host = \"127.0.0.3\"\noptions_every = \"1s\"", "trunks.carrier.options_every", "30s"),
+        (PEERS, "host = \"127.0.0.3\"\ndials = [\"33 1\"]", "trunks.carrier.dials[0]", "+33"),
+        (PEERS, "host = \"127.0.0.3\"\nnumber_shown = \"0199\"", "trunks.carrier.number_shown", "country code"),
+        (PEERS, "host = \"127.0.0.3\"\nrate_max = 0", "trunks.carrier.rate_max", "1 to 10000"),
+        (PEERS, "host = \"127.0.0.3\"\nca = \"music.wav\"\ntransport = \"udp\"", "trunks.carrier.ca", "tls"),
+        (PEERS, "host = \"carrier.example\"\nca = \"/nowhere/ca.pem\"", "trunks.carrier.ca", "PEM"),
+        (PEERS, "host = \"carrier.example\"\nkey = \"/nowhere/key.pem\"", "trunks.carrier.key", "both files"),
+        (PEERS, "peers = [\"127.0.0.2\"]\ndials = [\"15\"]", "trunks.carrier.dials", "host = "),
+        (r#"realm = "vigie""#, r#"nameservers = ["dns.example"]"#, "sip.nameservers[0]", "127.0.0.1:5353"),
+    ];
+    for (from, to, key, remedy) in table {
+        told(&(from, to, key.trim_end_matches('|'), remedy));
+    }
+    let second = "[trunks.second]\nhost = \"127.0.0.3\"\nfallback_line = \"main\"\n";
+    let text = format!("{}{second}", changed(PEERS, "host = \"127.0.0.3\""));
+    let faults = read(&text).expect_err("two trunks at one place");
+    assert_eq!(faults.errors.iter().map(|f| f.key.as_str()).collect::<Vec<_>>(), ["trunks.second.host"]);
+}
+
+#[test]
+fn the_samples_registering_carrier_reads_once_it_is_uncommented() {
+    let block = SAMPLE.split("# [trunks.operator]").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a block");
+    let block: String = block.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml");
+    let text = format!("{SAMPLE}\n[trunks.operator]{block}");
+    let settings = Settings::from_text(&text, &file).unwrap_or_else(|faults| panic!("{faults}"));
+    let trunk = settings.centre.trunks.get(&"operator".into()).expect("the trunk");
+    let registration = trunk.registration.as_ref().expect("an account");
+    assert!(registration.registers && trunk.peers.is_empty() && trunk.dials.len() == 2);
+    assert_eq!(registration.digest_user, "sos199000199");
+    assert_eq!(trunk.options_every, Some(Duration::from_secs(30)));
+}
+
 /// That the change (from, to) is told at the key, with the remedy.
 fn told((from, to, key, remedy): &(&str, &str, &str, &str)) {
     let text = changed(from, to);
@@ -269,8 +315,13 @@ fn every_key_of_the_sample_is_explained_where_it_first_stands() {
 /// Every key that the reader knows stands in the sample, so that nothing can only be found in the source.
 #[test]
 fn every_key_that_is_read_stands_in_the_sample() {
-    let sources =
-        [include_str!("parts.rs"), include_str!("lines.rs"), include_str!("centre.rs"), include_str!("hours.rs")];
+    let sources = [
+        include_str!("parts.rs"),
+        include_str!("lines.rs"),
+        include_str!("centre.rs"),
+        include_str!("hours.rs"),
+        include_str!("trunks.rs"),
+    ];
     for source in sources {
         for call in [
             ".or(\"",

@@ -234,6 +234,64 @@ pub(super) fn address_block(value: &DeValue<'_>) -> Result<AddressBlock, Trouble
     }
 }
 
+/// A DNS server: an address, with or without its port.
+pub(super) fn nameserver(value: &DeValue<'_>) -> Result<SocketAddr, Trouble> {
+    let written = text(value)?;
+    match (written.parse::<IpAddr>(), written.parse()) {
+        (Ok(address), _) => Ok(SocketAddr::new(address, 53)),
+        (Err(_), Ok(address)) => Ok(address),
+        (Err(_), Err(_)) => {
+            trouble(format!("`{written}` is no DNS server's address"), "write \"192.0.2.53\" or \"127.0.0.1:5353\"")
+        }
+    }
+}
+
+/// The name or the address of a machine or a domain: `sip.carrier.example`, `192.0.2.7`, `2001:db8::7`.
+pub(super) fn host(value: &DeValue<'_>) -> Result<String, Trouble> {
+    let written = text(value)?;
+    let is_label = |label: &str| {
+        let is_inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_inner)
+    };
+    // RFC 1035 §2.3.4: a name has at most 253 characters.
+    let is_name = written.len() <= 253 && written.trim_end_matches('.').split('.').all(is_label);
+    // `192.0.2` and `192.0.2.300` are slips, not names.
+    let is_figures = written.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if written.parse::<IpAddr>().is_ok() || (is_name && !is_figures) {
+        return Ok(written.trim_end_matches('.').to_ascii_lowercase());
+    }
+    trouble(
+        format!("`{written}` is neither a domain nor an address"),
+        "write it alone, without sip: and without a port: \"sip.carrier.example\" or \"192.0.2.7\"",
+    )
+}
+
+/// A user's name in SIP: what a URI and a digest can carry without being written otherwise.
+pub(super) fn user(value: &DeValue<'_>) -> Result<String, Trouble> {
+    let written = text(value)?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&b);
+    if written.len() <= 128 && written.bytes().all(is_plain) {
+        return Ok(written);
+    }
+    trouble(
+        format!("`{written}` is no user's name of SIP"),
+        "write what stands before the @ of the account that the carrier gave, at most 128 letters and digits",
+    )
+}
+
+/// The beginning of outside numbers: `+33`, `15`.
+pub(super) fn dial_prefix(value: &DeValue<'_>) -> Result<String, Trouble> {
+    let written = text(value)?;
+    let digits = written.strip_prefix('+').unwrap_or(&written);
+    if (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(written);
+    }
+    trouble(
+        format!("`{written}` is no beginning of a number"),
+        "write \"+33\" for every number of the country 33, \"+\" and more digits for fewer, or a short number such as \"15\"",
+    )
+}
+
 /// A number in E.164 form.
 pub(super) fn number(value: &DeValue<'_>) -> Result<E164, Trouble> {
     let written = text(value)?;

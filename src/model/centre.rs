@@ -241,6 +241,31 @@ pub struct Trunk {
     /// Outside numbers that may be dialled over it begin with one of these (E.164 with `+`, or short numbers such as
     /// `15`); empty: none.
     pub dials: Vec<String>,
+    /// How outside numbers are written to it, and as whom we call.
+    pub outgoing: TrunkOutgoing,
+}
+
+/// How calls to outside numbers look to a carrier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrunkOutgoing {
+    /// How the number dialled is written.
+    pub form: NumberForm,
+    /// The number that we call from (From, P-Asserted-Identity); without it the registered user.
+    pub shown: Option<E164>,
+    /// Whether From is the caller whom we hand on (carriers often refuse a number that is not theirs);
+    /// P-Asserted-Identity stays ours.
+    pub shows_caller: bool,
+}
+
+/// How a carrier wants numbers written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberForm {
+    /// `+33612345678`.
+    #[default]
+    E164,
+    /// As one dials in the trunk's country: `0612345678`, `0044…`.
+    National,
 }
 
 /// Where a carrier is reached (RFC 3263).

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::centre::NumberForm;
+
 /// The longest number kept, in characters: E.164 allows 15 digits, peers write more around them.
 pub const NUMBER_LENGTH_MAX: usize = 64;
 
@@ -103,6 +105,18 @@ impl NumberPlan {
     }
 }
 
+impl NumberPlan {
+    /// A number as a carrier with this plan wants it; what is not E.164 (`15`) stays as it is.
+    pub fn write(&self, number: &str, form: NumberForm) -> String {
+        let Some(international) = number.strip_prefix('+') else { return number.to_owned() };
+        match (form, international.strip_prefix(&self.country)) {
+            (NumberForm::E164, _) => number.to_owned(),
+            (NumberForm::National, Some(rest)) => format!("{}{rest}", self.national_prefix),
+            (NumberForm::National, None) => format!("{}{international}", self.international_prefix),
+        }
+    }
+}
+
 fn strip_nonempty<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     if prefix.is_empty() { None } else { text.strip_prefix(prefix) }
 }
@@ -127,6 +141,15 @@ mod tests {
         for written in ways {
             assert_eq!(plan.normalise(written).map(|n| n.to_string()).as_deref(), Some("+33233010101"), "{written}");
         }
+    }
+
+    #[test]
+    fn a_number_is_written_as_the_carrier_wants_it() {
+        let plan = NumberPlan::default();
+        let national = |number| plan.write(number, NumberForm::National);
+        let written = [national("+33612345678"), national("+441632960960"), national("15")];
+        assert_eq!(written, ["0612345678", "00441632960960", "15"]);
+        assert_eq!(plan.write("+33612345678", NumberForm::E164), "+33612345678");
     }
 
     #[test]

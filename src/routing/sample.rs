@@ -67,6 +67,7 @@ pub(crate) fn trunk(fallback_line: &str) -> Trunk {
         registration: None,
         options_every: None,
         dials: Vec::new(),
+        outgoing: Default::default(),
         id: "trunk".into(),
         peers: Vec::new(),
         numbers: NumberPlan::default(),

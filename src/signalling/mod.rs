@@ -257,6 +257,7 @@ mod tests {
             nonce_lifetime: Duration::from_secs(300),
             devices_max: 4,
             source_rate_max: 100,
+            nameservers: Vec::new(),
         }
     }
 

@@ -197,6 +197,7 @@ pub fn centre() -> Arc<Centre> {
         registration: None,
         options_every: None,
         dials: Vec::new(),
+        outgoing: Default::default(),
     };
     let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
     let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr"];

@@ -6,6 +6,7 @@ mod accounts;
 mod files;
 mod seal_key;
 mod tokens;
+mod trunks;
 mod webhooks;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
-use crate::model::{Credential, RegulatorId};
+use crate::model::{Credential, RegulatorId, TrunkId};
 
 pub use accounts::{new_password, set_password};
 pub use tokens::{ApiRole, ApiToken};
@@ -28,6 +29,8 @@ pub struct Secrets {
     pub seal_key: ed25519_dalek::SigningKey,
     /// The `whsec_…` secrets of each dispatch endpoint, the current one first.
     pub endpoint_secrets: HashMap<String, Vec<String>>,
+    /// The passwords that carriers gave, by trunk.
+    pub trunk_passwords: HashMap<TrunkId, String>,
     /// The files that this opening made: worth telling the person at the console.
     pub made: Vec<PathBuf>,
 }
@@ -52,6 +55,12 @@ pub enum SecretsError {
     RealmChanged { path: PathBuf, was: String, now: String },
     #[error("no regulator `{id}` is configured: write [regulators.{id}] first")]
     UnknownRegulator { id: RegulatorId },
+    #[error(
+        "the password of the trunk `{trunk}` is not in {}: write what the carrier gave into that file, on one line, and \
+         let its owner alone read it (`chmod 600`); or take `user` out of [trunks.{trunk}]",
+        path.display()
+    )]
+    NoTrunkPassword { trunk: TrunkId, path: PathBuf },
     #[error("the password is too short or holds what a phone cannot type: use 12 to 128 plain ASCII characters")]
     WeakPassword,
     #[error("the system gave no random numbers: {0}; without them no secret can be made")]
@@ -71,6 +80,7 @@ impl Secrets {
             tokens: tokens::open_or_make(&folder, &mut made)?,
             seal_key: seal_key::open_or_make(&folder, &mut made)?,
             endpoint_secrets: webhooks::open_or_make(settings, &mut made)?,
+            trunk_passwords: trunks::open(settings)?,
             made,
         })
     }

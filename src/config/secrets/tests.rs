@@ -183,3 +183,21 @@ fn secrets_do_not_show_themselves() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(format!("{:?}", open(&centre(&folder, ""))), "Secrets(…)");
 }
+
+const ACCOUNT: &str = "[trunks.operator]\nhost = \"127.0.0.3\"\nuser = \"centre\"\nfallback_line = \"main\"\n";
+
+#[test]
+fn a_carriers_password_is_read_and_never_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = centre(&folder, ACCOUNT);
+    let error = Secrets::open_or_make(&settings).expect_err("there is none").to_string();
+    assert!(error.contains("trunk-operator: write what the carrier gave"), "{error}");
+    let path = file(&folder, "trunk-operator");
+    fs::write(&path, "pass word\n").expect("written");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("opened");
+    assert!(matches!(Secrets::open_or_make(&settings), Err(SecretsError::Exposed { .. })));
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("closed");
+    assert_eq!(open(&settings).trunk_passwords.get(&"operator".into()).map(String::as_str), Some("pass word"));
+    fs::write(&path, "one\ntwo\n").expect("written");
+    assert!(matches!(Secrets::open_or_make(&settings), Err(SecretsError::Damaged { .. })));
+}

@@ -54,6 +54,7 @@ pub fn centre(calls_max: u32) -> Centre {
         registration: None,
         options_every: None,
         dials: Vec::new(),
+        outgoing: Default::default(),
         id: "carrier".into(),
         peers: vec![AddressBlock::parse("127.0.0.2").unwrap()],
         numbers: NumberPlan::default(),
