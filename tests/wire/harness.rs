@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -136,11 +136,16 @@ impl Process {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
             Stdio::from(file.expect("an output file"))
         };
-        let spawned = command.stdin(Stdio::null()).stdout(open(output)).stderr(open(errors)).spawn();
-        let child = spawned.unwrap_or_else(|error| {
-            panic!("cannot start {name} ({error}): is it installed? tests/run installs what the tests need")
-        });
+        let child = spawn(name, command.stdin(Stdio::null()).stdout(open(output)).stderr(open(errors)));
         Process { child, name: name.into(), output: output.into() }
+    }
+
+    /// Starts `command` with both its standard input and output in our hands; `log` is where it writes what it does.
+    pub fn start_steered(name: &str, command: &mut Command, log: &Path) -> (Process, ChildStdin, ChildStdout) {
+        let errors = std::fs::File::create(log).expect("a log file");
+        let mut child = spawn(name, command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors));
+        let pipes = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+        (Process { child, name: name.into(), output: log.into() }, pipes.0, pipes.1)
     }
 
     /// What it wrote so far.
@@ -173,6 +178,12 @@ impl Process {
     }
 }
 
+fn spawn(name: &str, command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| {
+        panic!("cannot start {name} ({error}): is it installed? tests/run installs what the tests need")
+    })
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
@@ -182,6 +193,13 @@ impl Drop for Process {
             eprintln!("---- {} wrote:\n{}\n----", self.name, &output[from..]);
         }
     }
+}
+
+/// The folder of the Python packages that tests/run installs.
+pub fn python_folder() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    cache.expect("HOME is set").join("vigie-tests/python")
 }
 
 /// The server's address as seen from phones.

@@ -32,7 +32,7 @@ struct State {
     heard: Vec<u8>,
     pressed: Option<Press>,
     keys_heard: Vec<u8>,
-    key_ended: bool,
+    key_ended: Option<u32>,
     source_heard: u32,
 }
 
@@ -87,7 +87,7 @@ impl Voice {
             heard: Vec::new(),
             pressed: None,
             keys_heard: Vec::new(),
-            key_ended: false,
+            key_ended: None,
             source_heard: 0,
         };
         Voice { local, socket, state: Mutex::new(state) }
@@ -201,13 +201,13 @@ impl Voice {
             state.heard.extend_from_slice(&packet[12..]);
             state.source_heard = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         }
-        // The first of the three ends: the sequence of the others says nothing new.
+        // The first of the three ends: the others have the same time, at which the key was pressed.
         let is_end = packet.len() == 16 && packet[1] & 0x7f == KEYS && packet[13] & 0x80 != 0;
-        if is_end && !std::mem::replace(&mut state.key_ended, true) {
-            state.keys_heard.push(packet[12]);
-        }
-        if is_audio {
-            state.key_ended = false;
+        if is_end {
+            let pressed_at = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+            if state.key_ended.replace(pressed_at) != Some(pressed_at) {
+                state.keys_heard.push(packet[12]);
+            }
         }
     }
 
