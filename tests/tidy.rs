@@ -87,7 +87,8 @@ const BANNED: [&str; 12] =
     ["session", "channel", "member", "tier", "manager", "handler", "util", "helper", "common", "misc", "data", "info"];
 
 /// Names with a banned word that is a protocol's own term.
-const PROTOCOL_TERMS: [(&str, &str); 6] = [
+const PROTOCOL_TERMS: [(&str, &str); 7] = [
+    ("call_info", "RFC 3261 §20.9"),
     ("read_session", "RFC 8866 §5: SDP's session section"),
     ("session_expires", "RFC 4028 §4"),
     ("session_timer", "RFC 4028"),
