@@ -20,6 +20,14 @@ impl CallId {
     pub fn new(utc: Utc, chance: &mut Chance) -> CallId {
         CallId(uuid_v7(utc, chance))
     }
+
+    /// A new id with the low 64 bits of another: by them a call's media thread is chosen, so that a leg of the one call
+    /// may become the other's without leaving its thread.
+    pub fn beside(other: CallId, utc: Utc, chance: &mut Chance) -> CallId {
+        let (high, _) = uuid_v7(utc, chance).as_u64_pair();
+        let (_, low) = other.0.as_u64_pair();
+        CallId(Uuid::from_u64_pair(high, low))
+    }
 }
 
 impl fmt::Display for CallId {
@@ -157,6 +165,16 @@ mod tests {
         assert_eq!(early.to_string().parse::<CallId>().ok(), Some(early));
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.0.get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_call_beside_another_is_another_of_the_same_thread() {
+        let mut chance = Chance::from_number(1);
+        let one = CallId::new(Utc(1_700_000_000_000_000), &mut chance);
+        let beside = CallId::beside(one, Utc(1_700_000_001_000_000), &mut chance);
+        assert_eq!(one.0.as_u64_pair().1, beside.0.as_u64_pair().1);
+        assert!(one < beside && one.0.as_u64_pair().0 != beside.0.as_u64_pair().0);
+        assert_eq!((beside.0.get_version_num(), beside.0.get_variant()), (7, one.0.get_variant()));
     }
 
     #[test]

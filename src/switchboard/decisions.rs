@@ -124,7 +124,10 @@ impl Decisions {
             } else if let Some(order) = self.orders.pop_front() {
                 self.take_order(order, now, out);
             } else {
-                return;
+                self.user_agent(|agent, effects| agent.settle(now, effects));
+                if self.effects.is_empty() {
+                    return;
+                }
             }
         }
     }

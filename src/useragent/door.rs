@@ -12,7 +12,7 @@ use super::answer::answer;
 use super::incoming::{Arrival, Origination, check};
 use super::outgoing::is_repeated_ok;
 use super::registrar::user_of;
-use super::rules::{ACCEPT, ALLOW};
+use super::rules::{ACCEPT, ALLOW, ALLOW_EVENTS, SUPPORTED};
 use super::wire::Beat;
 
 impl UserAgent {
@@ -109,7 +109,7 @@ impl UserAgent {
         Some(response)
     }
 
-    /// What we can do (RFC 3261 §11.2). An empty Supported says: no extension (§20.37).
+    /// What we can do (RFC 3261 §11.2).
     fn describe(&self, request: &Request) -> Response {
         if let Err(refusal) = check(request) {
             return refusal.response(request, &self.wire.rules);
@@ -117,7 +117,8 @@ impl UserAgent {
         let mut response = answer(request, 200, &self.wire.rules);
         response.headers.push("Allow", ALLOW);
         response.headers.push("Accept", ACCEPT);
-        response.headers.push("Supported", "");
+        response.headers.push("Supported", SUPPORTED);
+        response.headers.push("Allow-Events", ALLOW_EVENTS);
         response
     }
 

@@ -12,7 +12,7 @@ use super::answer::{answer, answer_tagged};
 use super::caller::{dialled, read_caller};
 use super::dialog::Dialog;
 use super::leg::{Invited, Leg, LegMedia, Probe, Stage, Unacked};
-use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules};
+use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules, SUPPORTED};
 use super::wire::Beat;
 use super::{Effect, UserAgent};
 
@@ -39,11 +39,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn of(status: u16) -> Refusal {
+    pub(super) fn of(status: u16) -> Refusal {
         Refusal { status, header: None }
     }
 
-    fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
+    pub(super) fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { status, header: Some((name, value.into())) }
     }
 
@@ -71,11 +71,13 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     check_required(request)
 }
 
-/// No extension is spoken, so none may be required (RFC 3261 §8.2.2.3).
+/// What we do not speak may not be required (RFC 3261 §8.2.2.3).
 pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
-    match request.headers.tokens("Require") {
-        none if none.is_empty() => Ok(()),
-        required => Err(Refusal::with(420, "Unsupported", required.join(", "))),
+    let is_unknown = |word: &String| !SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(word));
+    let unknown: Vec<String> = request.headers.tokens("Require").into_iter().filter(is_unknown).collect();
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::with(420, "Unsupported", unknown.join(", "))),
     }
 }
 
@@ -159,15 +161,22 @@ impl UserAgent {
         }
         let tag = self.wire.chance.token();
         let dialog = Dialog::of_invite(request, *path, tag).ok_or(Refusal::of(400))?;
-        let call = CallId::new(beat.now.utc, &mut self.wire.chance);
-        let leg = LegId { call, number: 0 };
+        let replaces = self.replaced(request, &by)?.map(|leg| leg.id);
+        let leg = LegId { call: self.name_call(&by, replaces, beat), number: 0 };
         let remote = remote_of(offer.as_ref(), *path);
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, remote.codec);
         media.remote = Some(remote.clone());
         let sip_call_id = dialog.call_id.clone();
         let party = self.origin_of(&by, *path);
-        let (trunk, signal) = introduce(by, (leg, party.as_ref()), request, remote, sip_call_id);
+        let owner = match &by {
+            Origination::Trunk(_) => None,
+            Origination::Regulator(regulator) => Some(regulator.clone()),
+        };
+        let (trunk, mut signal) = introduce(by, (leg, party.as_ref()), request, remote, sip_call_id);
+        if let Signal::Dialled(dialled) = &mut signal {
+            dialled.replaces = replaces;
+        }
         let has_ladder = trunk.is_some();
         let invited = Invited { key: key.clone(), request: request.clone(), offer };
         let stage = Stage::Invited(Box::new(invited));
@@ -183,6 +192,7 @@ impl UserAgent {
             probe: Probe::Needless,
             asks: Vec::new(),
             party,
+            owner,
         };
         let traced = new.traced();
         self.legs.add(new, Some(request));
@@ -194,6 +204,25 @@ impl UserAgent {
         self.wire.respond(key, trying, traced, beat);
         beat.signal(signal);
         Ok(())
+    }
+
+    /// The name of a new call. Beside the call that its regulator is in already, or whose leg it replaces: the one's
+    /// leg may become the other's, which must not change its media thread.
+    fn name_call(&mut self, by: &Origination, replaces: Option<LegId>, beat: &Beat<'_>) -> CallId {
+        let own = match by {
+            Origination::Trunk(_) => None,
+            Origination::Regulator(regulator) => self.legs.of_owner(regulator).next().map(|leg| leg.id),
+        };
+        let Some(other) = replaces.or(own) else { return CallId::new(beat.now.utc, &mut self.wire.chance) };
+        let mut call = CallId::beside(other.call, beat.now.utc, &mut self.wire.chance);
+        // Few bits are left to chance: the same name within a millisecond is drawn again.
+        for _ in 0..8 {
+            if !self.legs.has_leg_of(call) {
+                break;
+            }
+            call = CallId::beside(other.call, beat.now.utc, &mut self.wire.chance);
+        }
+        call
     }
 
     /// 200 with our SDP.
@@ -278,6 +307,7 @@ pub(super) fn complete(ok: &mut Response, contact: Option<String>, body: Bytes) 
         ok.headers.push("Contact", contact);
     }
     ok.headers.push("Allow", ALLOW);
+    ok.headers.push("Supported", SUPPORTED);
     ok.headers.push("Content-Type", ACCEPT);
     ok.body = body;
 }

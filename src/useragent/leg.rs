@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::call::signal::Party;
-use crate::model::{Codec, Direction, LegId, Moment, Path, RemoteMedia, TrunkId};
+use crate::model::{Codec, Direction, LegId, Moment, Path, RegulatorId, RemoteMedia, TrunkId};
 use crate::sip::sdp::{Description, LocalMedia, Origin, write_offer};
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::{Request, Response};
@@ -38,6 +38,8 @@ pub(super) struct Leg {
     pub asks: Vec<ClientKey>,
     /// Whom an outgoing leg was dialled to, or who dialled an incoming one; `None` for a caller.
     pub party: Option<Party>,
+    /// The regulator whose leg it is, dialled or dialling; `None` for a caller and for a number.
+    pub owner: Option<RegulatorId>,
 }
 
 /// What a request of ours within a leg was sent for.

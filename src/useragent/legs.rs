@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use crate::model::{CallId, LegId, Moment, TrunkId};
+use crate::model::{CallId, LegId, Moment, RegulatorId, TrunkId};
 use crate::sip::transaction::ClientKey;
 use crate::sip::{Message, Method, Request, Response};
 
@@ -24,6 +24,10 @@ pub(super) struct Legs {
     waking: HashMap<LegId, Moment>,
     ended: VecDeque<(Moment, LegId)>,
     on_trunk: HashMap<TrunkId, u32>,
+    /// The legs of each regulator, live ones only.
+    of_owner: BTreeMap<RegulatorId, BTreeSet<LegId>>,
+    /// The regulators whose legs have changed since it was asked last.
+    changed: BTreeSet<RegulatorId>,
 }
 
 impl Legs {
@@ -36,7 +40,8 @@ impl Legs {
     pub(super) fn count_kept(&self) -> usize {
         let indices = self.by_tag.len().max(self.by_invite.len()).max(self.by_client.len());
         let clocks = self.wakes.len().max(self.waking.len()).max(self.ended.len());
-        self.by_id.len().max(indices).max(clocks)
+        let owned = self.of_owner.values().map(BTreeSet::len).sum();
+        self.by_id.len().max(indices).max(clocks).max(owned)
     }
 
     /// Live legs of one trunk.
@@ -68,13 +73,68 @@ impl Legs {
     }
 
     /// A request of ours has had its last word.
-    #[expect(dead_code, reason = "until re-INVITE, PRACK and NOTIFY are sent")]
     pub(super) fn settle(&mut self, key: &ClientKey) {
         if let Some((id, _)) = self.by_client.remove(key)
             && let Some(leg) = self.by_id.get_mut(&id)
         {
             leg.asks.retain(|ask| ask != key);
         }
+    }
+
+    /// The live legs of a regulator.
+    pub(super) fn of_owner(&self, regulator: &RegulatorId) -> impl Iterator<Item = &Leg> {
+        self.of_owner.get(regulator).into_iter().flatten().filter_map(|id| self.by_id.get(id))
+    }
+
+    /// The regulators whose legs may have changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<RegulatorId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The leg of a dialog by its Call-ID and both tags, whichever end the tags are named from: phones differ in
+    /// whose view of the dialog they write into Replaces (RFC 3891 §3). An early dialog without the far end's tag is
+    /// known by ours.
+    pub(super) fn of_tags(&self, call_id: &str, tags: [&str; 2]) -> Option<&Leg> {
+        let [one, other] = tags;
+        [(one, other), (other, one)].into_iter().find_map(|(ours, theirs)| {
+            let leg = self.find(*self.by_tag.get(ours)?)?;
+            leg.dialog.is_with(call_id, Some(theirs)).then_some(leg)
+        })
+    }
+
+    /// A leg goes on under another name; `false` when it is gone or the name is taken.
+    pub(super) fn rename(&mut self, from: LegId, to: LegId) -> bool {
+        if self.by_id.contains_key(&to) || !self.find(from).is_some_and(Leg::is_live) {
+            return false;
+        }
+        let Some(mut leg) = self.by_id.remove(&from) else { return false };
+        self.reckon(from);
+        leg.id = to;
+        // What no record was kept of has become part of a call that has one.
+        leg.has_ladder = true;
+        self.by_tag.insert(leg.dialog.local_tag.clone(), to);
+        let invite = (leg.dialog.call_id.clone(), leg.dialog.remote_tag.clone().unwrap_or_default());
+        if self.by_invite.get(&invite) == Some(&from) {
+            self.by_invite.insert(invite, to);
+        }
+        for key in &leg.asks {
+            if let Some((named, _)) = self.by_client.get_mut(key) {
+                *named = to;
+            }
+        }
+        if let Some(owned) = leg.owner.as_ref().and_then(|owner| self.of_owner.get_mut(owner)) {
+            owned.remove(&from);
+            owned.insert(to);
+        }
+        self.by_id.insert(to, leg);
+        self.reckon(to);
+        true
+    }
+
+    /// Whether any leg of a call is still known.
+    pub(super) fn has_leg_of(&self, call: CallId) -> bool {
+        let (first, last) = (LegId { call, number: 0 }, LegId { call, number: u16::MAX });
+        self.by_id.range(first..=last).next().is_some()
     }
 
     /// The leg that came with an INVITE of this Call-ID and From tag.
@@ -122,6 +182,10 @@ impl Legs {
         if let Some(trunk) = &leg.trunk {
             *self.on_trunk.entry(trunk.clone()).or_default() += 1;
         }
+        if let Some(owner) = leg.owner.clone() {
+            self.of_owner.entry(owner.clone()).or_default().insert(leg.id);
+            self.changed.insert(owner);
+        }
         self.by_id.insert(leg.id, leg);
         true
     }
@@ -137,8 +201,20 @@ impl Legs {
                 *live = live.saturating_sub(1);
             }
             self.ended.push_back((now + PATIENCE, id));
+            if let Some(owner) = leg.owner.clone() {
+                self.disown(&owner, id);
+            }
         }
         self.reckon(id);
+    }
+
+    fn disown(&mut self, owner: &RegulatorId, id: LegId) {
+        let Some(owned) = self.of_owner.get_mut(owner) else { return };
+        owned.remove(&id);
+        if owned.is_empty() {
+            self.of_owner.remove(owner);
+        }
+        self.changed.insert(owner.clone());
     }
 
     /// Notes how far the asking after a far end on hold has come.
@@ -150,7 +226,11 @@ impl Legs {
 
     /// Looks again at when a leg wants the clock.
     pub(super) fn reckon(&mut self, id: LegId) {
-        let wanted = self.by_id.get(&id).and_then(Leg::deadline);
+        let leg = self.by_id.get(&id);
+        if let Some(owner) = leg.and_then(|leg| leg.owner.as_ref()).filter(|owner| !self.changed.contains(*owner)) {
+            self.changed.insert(owner.clone());
+        }
+        let wanted = leg.and_then(Leg::deadline);
         if let Some(old) = self.waking.remove(&id) {
             self.wakes.remove(&(old, id));
         }
@@ -182,8 +262,7 @@ impl Legs {
             }
             self.ended.pop_front();
             self.remove(id);
-            let (first, last) = (LegId { number: 0, ..id }, LegId { number: u16::MAX, ..id });
-            if self.by_id.range(first..=last).next().is_none() {
+            if !self.has_leg_of(id.call) {
                 over.push(id.call);
             }
         }
@@ -192,6 +271,9 @@ impl Legs {
 
     fn remove(&mut self, id: LegId) {
         let Some(leg) = self.by_id.remove(&id) else { return };
+        if let Some(owner) = &leg.owner {
+            self.disown(owner, id);
+        }
         self.by_tag.remove(&leg.dialog.local_tag);
         for key in &leg.asks {
             self.by_client.remove(key);

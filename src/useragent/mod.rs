@@ -13,7 +13,10 @@ mod legs;
 mod nonce;
 mod outgoing;
 mod probe;
+mod refer;
+mod refer_to;
 mod registrar;
+mod replaces;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ pub use rules::{Listener, Rules};
 use admission::Admission;
 use ladder::Ladder;
 use legs::Legs;
+use refer::Referrals;
 use registrar::Registrar;
 use wire::{Beat, Wire};
 
@@ -49,6 +53,7 @@ pub struct UserAgent {
     legs: Legs,
     admission: Admission,
     registrar: Registrar,
+    referrals: Referrals,
     /// When a trunk's call was last refused, by status.
     refusals: BTreeMap<u16, Moment>,
 }
@@ -96,6 +101,8 @@ pub enum Why {
     Leg,
     /// A device's binding expires.
     Binding,
+    /// A REFER wants its answer, or its progress is told no longer.
+    Referral,
 }
 
 impl UserAgent {
@@ -110,7 +117,8 @@ impl UserAgent {
         let registrar = Registrar::new(chance.fork());
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
         let wire = Wire { rules, transactions, ladder, chance };
-        UserAgent { wire, legs: Legs::default(), admission, registrar, refusals: BTreeMap::new() }
+        let (legs, referrals) = (Legs::default(), Referrals::default());
+        UserAgent { wire, legs, admission, registrar, referrals, refusals: BTreeMap::new() }
     }
 
     /// A datagram came in.
@@ -142,7 +150,9 @@ impl UserAgent {
             LegOrder::Accept { leg, local } => self.accept(leg, local, &mut beat),
             LegOrder::Refuse { leg, why } => self.refuse(leg, why, &mut beat),
             LegOrder::Progress { .. } | LegOrder::Ring { .. } => {}
-            LegOrder::Reoffer { .. } | LegOrder::Transfer { .. } | LegOrder::Rename { .. } => {}
+            LegOrder::Reoffer { .. } => {}
+            LegOrder::Transfer { leg, step } => self.transfer(leg, step, &mut beat),
+            LegOrder::Rename { from, to } => self.rename(from, to),
             LegOrder::Dial(dial) => self.dial(*dial, &mut beat),
             LegOrder::Hangup { leg, why } => self.hang_up(leg, why, &mut beat),
         }
@@ -150,6 +160,23 @@ impl UserAgent {
 
     /// Nothing can be sent that way now.
     pub fn cut(&mut self, _path: Path, _why: &str, _now: Now, _out: &mut Vec<Effect>) {}
+
+    fn rename(&mut self, from: LegId, to: LegId) {
+        if !self.legs.rename(from, to) {
+            return;
+        }
+        self.referrals.rename(from, to);
+        if !self.legs.has_leg_of(from.call) {
+            self.wire.ladder.forget(from.call);
+        }
+    }
+
+    /// Everything that one input has led to is done: what others are told of it is sent now, once.
+    pub fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let mut beat = Beat { now, out };
+        self.drop_referrals(&mut beat);
+        self.legs.take_changed();
+    }
 
     /// Where a trunk can be reached.
     pub fn resolved(
@@ -202,6 +229,7 @@ impl UserAgent {
         for leg in self.legs.due(now.moment) {
             self.tick_leg(leg, &mut beat);
         }
+        self.tick_referrals(&mut beat);
         for call in self.legs.forget(now.moment) {
             self.wire.ladder.forget(call);
         }
@@ -213,7 +241,8 @@ impl UserAgent {
         let transaction = self.wire.transactions.deadline().map(|at| (at, Why::Transaction));
         let leg = self.legs.deadline().map(|at| (at, Why::Leg));
         let binding = self.registrar.bindings.deadline().map(|at| (at, Why::Binding));
-        transaction.into_iter().chain(leg).chain(binding).min()
+        let referral = self.referrals.deadline().map(|at| (at, Why::Referral));
+        transaction.into_iter().chain(leg).chain(binding).chain(referral).min()
     }
 
     /// The SIP Call-ID of a leg, while it lives and a little longer.
@@ -230,6 +259,7 @@ impl UserAgent {
             ("transactions that ask", clients),
             ("ladders", self.wire.ladder.count_calls()),
             ("bindings", self.registrar.bindings.count()),
+            ("transfers asked for", self.referrals.count()),
         ]
     }
 

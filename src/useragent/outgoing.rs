@@ -11,7 +11,7 @@ use super::caller::shown;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
 use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Purpose, Stage};
-use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX};
+use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX, SUPPORTED};
 use super::wire::Beat;
 use super::within::agree;
 
@@ -51,6 +51,7 @@ impl UserAgent {
             invite.headers.push("Contact", contact);
         }
         invite.headers.push("Allow", ALLOW);
+        invite.headers.push("Supported", SUPPORTED);
         invite.headers.push("X-Vigie-Call", dial.call.to_string());
         invite.headers.push("Content-Type", ACCEPT);
         invite.body = write_offer(&local, &both(dial.prefer));
@@ -70,6 +71,7 @@ impl UserAgent {
             probe: Probe::Needless,
             asks: Vec::new(),
             party: Some(dial.to.clone()),
+            owner: Some(regulator.clone()),
         };
         self.legs.add(leg, None);
         self.legs.ask(dial.leg, dialled, Purpose::Dial);
@@ -81,7 +83,8 @@ impl UserAgent {
     pub(super) fn responded(&mut self, key: &ClientKey, path: Path, response: &Response, beat: &mut Beat<'_>) {
         match self.legs.of_client(key) {
             Some((id, Purpose::Probe)) => return self.is_there(id, response.status, beat),
-            Some((_, Purpose::Refresh | Purpose::Reoffer | Purpose::Prack | Purpose::Notify)) => return,
+            Some((id, Purpose::Notify)) => return self.progress_heard(id, (key, response.status)),
+            Some((_, Purpose::Refresh | Purpose::Reoffer | Purpose::Prack)) => return,
             Some((_, Purpose::Dial)) | None => {}
         }
         if key.method() != Method::Invite {
@@ -121,7 +124,8 @@ impl UserAgent {
         let Some((id, purpose)) = self.legs.of_client(key) else { return };
         match purpose {
             Purpose::Probe => return self.is_mute(id, beat),
-            Purpose::Refresh | Purpose::Reoffer | Purpose::Prack | Purpose::Notify => return,
+            Purpose::Notify => return self.progress_heard(id, (key, 408)),
+            Purpose::Refresh | Purpose::Reoffer | Purpose::Prack => return,
             Purpose::Dial => {}
         }
         let is_cancelled = self.legs.find(id).is_some_and(|leg| matches!(leg.stage, Stage::Cancelling));

@@ -69,7 +69,11 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Calls refused for the same reason are told once in so long.
 pub const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// What a 200 or a 405 lists as allowed.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, SUBSCRIBE, NOTIFY";
+/// The extensions that a far end may require (RFC 3891, RFC 4488).
+pub const SUPPORTED: &str = "replaces, norefersub";
+/// The event packages that may be subscribed to (RFC 6665 §8.2.2): RFC 4235, and within a call RFC 3515.
+pub const ALLOW_EVENTS: &str = "dialog, refer";
 /// What an answer to OPTIONS accepts.
 pub const ACCEPT: &str = "application/sdp";
 

@@ -45,6 +45,8 @@ impl UserAgent {
         match &request.method {
             Method::Bye => self.hung_up(id, &arrival, beat),
             Method::Invite => self.reinvited(id, &arrival, beat),
+            Method::Refer => self.referred(id, arrival, beat),
+            Method::Subscribe => self.progress_asked(id, &arrival, beat),
             method => {
                 let status = self.status_of_other(method);
                 let response = answer(request, status, &self.wire.rules);
@@ -192,6 +194,10 @@ impl UserAgent {
         match method {
             Method::Options => 200,
             Method::Other(_) => 501,
+            // RFC 6665 §4.1.3: nothing was subscribed to.
+            Method::Notify => 481,
+            // Only within a regulator's call.
+            Method::Refer => 403,
             Method::Invite
             | Method::Ack
             | Method::Bye
@@ -201,8 +207,6 @@ impl UserAgent {
             | Method::Update
             | Method::Prack
             | Method::Subscribe
-            | Method::Notify
-            | Method::Refer
             | Method::Message
             | Method::Publish => 405,
         }

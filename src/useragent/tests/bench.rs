@@ -119,6 +119,7 @@ impl Bench {
         let path = Path { listener: 0, transport: Transport::Udp, peer: address(from) };
         let mut out = Vec::new();
         self.ua.receive(path, &Bytes::from(bytes), self.now, &mut out);
+        self.ua.settle(self.now, &mut out);
         self.take(out)
     }
 
@@ -130,6 +131,7 @@ impl Bench {
     pub fn order(&mut self, order: LegOrder) -> Vec<String> {
         let mut out = Vec::new();
         self.ua.order(order, self.now, &mut out);
+        self.ua.settle(self.now, &mut out);
         self.take(out)
     }
 
@@ -152,6 +154,7 @@ impl Bench {
             self.now = self.now.after(at.since(self.now.moment));
             let mut out = Vec::new();
             self.ua.tick(self.now, &mut out);
+            self.ua.settle(self.now, &mut out);
             texts.extend(self.take(out));
         }
         panic!("a deadline does not pass: {:?}", self.ua.deadline());

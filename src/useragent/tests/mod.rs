@@ -4,4 +4,7 @@ mod bench;
 mod dialling;
 mod hostile;
 mod incoming;
+mod refer;
 mod registering;
+mod replaces;
+mod talking;
