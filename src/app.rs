@@ -22,7 +22,7 @@ use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, RecorderReport};
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
-use crate::signalling::{Listeners, Received, Signalling, SignallingError, Urgency};
+use crate::signalling::{Listeners, Received, Report, Sender, Signalling, SignallingError, Urgency};
 use crate::storage::{Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Listener, Rules, UserAgent};
@@ -307,26 +307,27 @@ fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
 
 fn listen(listeners: Listeners, settings: &Settings, inbox: Inbox) -> Result<Signalling, SignallingError> {
     let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
-    let sender = listeners.sender();
-    listeners.start(&settings.sip, trunks, move |received: Received| {
-        let Received { path, bytes, urgency } = received;
-        let lane = match urgency {
-            Urgency::Live => Lane::First,
-            Urgency::New => Lane::Second,
-        };
-        if inbox.send(lane, Input::Sip { path, bytes: bytes.clone() }).is_err() {
-            metrics::counter!("vigie_inbox_refused_total").increment(1);
-            if let Some((path, answer)) = crate::signalling::refuse_overload(path, &bytes) {
-                sender.send(path, &answer);
+    listeners.start(trunks, move |sender: &Sender, report: Report| match report {
+        Report::Received(Received { path, bytes, urgency }) => {
+            let lane = match urgency {
+                Urgency::Live => Lane::First,
+                Urgency::New => Lane::Second,
+            };
+            if inbox.send(lane, Input::Sip { path, bytes: bytes.clone() }).is_err() {
+                metrics::counter!("vigie_inbox_refused_total").increment(1);
+                if let Some((path, answer)) = crate::signalling::refuse_overload(path, &bytes) {
+                    sender.send(path, &answer);
+                }
             }
         }
+        Report::Cut { path, why } => deliver(&inbox, Lane::First, Input::Cut { path, why }),
     })
 }
 
 fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
     let advertise = |(settled, bound): (&ListenerSettings, &SocketAddr)| Listener {
         transport: settled.transport,
-        address: settings.sip.advertised.map_or(*bound, |ip| SocketAddr::new(ip, bound.port())),
+        address: SocketAddr::new(settled.reached_at(settings.sip.advertised), bound.port()),
     };
     Rules {
         realm: settings.sip.realm.clone(),

@@ -219,7 +219,8 @@ impl Loop {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
-            Action::Resolve { .. } | Action::Ban { .. } => {}
+            Action::Ban { source, until } => self.drivers.signalling.ban(source, until),
+            Action::Resolve { .. } => {}
             Action::Media(command) => self.drivers.media.send(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
             Action::Store(facts) => {

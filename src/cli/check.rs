@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::config::settings::ListenerSettings;
 use crate::config::{Fault, Reach, Settings, reach};
 use crate::model::centre::{RecordingPolicy, TrunkReach};
 use crate::model::{Centre, Line};
@@ -44,8 +45,8 @@ fn tell_warnings(warnings: &[Fault]) {
 pub fn summary(settings: &Settings) -> String {
     let centre = &settings.centre;
     let mut text = format!("{}: no errors\n", settings.file.display());
-    let listeners: Vec<String> =
-        settings.sip.listen.iter().map(|listener| format!("udp:{}", listener.address)).collect();
+    let written = |listener: &ListenerSettings| format!("{}:{}", listener.transport.name(), listener.address);
+    let listeners: Vec<String> = settings.sip.listen.iter().map(written).collect();
     let endpoints: Vec<&str> = settings.dispatch.iter().map(|endpoint| endpoint.id.as_str()).collect();
     let rows = [
         ("SIP", listeners.join(", ")),

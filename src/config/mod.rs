@@ -5,6 +5,7 @@ mod document;
 mod fault;
 mod hours;
 mod lines;
+mod listeners;
 mod parts;
 mod reach;
 mod read;
@@ -12,6 +13,7 @@ mod references;
 mod trunks;
 mod values;
 
+pub mod certificates;
 pub mod secrets;
 pub mod settings;
 

@@ -5,17 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::centre::DIGESTS;
-use super::document::{Item, Section};
+use super::document::Section;
+use super::listeners::read_listeners;
 use super::settings::{
-    EndpointSettings, ListenerSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings,
-    WebSettings,
+    EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
 };
 use super::values;
-use crate::model::Transport;
-use crate::model::centre::DigestChoice;
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The event types that an endpoint may ask for.
 const EVENT_TYPES: [&str; 13] = [
@@ -59,11 +56,11 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
     if listen.len() > u8::MAX as usize {
         report.fault(&section.path("listen"), "more than 255 listeners", "listen on fewer addresses");
     }
-    if listen.iter().any(|listener| listener.address.ip().is_unspecified()) && !section.has("advertised") {
+    if let Some(listener) = listen.iter().find(|listener| listener.reached_at(advertised).is_unspecified()) {
         report.fault(
             &section.path("advertised"),
-            "is missing, and a listener on every address cannot be written into a message",
-            "write the address that phones and carriers reach this machine at",
+            format!("is missing, and a listener on every address ({}) cannot be written into a message", listener.address),
+            "write the address that phones and carriers reach this machine at; with IPv4 and IPv6, one in each listener",
         );
     }
     let (expires_min, expires_max) = (
@@ -87,40 +84,13 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         devices_max: section.or("devices_max", 4, values::whole(1..=16)),
         source_rate_max: section.or("source_rate_max", 1000, values::whole(1..=1_000_000)),
         nameservers: section.list("nameservers", values::nameserver).into_iter().map(|(_, server)| server).collect(),
+        connections_max: section.or("connections_max", 4096, values::whole(16..=100_000)),
+        connection_idle_max: section.or(
+            "connection_idle_max",
+            expires_max + Duration::from_secs(300),
+            values::duration(seconds(10, 172_800)),
+        ),
     }
-}
-
-fn read_listeners(section: &Section<'_>) -> Vec<ListenerSettings> {
-    if !section.has("listen") {
-        return vec![ListenerSettings {
-            transport: Transport::Udp,
-            address: SocketAddr::new(LOOPBACK, 5060),
-            digest: DigestChoice::Both,
-        }];
-    }
-    let mut listeners: Vec<ListenerSettings> = Vec::new();
-    for item in section.items("listen") {
-        let (path, address, digest) = match item {
-            Item::Value(path, value) => {
-                let address = section.report.read(&path, value, values::listener);
-                (path, address, DigestChoice::Both)
-            }
-            Item::Table(table) => {
-                let address = table.must("address", "write address = \"udp:ADDRESS:PORT\"", values::listener);
-                let digest = table.or("digest", DigestChoice::Both, values::choice(&DIGESTS));
-                let path = table.path("address");
-                table.close();
-                (path, address, digest)
-            }
-        };
-        let Some(address) = address else { continue };
-        // Port 0 takes a free port each time.
-        if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
-            section.report.fault(&path, "is in this list twice", "take one of them out");
-        }
-        listeners.push(ListenerSettings { transport: Transport::Udp, address, digest });
-    }
-    listeners
 }
 
 pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSettings {

@@ -9,7 +9,7 @@ use super::reach::reach;
 use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
-use crate::model::{Centre, RegionId, Regulator, SkillId, SoundId};
+use crate::model::{Centre, RegionId, Regulator, SkillId, SoundId, Transport};
 
 /// Tells every reference that leads nowhere.
 pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
@@ -67,10 +67,10 @@ pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
 
 /// Tells ports that two parts would fight for, and sounds that are no sound.
 pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings, media: &MediaSettings) {
-    for (number, ListenerSettings { address, .. }) in sip.listen.iter().enumerate() {
+    for (number, ListenerSettings { transport, address, .. }) in sip.listen.iter().enumerate() {
         let same_place =
             address.ip() == media.address || address.ip().is_unspecified() || media.address.is_unspecified();
-        if same_place && (media.ports.0..=media.ports.1).contains(&address.port()) {
+        if *transport == Transport::Udp && same_place && (media.ports.0..=media.ports.1).contains(&address.port()) {
             report.fault(
                 &format!("sip.listen[{number}]"),
                 format!("port {} lies among the media ports {} to {}", address.port(), media.ports.0, media.ports.1),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificates::TlsSettings;
 use crate::model::centre::DigestChoice;
 use crate::model::{Centre, Transport, TrunkId};
 
@@ -72,21 +73,57 @@ pub struct SipSettings {
     pub nonce_lifetime: Duration,
     /// Devices a regulator may register at once.
     pub devices_max: usize,
-    /// Datagrams taken from one address that is no trunk, a second.
+    /// Messages taken from one address that is no trunk, a second.
     pub source_rate_max: u32,
     /// The DNS servers that trunks' names are asked of; empty is the system's.
     pub nameservers: Vec<SocketAddr>,
+    /// Connections at once from addresses that are no trunk's, over all listeners.
+    pub connections_max: usize,
+    /// A connection on which nothing came for so long is closed.
+    pub connection_idle_max: Duration,
 }
 
 /// One place where SIP is listened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
     /// What it carries.
     pub transport: Transport,
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Written into Via and Contact in place of it; without one, the general [`SipSettings::advertised`].
+    pub advertised: Option<IpAddr>,
     /// The digest algorithms that may be offered on it; a regulator's own choice narrows them.
     pub digest: DigestChoice,
+    /// The certificate of a TLS or WSS listener.
+    pub tls: Option<TlsSettings>,
+    /// Where the pages may come from whose browser opens a WebSocket, such as `https://desk.example`; besides these,
+    /// only a page of the same host and port.
+    pub origins: Vec<String>,
+    /// Connections at once from one address that is no trunk's.
+    pub connections_per_source_max: usize,
+}
+
+impl ListenerSettings {
+    /// A listener with the defaults of everything else.
+    pub fn new(transport: Transport, address: SocketAddr) -> ListenerSettings {
+        ListenerSettings {
+            transport,
+            address,
+            advertised: None,
+            digest: DigestChoice::Both,
+            tls: None,
+            origins: Vec::new(),
+            connections_per_source_max: 128,
+        }
+    }
+
+    /// The address that phones and carriers know it by: its own word, the general one when it is of the same kind
+    /// (IPv4, IPv6), or the address that it is bound to.
+    pub fn reached_at(&self, general: Option<IpAddr>) -> IpAddr {
+        let own = self.address.ip();
+        let general = general.filter(|general| general.is_ipv4() == own.is_ipv4());
+        self.advertised.or(general).unwrap_or(own)
+    }
 }
 
 /// The media plane.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::document::{Trouble, kind, nearest};
-use crate::model::E164;
 use crate::model::centre::AddressBlock;
 use crate::model::ids::is_valid_id;
+use crate::model::{E164, Transport};
 
 /// The longest text taken, in characters.
 const TEXT_LENGTH_MAX: usize = 512;
@@ -207,19 +207,35 @@ fn parse_socket_address(written: &str) -> Result<SocketAddr, Trouble> {
     }
 }
 
-/// A SIP listener: `udp:` and an address with a port.
-pub(super) fn listener(value: &DeValue<'_>) -> Result<SocketAddr, Trouble> {
+/// A SIP listener: what it carries, and an address with a port.
+pub(super) fn listener(value: &DeValue<'_>) -> Result<(Transport, SocketAddr), Trouble> {
     let written = text(value)?;
-    match written.split_once(':') {
-        Some(("udp", address)) => parse_socket_address(address),
-        Some((transport @ ("tcp" | "tls" | "ws" | "wss"), _)) => {
-            trouble(format!("`{transport}` is not spoken by this version"), "write udp:ADDRESS:PORT")
+    let parts = written.split_once(':').and_then(|(name, address)| Some((Transport::parse(name)?, address)));
+    match parts {
+        Some((transport @ (Transport::Udp | Transport::Tcp), address)) => {
+            Ok((transport, parse_socket_address(address)?))
         }
-        Some(_) | None => trouble(
+        Some((transport, _)) => {
+            trouble(format!("`{}` is not spoken by this version", transport.name()), "write udp:ADDRESS:PORT or tcp:")
+        }
+        None => trouble(
             format!("`{written}` names no transport"),
-            format!("write \"udp:ADDRESS:PORT\", here perhaps \"udp:{written}\""),
+            format!("write udp:, tcp:, tls:, ws: or wss: and ADDRESS:PORT, here perhaps \"udp:{written}\""),
         ),
     }
+}
+
+/// The origin of a web page (RFC 6454 §7): `https://desk.example`, with the port when it is not the scheme's own.
+pub(super) fn origin(value: &DeValue<'_>) -> Result<String, Trouble> {
+    let written = text(value)?.to_ascii_lowercase();
+    let host = written.strip_prefix("https://").or_else(|| written.strip_prefix("http://")).unwrap_or_default();
+    if host.is_empty() || host.contains(['/', ' ', '*']) {
+        return trouble(
+            format!("`{written}` is no origin of a web page"),
+            "write scheme and host without a path, such as \"https://desk.example\" or \"https://desk.example:8443\"",
+        );
+    }
+    Ok(written)
 }
 
 /// An address or a block of them.

@@ -82,6 +82,11 @@ impl Transport {
         matches!(self, Transport::Tls | Transport::Wss)
     }
 
+    /// Whether each message comes in a frame of a WebSocket.
+    pub fn is_web_socket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
+    }
+
     /// The port without one in a URI (RFC 3261 §19.1.2, RFC 7118 §5.3).
     pub fn default_port(self) -> u16 {
         match self {

@@ -1,47 +1,62 @@
-//! The SIP sockets: datagrams in, datagrams out, admission per source. No decision is made here.
+//! The SIP sockets: messages in and out over UDP and streams, admission per source. No decision is made here.
 
+mod accept;
 mod admission;
+mod connect;
+mod connections;
+mod framing;
+mod station;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls_peers;
 mod triage;
+mod udp;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
+pub use tls_peers::{TlsPeer, TlsPeers};
 pub use triage::Urgency;
 
-use crate::clock;
-use crate::config::settings::{ListenerSettings, SipSettings};
+use crate::config::settings::SipSettings;
 use crate::model::centre::AddressBlock;
-use crate::model::{Path, Transport};
+use crate::model::{Moment, Path, Transport};
 use crate::sip::{Message, Method, compose};
+use accept::Door;
 use admission::Admission;
-
-/// The largest datagram that UDP carries.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
-
-/// How often a receiving thread looks whether it is to stop.
-const STOP_LOOK: Duration = Duration::from_millis(200);
-
-/// Kernel buffer asked for on each socket: a burst of thousands of messages while the loop is busy.
-const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+use station::{Running, Station};
+use udp::UdpListener;
 
 /// When a caller refused for overload may try again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// How long open connections have at the end to write what is queued.
+const FAREWELL_DURATION_MAX: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether they have.
+const FAREWELL_LOOK: Duration = Duration::from_millis(10);
 
 /// Why signalling could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SignallingError {
     /// The address could not be bound.
     #[error(
-        "cannot listen for SIP on UDP {address}: {source}. If the address is in use, stop the other SIP server \
-         (`ss -ulpn | grep :{port}` shows it) or change `listen` in [sip]", port = .address.port()
+        "cannot listen for SIP on {} {address}: {source}. If the address is in use, stop the other SIP server \
+         (`ss -tulpn | grep :{port}` shows it) or change `listen` in [sip]",
+        .transport.via_name(), port = .address.port()
     )]
     Bind {
+        /// What it would carry.
+        transport: Transport,
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.
@@ -50,9 +65,26 @@ pub enum SignallingError {
     /// No thread could be started.
     #[error("cannot start the thread that receives SIP: {0}")]
     Thread(io::Error),
+    /// Streams need the runtime.
+    #[error("cannot take SIP connections: {0}. Start signalling inside the runtime")]
+    Runtime(io::Error),
 }
 
-/// A datagram that was admitted.
+/// What signalling tells.
+#[derive(Debug)]
+pub enum Report {
+    /// A message was admitted.
+    Received(Received),
+    /// Nothing can be sent that way now; see [`crate::model::Input::Cut`].
+    Cut {
+        /// Which way.
+        path: Path,
+        /// Why, for the log.
+        why: String,
+    },
+}
+
+/// A message that was admitted.
 #[derive(Debug)]
 pub struct Received {
     /// Which way it came.
@@ -65,19 +97,21 @@ pub struct Received {
 
 /// The bound sockets, not yet read.
 pub struct Listeners {
-    sockets: Vec<Arc<UdpSocket>>,
-    addresses: Vec<SocketAddr>,
+    station: Arc<Station>,
+    streams: Vec<(Door, std::net::TcpListener)>,
 }
 
 /// The way out; cheap to clone.
 #[derive(Clone)]
 pub struct Sender {
-    sockets: Arc<[Arc<UdpSocket>]>,
+    station: Arc<Station>,
 }
 
-/// The receiving threads.
+/// Everything that reads.
 pub struct Signalling {
+    station: Arc<Station>,
     stop: Arc<AtomicBool>,
+    stopping: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -87,91 +121,126 @@ impl Listeners {
     /// # Errors
     /// [`SignallingError::Bind`] names the address that could not be had.
     pub fn bind(settings: &SipSettings) -> Result<Listeners, SignallingError> {
-        let mut listeners = Listeners { sockets: Vec::new(), addresses: Vec::new() };
-        for ListenerSettings { address, .. } in &settings.listen {
-            let (socket, bound) =
-                bind(*address).map_err(|source| SignallingError::Bind { address: *address, source })?;
-            listeners.sockets.push(Arc::new(socket));
-            listeners.addresses.push(bound);
+        let (mut sockets, mut bound, mut streams) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, listener) in settings.listen.iter().enumerate() {
+            let (transport, address) = (listener.transport, listener.address);
+            let refused = |source| SignallingError::Bind { transport, address, source };
+            let (socket, place) = match transport {
+                Transport::Udp => {
+                    UdpListener::bind(address).map(|(socket, place)| (Some(socket), place)).map_err(refused)?
+                }
+                Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                    let (socket, place) = bind_stream(address).map_err(refused)?;
+                    streams.push((Door { index: index as u8, transport }, socket));
+                    (None, place)
+                }
+            };
+            sockets.push(socket);
+            bound.push(place);
         }
-        Ok(listeners)
+        Ok(Listeners { station: Arc::new(Station::new(settings, bound, sockets)), streams })
     }
 
     /// Where they listen; a port 0 of the configuration has become a real one.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.station.bound
     }
 
     /// The way out.
     pub fn sender(&self) -> Sender {
-        Sender { sockets: self.sockets.clone().into() }
+        Sender { station: self.station.clone() }
     }
 
-    /// Begins to read: each admitted datagram goes to `take`.
+    /// Begins to read: what is admitted, and what ends, goes to `tell`, with the way back. Streams run on the runtime that this is called
+    /// in.
     ///
     /// # Errors
-    /// [`SignallingError::Thread`] when the system gives no thread.
+    /// [`SignallingError::Thread`] when the system gives no thread, [`SignallingError::Runtime`] without a runtime.
     pub fn start(
         self,
-        settings: &SipSettings,
         trunks: Vec<AddressBlock>,
-        take: impl Fn(Received) + Send + Sync + 'static,
+        tell: impl Fn(&Sender, Report) + Send + Sync + 'static,
     ) -> Result<Signalling, SignallingError> {
+        let Listeners { station, streams } = self;
         let stop = Arc::new(AtomicBool::new(false));
-        let take = Arc::new(take);
-        let mut threads = Vec::new();
-        for (index, socket) in self.sockets.into_iter().enumerate() {
-            let receiver = Receiver {
-                socket,
-                listener: index as u8,
-                admission: Admission::new(trunks.clone(), settings.source_rate_max),
-                stop: stop.clone(),
-            };
-            let take = take.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("sip-udp-{index}"))
-                .spawn(move || receiver.run(&*take))
-                .map_err(SignallingError::Thread)?;
-            threads.push(thread);
+        let (stopping, stopped) = watch::channel(false);
+        let runtime = Handle::try_current();
+        let admission = Admission::new(trunks, station.settings.source_rate_max);
+        let running = Running { report: Box::new(tell), runtime: runtime.as_ref().ok().cloned(), stopping: stopped };
+        station.run(admission, running);
+        for (door, socket) in streams {
+            let runtime =
+                runtime.as_ref().map_err(|error| SignallingError::Runtime(io::Error::other(error.to_string())))?;
+            let listener = tokio::net::TcpListener::from_std(socket).map_err(SignallingError::Runtime)?;
+            runtime.spawn(accept::run(station.clone(), listener, door));
         }
-        Ok(Signalling { stop, threads })
+        let mut threads = Vec::new();
+        for index in (0..station.udp.len()).filter(|index| matches!(station.udp.get(*index), Some(Some(_)))) {
+            let (station, stop) = (station.clone(), stop.clone());
+            let read = move || {
+                if let Some(Some(listener)) = station.udp.get(index) {
+                    listener.run(index as u8, &station, &stop);
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("sip-udp-{index}"));
+            threads.push(thread.spawn(read).map_err(SignallingError::Thread)?);
+        }
+        Ok(Signalling { station, stop, stopping, threads })
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+fn bind_stream(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // A smaller buffer than asked for is the system's choice and no reason not to start.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // After a restart, connections of the run before may still be closing on the port.
+    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    let socket: UdpSocket = socket.into();
-    socket.set_read_timeout(Some(STOP_LOOK))?;
+    socket.listen(accept::BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let socket: std::net::TcpListener = socket.into();
     let bound = socket.local_addr()?;
     Ok((socket, bound))
 }
 
 impl Sender {
-    /// Sends one message. A datagram that the system refuses is counted: the transaction will send it again.
-    pub fn send(&self, path: Path, bytes: &[u8]) {
-        let sent = match path.transport {
-            Transport::Udp => self.sockets.get(path.listener as usize).map(|socket| socket.send_to(bytes, path.peer)),
-            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => None,
-        };
-        match sent {
-            Some(Ok(_)) => metrics::counter!("vigie_sip_sent_total").increment(1),
-            Some(Err(_)) | None => metrics::counter!("vigie_sip_unsent_total").increment(1),
-        }
+    /// Sends one message: over the open connection when the path is a stream's, over a new one when there is none and
+    /// the transport allows it. What cannot be sent is counted; for a stream it is told as [`Report::Cut`].
+    pub fn send(&self, path: Path, bytes: &Bytes) {
+        self.station.send(path, bytes);
+    }
+
+    /// Takes nothing from `source` until then, and closes its connections; with `None`, takes it again. A trunk's
+    /// address is never banned.
+    pub fn ban(&self, source: IpAddr, until: Option<Moment>) {
+        self.station.ban(source, until);
+    }
+
+    /// What is known of the places that are connected to over TLS.
+    pub fn tls_peers(&self) -> &TlsPeers {
+        &self.station.tls_peers
     }
 }
 
 impl Signalling {
-    /// Stops reading; what was read has been handed over.
+    /// Stops reading; what was read has been handed over, what was queued is written if the far end takes it.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Nobody listens any more only when every connection has ended.
+        let _ = self.stopping.send(true);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a SIP receiving thread had died");
             }
+        }
+        let looks = FAREWELL_DURATION_MAX.as_millis() / FAREWELL_LOOK.as_millis();
+        for _ in 0..looks {
+            if self.station.connections.count() == 0 {
+                break;
+            }
+            std::thread::sleep(FAREWELL_LOOK);
         }
     }
 }
@@ -189,101 +258,4 @@ pub fn refuse_overload(path: Path, bytes: &Bytes) -> Option<(Path, Bytes)> {
     let mut answer = compose::response(&request, 503, Some(&tag));
     answer.headers.push("Retry-After", RETRY_AFTER_SECONDS);
     Some((compose::response_path(path, &via), answer.to_bytes()))
-}
-
-struct Receiver {
-    socket: Arc<UdpSocket>,
-    listener: u8,
-    admission: Admission,
-    stop: Arc<AtomicBool>,
-}
-
-impl Receiver {
-    fn run(mut self, take: &(impl Fn(Received) + ?Sized)) {
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-        while !self.stop.load(Ordering::Relaxed) {
-            let (length, peer) = match self.socket.recv_from(&mut buffer) {
-                Ok(received) => received,
-                Err(error) if is_passing(&error) => continue,
-                Err(error) => {
-                    tracing::error!(%error, listener = self.listener, "reading a SIP socket failed; trying again");
-                    std::thread::sleep(STOP_LOOK);
-                    continue;
-                }
-            };
-            let Some(datagram) = buffer.get(..length) else { continue };
-            if !self.admission.admit(canonical(peer.ip()), clock::moment()) {
-                metrics::counter!("vigie_sip_source_refused_total").increment(1);
-                continue;
-            }
-            metrics::counter!("vigie_sip_received_total").increment(1);
-            let path = Path { listener: self.listener, transport: Transport::Udp, peer };
-            let urgency = triage::urgency(datagram);
-            take(Received { path, bytes: Bytes::copy_from_slice(datagram), urgency });
-        }
-    }
-}
-
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-/// A time-out, a signal, or an ICMP "port unreachable" for something sent before: nothing to tell.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock
-            | io::ErrorKind::TimedOut
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::ConnectionRefused
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(listen: SocketAddr) -> SipSettings {
-        SipSettings {
-            listen: vec![ListenerSettings {
-                transport: Transport::Udp,
-                address: listen,
-                digest: crate::model::centre::DigestChoice::Both,
-            }],
-            advertised: None,
-            realm: "vigie".into(),
-            expires_min: Duration::from_secs(60),
-            expires_max: Duration::from_secs(3600),
-            nonce_lifetime: Duration::from_secs(300),
-            devices_max: 4,
-            source_rate_max: 100,
-            nameservers: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_port_in_use_is_named() {
-        let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let address = taken.local_addr().expect("its address");
-        let error = Listeners::bind(&settings(address)).err().expect("it is in use");
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-    }
-
-    #[test]
-    fn a_datagram_is_handed_over_and_an_answer_sent_back() {
-        let settings = settings("127.0.0.1:0".parse().expect("an address"));
-        let listeners = Listeners::bind(&settings).expect("bound");
-        let (address, sender) = (listeners.addresses()[0], listeners.sender());
-        let (tx, rx) = std::sync::mpsc::channel();
-        let signalling = listeners.start(&settings, Vec::new(), move |r| tx.send(r).expect("open")).expect("started");
-        let phone = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        phone.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-        phone.send_to(b"OPTIONS sip:x SIP/2.0\r\n\r\n", address).expect("sent");
-        let received = rx.recv_timeout(Duration::from_secs(20)).expect("handed over");
-        assert_eq!(received.urgency, Urgency::New);
-        sender.send(received.path, b"SIP/2.0 200 OK\r\n\r\n");
-        let mut buffer = [0; 100];
-        assert_eq!(phone.recv(&mut buffer).expect("answered"), 18);
-        signalling.stop();
-    }
 }

@@ -10,14 +10,17 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 19] = [
+const COUNTERS: [(&str, &str); 22] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
-    ("vigie_sip_received_total", "SIP datagrams taken in"),
-    ("vigie_sip_sent_total", "SIP datagrams sent"),
-    ("vigie_sip_unsent_total", "SIP datagrams that could not be sent"),
-    ("vigie_sip_source_refused_total", "SIP datagrams dropped: their source sends too many"),
+    ("vigie_sip_received_total", "SIP messages and keep-alives taken in"),
+    ("vigie_sip_sent_total", "SIP messages sent"),
+    ("vigie_sip_unsent_total", "SIP messages that could not be sent"),
+    ("vigie_sip_source_refused_total", "SIP datagrams dropped, or connections slowed: their source sends too many"),
+    ("vigie_sip_banned_dropped_total", "SIP messages dropped: their source is banned for a while"),
+    ("vigie_sip_connections_refused_total", "SIP connections not taken, by reason"),
+    ("vigie_sip_cut_total", "Connections lost and places that nobody listens at, by transport"),
     ("vigie_inbox_refused_total", "Inputs refused because the switchboard's inbox was full"),
     ("vigie_calls_received_total", "Calls received from a trunk"),
     ("vigie_calls_answered_total", "Calls answered by a regulator"),
@@ -36,8 +39,9 @@ const COUNTERS: [(&str, &str); 19] = [
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 10] = [
+const GAUGES: [(&str, &str); 11] = [
     ("vigie_info", "1, with the version as a label"),
+    ("vigie_sip_connections", "Open SIP connections by transport"),
     ("vigie_storage_facts_waiting", "Facts that are not stored yet"),
     ("vigie_storage_spool_bytes", "Bytes of facts spooled on disk while the database is away"),
     ("vigie_calls_live", "Live calls, waiting or talking"),
