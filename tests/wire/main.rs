@@ -29,6 +29,7 @@ mod holding;
 mod lines;
 mod refusing;
 mod registering;
+mod scenarios;
 mod softphone;
 mod starting;
 mod stopping;

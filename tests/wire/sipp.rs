@@ -23,10 +23,15 @@ impl Sipp {
     /// A regulator's phone that registers, and then is called. Requests go to where the registration came from: both at
     /// one port.
     pub async fn regulator(server: &Server, user: &str, voice: &str) -> Sipp {
+        Sipp::phone(server, user, "regulator", &[("VOICE", voice)]).await
+    }
+
+    /// The same with another scenario.
+    pub async fn phone(server: &Server, user: &str, scenario: &str, values: &[(&str, &str)]) -> Sipp {
         let (address, port) = (IpAddr::from([127, 0, 0, 1]), free_port());
         register(server, user, port, ("600", "200")).await;
         server.api.regulator_is(user, "ready").await;
-        let phone = Sipp::start_at(server, "regulator", (address, port), user, &[("VOICE", voice)]);
+        let phone = Sipp::start_at(server, scenario, (address, port), user, values);
         let listens = || std::future::ready(UdpSocket::bind((address, port)).is_err().then_some(()));
         until("SIPp listens", listens).await;
         phone
@@ -41,11 +46,7 @@ impl Sipp {
     ) -> Sipp {
         let folder = server.centre.place.path(format!("sipp-{port}-{scenario}"));
         std::fs::create_dir_all(&folder).expect("SIPp's folder");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/sipp").join(format!("{scenario}.xml"));
-        let mut text = std::fs::read_to_string(source).expect("a scenario of tests/wire/sipp");
-        for (name, value) in values {
-            text = text.replace(&format!("@{name}@"), value);
-        }
+        let text = read(scenario, values);
         let file = folder.join("scenario.xml");
         std::fs::write(&file, text).expect("the scenario");
         let errors = folder.join("errors");
@@ -53,9 +54,9 @@ impl Sipp {
         let mut command = Command::new("sipp");
         command.arg(server.centre.sip.to_string()).arg("-sf").arg(&file).current_dir(&folder);
         command.args(["-s", number, "-i", &address, "-p", &port.to_string(), "-mi", &address, "-mp", &media]);
-        command
-            .args(["-m", "1", "-nostdin", "-timeout", "60", "-timeout_error", "-trace_err", "-error_file"])
-            .arg(&errors);
+        let calls = values.iter().find(|(name, _)| *name == "CALLS").map_or("1", |(_, calls)| calls);
+        command.args(["-m", calls, "-nostdin", "-timeout", "100", "-timeout_error", "-trace_err", "-error_file"]);
+        command.arg(&errors);
         let process = Process::start("sipp", &mut command, &folder.join("screen"));
         Sipp { process, errors }
     }
@@ -66,6 +67,52 @@ impl Sipp {
         let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
         assert!(status.success(), "SIPp ended with {status}: {errors}");
     }
+}
+
+/// The pieces that a scenario takes by name: what every request, answer and SDP of a simple party has.
+const PIECES: [(&str, &str); 5] = [
+    (
+        "BEGINS",
+        "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nFrom: <sip:+33612345678@[local_ip]>;tag=[pid]SIPp[call_number]\nTo: <sip:[service]@[remote_ip]:[remote_port]>\nCall-ID: [call_id]\nContact: <sip:sipp@[local_ip]:[local_port]>\nMax-Forwards: 70",
+    ),
+    (
+        "WITHIN",
+        "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nFrom: <sip:+33612345678@[local_ip]>;tag=[pid]SIPp[call_number]\nTo: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]\nCall-ID: [call_id]\nContact: <sip:sipp@[local_ip]:[local_port]>\nMax-Forwards: 70",
+    ),
+    (
+        "ANSWERS",
+        "[last_Via:]\n[last_From:]\n[last_To:];tag=[pid]SIPp[call_number]\n[last_Call-ID:]\n[last_CSeq:]\nContact: <sip:[local_ip]:[local_port]>",
+    ),
+    (
+        "AGREES",
+        "[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\nContact: <sip:[local_ip]:[local_port]>",
+    ),
+    (
+        "SDP",
+        "Content-Type: application/sdp\nContent-Length: [len]\n\nv=0\no=sipp 1 [cseq] IN IP[local_ip_type] [local_ip]\ns=-\nc=IN IP[media_ip_type] [media_ip]\nt=0 0\nm=audio [media_port] RTP/AVP 8\na=rtpmap:8 PCMA/8000",
+    ),
+];
+
+/// The text of a scenario: one of `sipp/`, or `bundled NAME` of SIPp's own, with its pieces and values put in.
+fn read(scenario: &str, values: &[(&str, &str)]) -> String {
+    let mut text = match scenario.strip_prefix("bundled ") {
+        Some(name) => {
+            let told = Command::new("sipp").args(["-sd", name]).output().expect("SIPp tells its scenarios");
+            String::from_utf8(told.stdout).expect("a scenario of SIPp's own")
+        }
+        None => {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/sipp").join(format!("{scenario}.xml"));
+            std::fs::read_to_string(source).expect("a scenario of tests/wire/sipp")
+        }
+    };
+    for (name, value) in PIECES.iter().chain(values) {
+        // Of a scenario of SIPp's own a piece of its text is the name, where it first stands.
+        text = match name.starts_with('<') {
+            true => text.replacen(name, value, 1),
+            false => text.replace(&format!("@{name}@"), value),
+        };
+    }
+    text
 }
 
 /// Registers a regulator's phone at `port` with the right password, for so many seconds and with this answer.
