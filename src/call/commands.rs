@@ -7,6 +7,7 @@ use super::decision::CallInput;
 use super::life::{Call, State};
 use super::switch::{Order, Switch};
 use crate::model::command::{Room, WaitingView};
+use crate::model::record::Location;
 use crate::model::{CallId, Command, EndedBy, Now, PauseReason, RegulatorId, Reply, Ticket};
 use crate::waiting::{WaitingError, WaitingPlace};
 
@@ -111,6 +112,7 @@ impl Switch {
             skills: place.skills,
             offered_to: place.offered_to,
             offers: place.offers,
+            location: call.record.context.location.clone().map(|found| Location { document: None, ..found }),
             caller: call.record.caller.clone(),
         })
     }

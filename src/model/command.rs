@@ -137,6 +137,8 @@ pub struct WaitingView {
     pub offered_to: Option<RegulatorId>,
     /// How many offers were made.
     pub offers: u32,
+    /// Where the caller is, when the trunk said so; without the document.
+    pub location: Option<super::record::Location>,
     /// Who calls.
     pub caller: Caller,
 }

@@ -32,13 +32,14 @@ pub struct Caller {
 #[serde(default)]
 pub struct CallContext {
     /// Each header kept, by its name and verbatim (invalid UTF-8 replaced), in their order: P-Asserted-Identity,
-    /// Privacy, Diversion, History-Info, Geolocation, User-to-User, Call-Info.
+    /// Privacy, Diversion, History-Info, Geolocation, Geolocation-Routing, User-to-User, Call-Info.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<(String, String)>,
     /// Who diverted the call to us, the last one first (RFC 5806, or History-Info's retargeting, RFC 7044).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub diversions: Vec<Diversion>,
-    /// Where the caller is (RFC 6442), the first location that could be read.
+    /// Where the caller is (RFC 6442), the first location that could be read; also of a caller who is not to be shown,
+    /// for it is help that must find the place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
     /// User-to-User verbatim (RFC 7433).
@@ -66,6 +67,8 @@ pub struct Diversion {
     pub e164: Option<E164>,
     /// Why: `unconditional`, `user-busy`, `no-answer`…, or History-Info's cause.
     pub reason: Option<String>,
+    /// Whether nobody is to be shown it (Diversion's `privacy`, History-Info's `Privacy`).
+    pub private: bool,
 }
 
 /// Where a caller is, as a PIDF-LO says (RFC 4119, RFC 5491).

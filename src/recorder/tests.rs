@@ -16,8 +16,9 @@ use super::sidecar::Sidecar;
 use super::*;
 use crate::journal::{Frame, FrameKind, RingWriter};
 use crate::model::centre::RecordingPolicy;
+use crate::model::record::Location;
 use crate::model::{
-    CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, SealedRecording, Side, Utc,
+    CallContext, CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, SealedRecording, Side, Utc,
 };
 use crate::rtp::g711;
 
@@ -76,7 +77,10 @@ impl World {
 
     pub(crate) fn record(&self) -> Box<CallRecord> {
         Box::new(CallRecord {
-            context: Box::default(),
+            context: Box::new(CallContext {
+                location: Some(Location { latitude: Some(49.5), ..Location::default() }),
+                ..CallContext::default()
+            }),
             id: self.call,
             trunk: "carrier".into(),
             line: "cherbourg".into(),
@@ -265,6 +269,7 @@ fn the_seal_can_be_checked_with_nothing_of_ours() {
     assert_eq!(told["dialog"][0]["start"], "2023-11-14T23:13:20.123+01:00");
     assert_eq!(told["parties"][1]["name"], "anne");
     assert_eq!(told["vigie"]["record"]["caller"]["raw"], "0612345678");
+    assert_eq!(told["vigie"]["record"]["context"]["location"]["latitude"], 49.5);
     assert_eq!(told["vigie"]["audio"]["sha256"], sealed.audio_sha256);
     assert!(!world.in_folder(KEPT_FILE).exists());
     let modes = [world.in_folder(SIDECAR_FILE), world.in_folder(AUDIO_FILE), world.in_folder("leg-0.frames")];

@@ -1,5 +1,6 @@
 //! SIP as pure values: messages, SDP, digest, and RFC 3261's transaction machines.
 
+pub mod body;
 pub mod compose;
 pub mod digest;
 pub mod header;
@@ -7,6 +8,7 @@ pub mod headers;
 pub mod message;
 pub mod method;
 pub mod parse;
+pub mod pidf;
 #[cfg(test)]
 mod properties;
 pub mod sdp;
@@ -14,6 +16,7 @@ pub mod status;
 pub mod transaction;
 pub mod uri;
 
+pub use body::{Body, BodyFault, Part};
 pub use header::{AuthParams, CSeq, Contact, Contacts, InvalidHeader, NameAddr, Params, Privacy, Reason, Rport, Via};
 pub use headers::{Header, Headers};
 pub use message::{Message, Request, Response};

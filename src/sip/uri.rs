@@ -198,7 +198,7 @@ pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// `%XX` decoded; what is no valid escape stays, what is no UTF-8 becomes `�`.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }

@@ -16,8 +16,10 @@ pub(super) fn read_caller(request: &Request, numbers: &NumberPlan) -> Caller {
     let from = request.headers.from();
     let uri = from.as_ref().and_then(NameAddr::to_uri);
     let asserted = request.headers.addresses("P-Asserted-Identity");
-    // RFC 3325 §9.1: there may be two, a sip: and a tel: one.
-    let asserted_number = asserted.iter().find_map(|address| numbers.normalise(&user_of(&address.to_uri()?)?));
+    // RFC 3325 §9.1: there may be two, a sip: and a tel: one, of the same party. Numbers that contradict one another
+    // assert nothing: one of them may have slipped through from the caller.
+    let mut asserted = asserted.iter().filter_map(|address| numbers.normalise(&user_of(&address.to_uri()?)?));
+    let asserted_number = asserted.next().filter(|first| asserted.all(|other| other == *first));
     let own_number = || numbers.normalise(&user_of(uri.as_ref()?)?);
     let raw = uri.as_ref().and_then(|uri| uri.user.clone()).unwrap_or_default();
     let is_nameless = raw.eq_ignore_ascii_case("anonymous")
@@ -41,7 +43,7 @@ fn user_of(uri: &Uri) -> Option<String> {
     uri.user_decoded()
 }
 
-fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(TEXT_LENGTH_MAX));
     text
 }
@@ -79,6 +81,24 @@ mod tests {
         assert_eq!(caller.asserted_identity.as_deref(), Some("\"J\" <sip:jean@h>, <tel:+33612345678>"));
         assert_eq!(caller.e164.map(|number| number.as_str().to_owned()).as_deref(), Some("+33612345678"));
         assert!(caller.anonymous);
+    }
+
+    #[test]
+    fn asserted_numbers_that_contradict_one_another_assert_nothing() {
+        let read = |identities: &str| {
+            let text = format!(
+                "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:+33611111111@h>;tag=1\r\nTo: <sip:1@h>\r\n\
+                 Call-ID: 1\r\nCSeq: 1 INVITE\r\n{identities}\r\n"
+            );
+            let Ok(crate::sip::Message::Request(request)) = crate::sip::Message::parse(&text.into()) else { panic!() };
+            read_caller(&request, &NumberPlan::default())
+        };
+        let two = "P-Asserted-Identity: <sip:+33622222222@h>\r\nP-Asserted-Identity: <sip:+33633333333@h>\r\n";
+        let caller = read(two);
+        assert_eq!(caller.e164.map(|n| n.as_str().to_owned()).as_deref(), Some("+33611111111"));
+        assert_eq!(caller.asserted_identity.as_deref(), Some("<sip:+33622222222@h>, <sip:+33633333333@h>"));
+        let same = "P-Asserted-Identity: <sip:+33622222222@h>, <tel:+33622222222>\r\n";
+        assert_eq!(read(same).e164.map(|n| n.as_str().to_owned()).as_deref(), Some("+33622222222"));
     }
 
     #[test]

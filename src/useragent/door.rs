@@ -12,7 +12,7 @@ use super::answer::answer;
 use super::incoming::{Arrival, Origination, check};
 use super::outgoing::is_repeated_ok;
 use super::registrar::user_of;
-use super::rules::{ACCEPT, ALLOW, ALLOW_EVENTS, SUPPORTED};
+use super::rules::{ACCEPTED, ALLOW, ALLOW_EVENTS, SUPPORTED};
 use super::wire::Beat;
 
 impl UserAgent {
@@ -116,7 +116,7 @@ impl UserAgent {
         }
         let mut response = answer(request, 200, &self.wire.rules);
         response.headers.push("Allow", ALLOW);
-        response.headers.push("Accept", ACCEPT);
+        response.headers.push("Accept", ACCEPTED);
         response.headers.push("Supported", SUPPORTED);
         response.headers.push("Allow-Events", ALLOW_EVENTS);
         response

@@ -6,13 +6,14 @@ use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
 use crate::model::{Alarm, CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
 use crate::sip::sdp::{Description, Origin, write_answer};
 use crate::sip::transaction::ServerKey;
-use crate::sip::{Request, Response, Scheme, Uri};
+use crate::sip::{Body, BodyFault, Request, Response, Scheme, Uri};
 
 use super::answer::{answer, answer_tagged};
 use super::caller::{dialled, read_caller};
+use super::context::read_context;
 use super::dialog::Dialog;
 use super::leg::{Invited, Leg, LegMedia, Probe, Stage, Unacked};
-use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules, SUPPORTED};
+use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
 use super::wire::Beat;
 use super::{Effect, UserAgent};
 
@@ -36,15 +37,22 @@ pub(super) enum Origination {
 pub(super) struct Refusal {
     status: u16,
     header: Option<(&'static str, String)>,
+    /// What is wrong, in place of the customary words.
+    phrase: Option<String>,
 }
 
 impl Refusal {
     pub(super) fn of(status: u16) -> Refusal {
-        Refusal { status, header: None }
+        Refusal { status, header: None, phrase: None }
+    }
+
+    /// A refusal that says what is wrong.
+    pub(super) fn because(status: u16, phrase: impl Into<String>) -> Refusal {
+        Refusal { phrase: Some(phrase.into()), ..Refusal::of(status) }
     }
 
     pub(super) fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
-        Refusal { status, header: Some((name, value.into())) }
+        Refusal { header: Some((name, value.into())), ..Refusal::of(status) }
     }
 
     /// 503 with the time to try again.
@@ -54,6 +62,9 @@ impl Refusal {
 
     pub(super) fn response(self, request: &Request, rules: &Rules) -> Response {
         let mut response = answer(request, self.status, rules);
+        if let Some(phrase) = self.phrase {
+            response.reason = phrase;
+        }
         if let Some((name, value)) = self.header {
             response.headers.push(name, value);
         }
@@ -81,20 +92,20 @@ pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// The SDP that a message carries: none, or one with an audio line and a codec that we speak.
+/// The SDP that a message carries, alone or beside other parts (RFC 5621): none, or one with an audio line and a codec that we speak.
 pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<Option<Description>, Refusal> {
-    if body.is_empty() {
-        return Ok(None);
+    let body = Body::read(headers, body).map_err(|fault| match fault {
+        // RFC 3261 §8.2.3: only bodies as they are can be read.
+        BodyFault::Encoded => Refusal::with(415, "Accept-Encoding", "identity"),
+        fault => Refusal::because(400, fault.to_string()),
+    })?;
+    if body.not_understood(&READABLE).is_some() {
+        return Err(Refusal::with(415, "Accept", ACCEPTED));
     }
-    // RFC 3261 §7.4.1 wants a Content-Type; a call is not lost for its want.
-    let kind = headers.first("Content-Type");
-    let kind = kind.as_deref().map_or(ACCEPT, |kind| kind.split(';').next().unwrap_or_default().trim());
-    if !kind.eq_ignore_ascii_case(ACCEPT) || headers.has("Content-Encoding") {
-        return Err(Refusal::with(415, "Accept", ACCEPT));
-    }
+    let Some(sdp) = body.sdp() else { return Ok(None) };
     // RFC 3261 §20.43: 304 for the media, 305 for their formats.
     let warn = |code: u16, text: &str| Refusal::with(488, "Warning", format!("{code} vigie \"{text}\""));
-    let offer = Description::parse(body).map_err(|_| warn(399, "The SDP cannot be read"))?;
+    let offer = Description::parse(&sdp.bytes).map_err(|_| warn(399, "The SDP cannot be read"))?;
     match &offer.audio {
         None => Err(warn(304, "Media type not available: audio over RTP/AVP is needed")),
         Some(audio) if audio.choose(&[]).is_none() => {
@@ -341,7 +352,7 @@ fn introduce(
         Origination::Trunk(trunk) => {
             let caller = read_caller(request, &trunk.numbers);
             let (ddi, id) = (dialled(request), trunk.id.clone());
-            let context = Box::default();
+            let context = Box::new(read_context(request, &trunk.numbers));
             let incoming = Incoming { leg, trunk: trunk.id, ddi, caller, sip_call_id, remote, context };
             (Some(id), Signal::Incoming(Box::new(incoming)))
         }

@@ -4,6 +4,7 @@ mod admission;
 mod answer;
 mod bindings;
 mod caller;
+mod context;
 mod dialog;
 mod door;
 mod incoming;

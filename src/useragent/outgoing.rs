@@ -8,6 +8,7 @@ use crate::sip::{Method, NameAddr, Reason, Request, Response};
 
 use super::UserAgent;
 use super::caller::shown;
+use super::context::passed_on;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
 use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Purpose, Stage};
@@ -41,6 +42,7 @@ impl UserAgent {
         let call_id = format!("{}{}", self.wire.chance.token(), self.wire.chance.token());
         let realm = self.wire.rules.realm.clone();
         let from = shown(&dial.caller, &dial.label, &realm);
+        let passed_on = passed_on(&dial.caller, &dial.context, &from);
         let to = NameAddr::new(format!("sip:{regulator}@{realm}"));
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), (from, to), target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
@@ -53,6 +55,9 @@ impl UserAgent {
         invite.headers.push("Allow", ALLOW);
         invite.headers.push("Supported", SUPPORTED);
         invite.headers.push("X-Vigie-Call", dial.call.to_string());
+        for (name, value) in passed_on {
+            invite.headers.push(name, value);
+        }
         invite.headers.push("Content-Type", ACCEPT);
         invite.body = write_offer(&local, &both(dial.prefer));
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);

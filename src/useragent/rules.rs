@@ -74,8 +74,12 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, SUB
 pub const SUPPORTED: &str = "replaces, norefersub";
 /// The event packages that may be subscribed to (RFC 6665 §8.2.2): RFC 4235, and within a call RFC 3515.
 pub const ALLOW_EVENTS: &str = "dialog, refer";
-/// What an answer to OPTIONS accepts.
+/// The type of the bodies that we write.
 pub const ACCEPT: &str = "application/sdp";
+/// The bodies that an answer to OPTIONS, or a 415, says can be read.
+pub const ACCEPTED: &str = "application/sdp, application/pidf+xml, multipart/mixed, multipart/related";
+/// The same without what only holds others.
+pub const READABLE: [&str; 2] = ["application/sdp", "application/pidf+xml"];
 
 impl Rules {
     /// Listener `index`.

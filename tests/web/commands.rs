@@ -94,6 +94,7 @@ fn room() -> Room {
         skills: BTreeMap::from([("regulation".into(), 50)]),
         offered_to: Some("anne".into()),
         offers: 2,
+        location: Some(vigie::model::record::Location { latitude: Some(49.6), ..Default::default() }),
         caller: Caller { raw: "0612345678".into(), ..Caller::default() },
     };
     let regulator = |id: &str, state, since| RegulatorView {

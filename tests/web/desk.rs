@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vigie::config::settings::{EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
-use vigie::model::record::{Candidate, Names};
+use vigie::model::record::{CallInfo, Candidate, Diversion, Location, Names};
 use vigie::model::{
-    CallId, CallRecord, Caller, Chance, Codec, E164, EndedBy, Event, EventId, EventKind, Fact, LegQuality, LegRecord,
-    NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording, Side, SipTrace, Subject, Utc,
+    CallContext, CallId, CallRecord, Caller, Chance, Codec, E164, EndedBy, Event, EventId, EventKind, Fact, LegQuality,
+    LegRecord, NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording, Side, SipTrace,
+    Subject, Utc,
 };
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
@@ -249,7 +250,18 @@ pub fn record(call: CallId) -> CallRecord {
         quality: LegQuality { packets_received: 450, jitter_ms: 1.25, remote_loss: Some(0.0), ..LegQuality::default() },
     };
     CallRecord {
-        context: Box::default(),
+        context: Box::new(CallContext {
+            raw: vec![("Diversion".into(), "<tel:+33235000001>;reason=no-answer".into())],
+            diversions: vec![Diversion {
+                from: "tel:+33235000001".into(),
+                e164: E164::parse("+33235000001"),
+                reason: Some("no-answer".into()),
+                private: false,
+            }],
+            location: Some(Location { latitude: Some(49.6), longitude: Some(-1.6), ..Location::default() }),
+            user_to_user: Some("00a2".into()),
+            call_info: vec![CallInfo { uri: "https://c.example/x".into(), purpose: None }],
+        }),
         id: call,
         trunk: "carrier".into(),
         line: "cherbourg".into(),

@@ -92,6 +92,12 @@ async fn a_story_has_the_record_the_reasoning_the_events_the_recording_and_the_d
     assert_eq!(story["call"]["received_at"], "2023-11-14T23:13:20.000+01:00");
     assert_eq!((&story["call"]["wait_ms"], &story["call"]["talk_ms"]), (&json!(3500), &json!(5000)));
     assert_eq!(story["call"]["caller"]["display_name"], "Zoé <script>alert(1)</script>\"\\");
+    let context = &story["call"]["context"];
+    assert_eq!(
+        (&context["location"]["latitude"], &context["diversions"][0]["e164"]),
+        (&json!(49.6), &json!("+33235000001"))
+    );
+    assert_eq!(context["raw"][0], json!({"name": "Diversion", "value": "<tel:+33235000001>;reason=no-answer"}));
     let costs = json!({
         "regulator": "anne", "cost_total": -3.5, "cost_region": 0.0, "cost_scarcity": 0.0, "cost_idle": -3.5,
     });

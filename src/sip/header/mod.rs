@@ -2,14 +2,19 @@
 
 pub mod address;
 pub mod auth;
+pub mod call_info;
 pub mod contact;
 pub mod cseq;
+pub mod diversion;
 pub mod expires;
+pub mod geolocation;
+pub mod history;
 pub mod max_forwards;
 pub mod params;
 pub mod pieces;
 pub mod privacy;
 pub mod reason;
+pub mod user_to_user;
 pub mod via;
 
 pub use address::NameAddr;

@@ -1,6 +1,7 @@
 //! The user agent from outside: bytes in, bytes and signals out, in virtual time.
 
 mod bench;
+mod context;
 mod dialling;
 mod hostile;
 mod incoming;

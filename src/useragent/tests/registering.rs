@@ -165,7 +165,7 @@ fn options_is_answered_and_other_methods_are_refused_without_a_trace() {
     let mut bench = Bench::new();
     let text = |method: &str| register("ana", PHONE, 1, "").replace("REGISTER", method);
     let response = bench.receive(PHONE, &text("OPTIONS")).pop().unwrap();
-    assert_eq!((status(&response), header(&response, "Accept")), ("200", "application/sdp"));
+    assert_eq!((status(&response), header(&response, "Accept")), ("200", crate::useragent::rules::ACCEPTED));
     assert!(header(&response, "Allow").contains("INVITE"));
     let refused = bench.receive(PHONE, &text("SUBSCRIBE")).pop().unwrap();
     assert_eq!(status(&refused), "405");

@@ -17,6 +17,7 @@ use super::problem::Problem;
 mod audio;
 mod audit;
 mod calls;
+mod context;
 mod health;
 mod ladder;
 mod outbox;

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::context::LocationView;
 use super::regulators::RegulatorNow;
 use crate::model::command::WaitingView;
 use crate::model::{Command, Reply, Room};
@@ -56,6 +57,8 @@ pub struct WaitingNow {
     offered_to: Option<String>,
     /// How many offers were made.
     offers: u32,
+    /// Where the caller is, when the trunk said so.
+    location: Option<LocationView>,
     /// Who calls.
     caller: CallerView,
 }
@@ -85,6 +88,7 @@ impl WaitingNow {
             skills: one.skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
             offered_to: one.offered_to.map(|regulator| regulator.to_string()),
             offers: one.offers,
+            location: one.location.map(LocationView::from),
             caller: one.caller.into(),
         }
     }
@@ -147,6 +151,7 @@ mod tests {
             skills: BTreeMap::from([("regulation".into(), 50)]),
             offered_to: Some("anne".into()),
             offers: 1,
+            location: Some(crate::model::record::Location { latitude: Some(49.4), ..Default::default() }),
             caller: Caller::default(),
         };
         let regulator = |state| RegulatorView {
@@ -165,6 +170,7 @@ mod tests {
         let room = Room { waiting: vec![waiting], regulators, calls_live: 1, draining: false };
         let json = serde_json::json!(RoomNow::of(room, &TimeZone::UTC));
         assert_eq!(json["waiting"][0]["queued_at"], "2023-11-14T22:13:20.000+00:00");
+        assert_eq!(json["waiting"][0]["location"]["latitude"], 49.4);
         assert_eq!(json["regulators"][0]["state"], "ringing");
         assert_eq!(json["regulators"][0]["call"], call.to_string());
         assert_eq!(json["regulators"][1]["pause"], serde_json::json!({"reason": "operator", "detail": "lunch"}));

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::context::ContextView;
 use crate::model::record::Candidate;
 use crate::model::{CallRecord, LegQuality, LegRecord, OfferRecord, Reasoning};
 use crate::storage::events::StoredEvent;
@@ -39,6 +40,8 @@ pub struct CallView {
     fallback: bool,
     /// Who called.
     caller: CallerView,
+    /// What else the trunk said of the call.
+    context: ContextView,
     /// The level asked of each skill, 1–100.
     skills: BTreeMap<String, u8>,
     /// 1 is the most urgent, 9 the least.
@@ -86,6 +89,7 @@ impl CallView {
             ddi: record.ddi.as_ref().map(ToString::to_string),
             fallback: record.fallback,
             caller: record.caller.clone().into(),
+            context: (*record.context).clone().into(),
             skills: record.skills.iter().map(|(skill, level)| (skill.to_string(), *level)).collect(),
             priority: record.priority,
             received_at: Stamp::of(record.received_at, zone),
