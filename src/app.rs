@@ -338,6 +338,7 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         nonce_lifetime: settings.sip.nonce_lifetime,
         devices_max: settings.sip.devices_max,
         legs_max: CALLS_MAX * 2,
+        bans: settings.sip.bans.clone(),
         software: SOFTWARE.into(),
     }
 }

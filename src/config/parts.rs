@@ -11,6 +11,7 @@ use super::settings::{
     EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
 };
 use super::values;
+use crate::model::centre::BanRules;
 
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -90,7 +91,33 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
             expires_max + Duration::from_secs(300),
             values::duration(seconds(10, 172_800)),
         ),
+        bans: read_bans(section),
     }
+}
+
+fn read_bans(section: &Section<'_>) -> BanRules {
+    let usual = BanRules::default();
+    let rules = BanRules {
+        failures_max: section.or("ban_failures", usual.failures_max, values::whole(1..=100_000)),
+        strays_max: section.or("ban_strays", usual.strays_max, values::whole(1..=10_000_000)),
+        account_failures_max: section.or(
+            "ban_account_failures",
+            usual.account_failures_max,
+            values::whole(1..=100_000),
+        ),
+        window: section.or("ban_window", usual.window, values::duration(seconds(1, 86_400))),
+        duration: section.or("ban_duration", usual.duration, values::duration(seconds(1, 604_800))),
+        duration_max: section.or("ban_duration_max", usual.duration_max, values::duration(seconds(1, 2_592_000))),
+        never: section.list("never_ban", values::address_block).into_iter().map(|(_, block)| block).collect(),
+    };
+    if rules.duration > rules.duration_max {
+        section.report.fault(
+            &section.path("ban_duration"),
+            format!("is longer than ban_duration_max ({})", values::show_duration(rules.duration_max)),
+            "let the first ban be no longer than the longest",
+        );
+    }
+    rules
 }
 
 pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSettings {

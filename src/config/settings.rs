@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::certificates::TlsSettings;
-use crate::model::centre::DigestChoice;
+use crate::model::centre::{BanRules, DigestChoice};
 use crate::model::{Centre, Transport, TrunkId};
 
 /// The whole configuration.
@@ -81,6 +81,8 @@ pub struct SipSettings {
     pub connections_max: usize,
     /// A connection on which nothing came for so long is closed.
     pub connection_idle_max: Duration,
+    /// When who fails too often is banned.
+    pub bans: BanRules,
 }
 
 /// One place where SIP is listened for.

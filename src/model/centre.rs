@@ -393,6 +393,40 @@ impl Default for OfferRules {
     }
 }
 
+/// When a source or an account that fails too often is banned, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanRules {
+    /// Wrong passwords and unknown names from one address within the window that ban it.
+    pub failures_max: u32,
+    /// Requests of a stranger, challenges asked for names that nobody has and unreadable messages from one address
+    /// within the window that ban it: more, since anybody can send them under any address.
+    pub strays_max: u32,
+    /// Wrong passwords for one account, from wherever, within the window that ban it elsewhere than where it is registered.
+    pub account_failures_max: u32,
+    /// Failures are counted for so long.
+    pub window: Duration,
+    /// The first ban; each one within a day after the last is twice as long.
+    pub duration: Duration,
+    /// The longest ban.
+    pub duration_max: Duration,
+    /// Never banned, beside the trunks.
+    pub never: Vec<AddressBlock>,
+}
+
+impl Default for BanRules {
+    fn default() -> BanRules {
+        BanRules {
+            failures_max: 10,
+            strays_max: 200,
+            account_failures_max: 30,
+            window: Duration::from_secs(300),
+            duration: Duration::from_secs(600),
+            duration_max: Duration::from_secs(86_400),
+            never: Vec::new(),
+        }
+    }
+}
+
 /// Opening hours by day of the week.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeeklyHours {

@@ -29,6 +29,7 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         source_rate_max: 100,
         connections_max: 100,
         connection_idle_max: Duration::from_secs(3600),
+        bans: crate::model::centre::BanRules::default(),
         nameservers: Vec::new(),
     }
 }

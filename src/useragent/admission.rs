@@ -108,7 +108,7 @@ impl Admission {
     /// Looks at a request's credentials, keeping nothing: a count that was used before is not found here.
     pub(super) fn weigh(&self, asked: Asked<'_>, gate: Gate, now: Moment) -> Proof {
         match self.proven(asked, gate, now) {
-            Some((regulator, authorization)) if self.nonces.is_current(&authorization.nonce, now) => {
+            Some((regulator, authorization)) if self.nonces.is_current(&authorization.nonce, asked.0.peer.ip(), now) => {
                 Proof::Is(regulator)
             }
             Some(_) => Proof::Stale,
@@ -119,7 +119,8 @@ impl Admission {
     /// Looks at a request's credentials and takes the count of their nonce.
     pub(super) fn prove(&mut self, asked: Asked<'_>, gate: Gate, now: Moment) -> Proof {
         let Some((regulator, authorization)) = self.proven(asked, gate, now) else { return Proof::Nothing };
-        match self.nonces.spend(&authorization.nonce, authorization.nonce_count, now) {
+        let used = (authorization.nonce.as_str(), authorization.nonce_count);
+        match self.nonces.spend(used, asked.0.peer.ip(), now) {
             Freshness::Fresh => Proof::Is(regulator),
             Freshness::Stale => Proof::Stale,
         }
@@ -134,12 +135,21 @@ impl Admission {
         let mut right = None;
         for authorization in all.filter(|a| a.realm == self.realm && allows(a)) {
             let Some(regulator) = self.owner(&authorization, request) else { continue };
-            if self.nonces.is_current(&authorization.nonce, now) {
+            if self.nonces.is_current(&authorization.nonce, path.peer.ip(), now) {
                 return Some((regulator, authorization));
             }
             right = right.or(Some((regulator, authorization)));
         }
         right
+    }
+
+    /// Whether a credential of the request answers a challenge that was sent to the address it comes from, so that its
+    /// source is not forged; and the regulator whom such a credential names.
+    pub(super) fn answers_challenge(&self, (path, request): Asked<'_>, gate: Gate) -> Option<Option<RegulatorId>> {
+        let params = request.headers.auth_params(gate.answers());
+        let mut all = params.iter().take(CREDENTIALS_MAX).filter_map(|params| Authorization::read(params).ok());
+        let answering = all.find(|a| self.nonces.is_of(&a.nonce, path.peer.ip()))?;
+        Some(Some(RegulatorId::from(answering.username.as_str())).filter(|regulator| self.knows(regulator)))
     }
 
     /// Whose password one credential was made with; reckoned for unknown names too, so that both take the same time.
@@ -161,11 +171,11 @@ impl Admission {
         &mut self,
         response: &mut Response,
         gate: Gate,
-        (listener, user, is_stale): (u8, &str, bool),
+        (path, user, is_stale): (Path, &str, bool),
         now: Moment,
     ) {
-        for algorithm in algorithms(self.choice(user, listener)) {
-            let mut challenge = Challenge::new(self.realm.clone(), self.nonces.issue(now), *algorithm);
+        for algorithm in algorithms(self.choice(user, path.listener)) {
+            let mut challenge = Challenge::new(self.realm.clone(), self.nonces.issue(path.peer.ip(), now), *algorithm);
             challenge.is_stale = is_stale;
             response.headers.push(gate.asks(), challenge.to_string());
         }

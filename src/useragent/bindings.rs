@@ -1,7 +1,7 @@
 //! The registered devices (RFC 3261 §10.3): which contact, from which address, until when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,12 @@ impl Bindings {
     /// One device.
     pub(super) fn find(&self, regulator: &RegulatorId, device: DeviceId) -> Option<&Device> {
         self.of(regulator).iter().find(|d| d.binding.device == device)
+    }
+
+    /// Whether any device is registered from this address.
+    pub(super) fn is_home_of(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.devices.values().flatten().any(|device| device.path.peer.ip().to_canonical() == source)
     }
 
     /// When the next binding ends.

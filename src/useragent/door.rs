@@ -71,6 +71,7 @@ impl UserAgent {
             }
             Method::Invite => {
                 beat.refuse((path, request), "the address is no trunk's, see `peers`");
+                self.blame_stray(path, beat);
                 Some(answer(request, 403, &self.wire.rules))
             }
             Method::Options => Some(self.describe(request)),
@@ -95,16 +96,24 @@ impl UserAgent {
         claimed: Option<NameAddr>,
         beat: &mut Beat<'_>,
     ) -> Option<Response> {
-        let proof = self.admission.weigh((path, request), gate, beat.now.moment);
-        if matches!(proof, Proof::Is(_)) {
-            return None;
-        }
-        if proof == Proof::Nothing && request.headers.has(gate.answers()) {
+        let user = user_of(claimed).unwrap_or_default();
+        let mut proof = self.admission.weigh((path, request), gate, beat.now.moment);
+        if let Proof::Is(regulator) = &proof {
+            if !self.is_shut_out(regulator, path, beat.now.moment) {
+                self.bans.welcome(path.peer.ip(), beat.now.moment);
+                return None;
+            }
+            // Answered like a wrong password, so that whoever guesses does not learn that this was the right one.
+            proof = Proof::Nothing;
+            beat.refuse((path, request), "its account is banned but for its registered phones, see /api/v1/sip/bans");
+        } else if proof == Proof::Nothing && request.headers.has(gate.answers()) {
             beat.refuse((path, request), "unknown user, wrong password, or another realm or algorithm");
+            self.blame_failure((path, request), gate, beat);
+        } else if proof == Proof::Nothing && !self.admission.knows(&user.as_str().into()) {
+            self.blame_stray(path, beat);
         }
         let mut response = answer(request, gate.status(), &self.wire.rules);
-        let user = user_of(claimed).unwrap_or_default();
-        let asked = (path.listener, user.as_str(), proof == Proof::Stale);
+        let asked = (path, user.as_str(), proof == Proof::Stale);
         self.admission.challenge(&mut response, gate, asked, beat.now.moment);
         Some(response)
     }
@@ -206,7 +215,7 @@ impl UserAgent {
             Proof::Nothing | Proof::Stale => {
                 let mut response = answer(request, Gate::Proxy.status(), &self.wire.rules);
                 let is_stale = proof == Proof::Stale;
-                let asked = (arrival.path.listener, claimed.as_str(), is_stale);
+                let asked = (arrival.path, claimed.as_str(), is_stale);
                 self.admission.challenge(&mut response, Gate::Proxy, asked, beat.now.moment);
                 Err(response)
             }

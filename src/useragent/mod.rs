@@ -2,7 +2,9 @@
 
 mod admission;
 mod answer;
+mod bans;
 mod bindings;
+mod blame;
 mod caller;
 mod context;
 mod dialog;
@@ -41,6 +43,7 @@ use crate::sip::{Fault, Malformed, Message};
 pub use rules::{Listener, Rules};
 
 use admission::Admission;
+use bans::Bans;
 use ladder::Ladder;
 use legs::Legs;
 use refer::Referrals;
@@ -55,6 +58,7 @@ pub struct UserAgent {
     admission: Admission,
     registrar: Registrar,
     referrals: Referrals,
+    bans: Bans,
     /// When a trunk's call was last refused, by status.
     refusals: BTreeMap<u16, Moment>,
 }
@@ -104,6 +108,8 @@ pub enum Why {
     Binding,
     /// A REFER wants its answer, or its progress is told no longer.
     Referral,
+    /// A ban ends.
+    Ban,
 }
 
 impl UserAgent {
@@ -117,15 +123,16 @@ impl UserAgent {
         let admission = Admission::new(&rules, centre, credentials, chance.fork());
         let registrar = Registrar::new(chance.fork());
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
+        let bans = Bans::new(rules.bans.clone());
         let wire = Wire { rules, transactions, ladder, chance };
         let (legs, referrals) = (Legs::default(), Referrals::default());
-        UserAgent { wire, legs, admission, registrar, referrals, refusals: BTreeMap::new() }
+        UserAgent { wire, legs, admission, registrar, referrals, bans, refusals: BTreeMap::new() }
     }
 
     /// A datagram came in.
     pub fn receive(&mut self, path: Path, bytes: &Bytes, now: Now, out: &mut Vec<Effect>) {
         let mut beat = Beat { now, out };
-        if self.wire.rules.listener(path.listener).is_none() {
+        if self.wire.rules.listener(path.listener).is_none() || self.is_banned(path.peer.ip(), now.moment) {
             return;
         }
         match Message::parse(bytes) {
@@ -139,6 +146,7 @@ impl UserAgent {
             return;
         }
         beat.count(Counter::SipMalformed);
+        self.blame_stray(path, beat);
         if let Some((path, bytes)) = malformed.answer(path) {
             self.wire.send(path, bytes, None, beat);
         }
@@ -190,16 +198,6 @@ impl UserAgent {
     ) {
     }
 
-    /// Those banned now.
-    pub fn bans(&self, _now: Now) -> Reply {
-        Reply::Bans(Vec::new())
-    }
-
-    /// Lifts the bans of an address or an account.
-    pub fn unban(&mut self, _who: &str, _now: Now, _out: &mut Vec<Effect>) -> Reply {
-        Reply::Unknown
-    }
-
     /// The trunks as they are now.
     pub fn trunks(&self, _now: Now) -> Reply {
         Reply::Trunks(Vec::new())
@@ -211,6 +209,9 @@ impl UserAgent {
         for binding in bindings {
             let listener = self.wire.rules.listener(binding.listener);
             if let Some(listener) = listener.filter(|_| self.admission.knows(&binding.regulator)) {
+                if let Ok(source) = binding.source.parse::<std::net::SocketAddr>() {
+                    self.bans.welcome(source.ip(), now.moment);
+                }
                 self.registrar.bindings.restore(binding, listener.transport, now, out);
             } else {
                 let (regulator, device) = (binding.regulator, binding.device);
@@ -235,6 +236,7 @@ impl UserAgent {
             self.wire.ladder.forget(call);
         }
         self.registrar.bindings.tick(now.moment, beat.out);
+        self.bans.tick(now.moment, beat.out);
     }
 
     /// When [`UserAgent::tick`] is wanted next, and why.
@@ -243,7 +245,8 @@ impl UserAgent {
         let leg = self.legs.deadline().map(|at| (at, Why::Leg));
         let binding = self.registrar.bindings.deadline().map(|at| (at, Why::Binding));
         let referral = self.referrals.deadline().map(|at| (at, Why::Referral));
-        transaction.into_iter().chain(leg).chain(binding).chain(referral).min()
+        let ban = self.bans.deadline().map(|at| (at, Why::Ban));
+        transaction.into_iter().chain(leg).chain(binding).chain(referral).chain(ban).min()
     }
 
     /// The SIP Call-ID of a leg, while it lives and a little longer.

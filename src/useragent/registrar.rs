@@ -52,7 +52,7 @@ impl Registrar {
             Proof::Nothing | Proof::Stale => {
                 let mut response = answer(request, Gate::Registrar.status(), rules);
                 let is_stale = proof == Proof::Stale;
-                admission.challenge(&mut response, Gate::Registrar, (path.listener, &claimed, is_stale), now.moment);
+                admission.challenge(&mut response, Gate::Registrar, (path, &claimed, is_stale), now.moment);
                 return response;
             }
         };

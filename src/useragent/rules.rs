@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::model::Transport;
-use crate::model::centre::DigestChoice;
+use crate::model::centre::{BanRules, DigestChoice};
 
 /// The user agent's rules; none changes while it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Rules {
     pub devices_max: usize,
     /// Live legs at once; one more is refused with 503.
     pub legs_max: usize,
+    /// When who fails too often is banned.
+    pub bans: BanRules,
     /// Server and User-Agent: `Vigie/0.1.0`.
     pub software: String,
 }
@@ -100,6 +102,7 @@ impl Default for Rules {
             nonce_lifetime: Duration::from_secs(300),
             devices_max: 5,
             legs_max: 4000,
+            bans: BanRules::default(),
             software: concat!("Vigie/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

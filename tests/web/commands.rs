@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vigie::model::command::{RegulatorView, WaitingView};
+use vigie::model::command::{BanView, RegulatorView, WaitingView};
 use vigie::model::{Caller, Command, DeviceId, Input, PauseReason, RegulatorState, Reply, Room, Utc};
 use vigie::switchboard::{Door, Inbox};
 
@@ -73,8 +73,16 @@ fn answer(command: Command) -> Reply {
         },
         Command::EndCall { call } if call == live() => Reply::Done,
         Command::EndCall { .. } => Reply::Unknown,
-        Command::Drain | Command::EndAll | Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Drained,
+        Command::Bans => Reply::Bans(vec![banned("198.51.100.7", "source"), banned("anne", "account")]),
+        Command::Unban { who } if who == "198.51.100.7" => Reply::Done,
+        Command::Unban { .. } => Reply::Unknown,
+        Command::Drain | Command::EndAll | Command::Trunks => Reply::Drained,
     }
+}
+
+fn banned(who: &str, kind: &str) -> BanView {
+    let (since, until) = (RECEIVED, Utc(RECEIVED.0 + 600_000_000));
+    BanView { who: who.into(), kind: kind.into(), reason: "wrong passwords".into(), since, until, failures: 10 }
 }
 
 fn live() -> vigie::model::CallId {
@@ -132,6 +140,9 @@ async fn what_the_switchboard_answers_is_what_is_described() {
         ("post", &ready, "/api/v1/regulators/paul/ready".to_owned(), 409),
         ("post", end, format!("/api/v1/calls/{}/end", live()), 204),
         ("post", end, format!("/api/v1/calls/{}/end", centre.desk.call), 404),
+        ("get", "/api/v1/sip/bans", "/api/v1/sip/bans".to_owned(), 200),
+        ("delete", "/api/v1/sip/bans/{who}", "/api/v1/sip/bans/198.51.100.7".to_owned(), 204),
+        ("delete", "/api/v1/sip/bans/{who}", "/api/v1/sip/bans/nobody".to_owned(), 404),
         ("get", "/api/v1/audit", "/api/v1/audit".to_owned(), 200),
     ];
     for (method, template, path, status) in table {

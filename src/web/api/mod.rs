@@ -16,6 +16,7 @@ use super::problem::Problem;
 
 mod audio;
 mod audit;
+mod bans;
 mod calls;
 mod context;
 mod health;
@@ -80,6 +81,8 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(regulators::show))
         .routes(routes!(regulators::pause))
         .routes(routes!(regulators::ready))
+        .routes(routes!(bans::list))
+        .routes(routes!(bans::lift))
         .routes(routes!(outbox::show))
         .routes(routes!(outbox::replay))
         .routes(routes!(audit::list))
