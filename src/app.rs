@@ -337,6 +337,8 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         expires_max: settings.sip.expires_max,
         nonce_lifetime: settings.sip.nonce_lifetime,
         devices_max: settings.sip.devices_max,
+        session_expires: settings.sip.session_expires,
+        session_expires_min: settings.sip.session_expires_min,
         legs_max: CALLS_MAX * 2,
         bans: settings.sip.bans.clone(),
         software: SOFTWARE.into(),

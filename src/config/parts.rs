@@ -75,6 +75,17 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
             "let the shortest registration be no longer than the longest",
         );
     }
+    let (session_expires, session_expires_min) = (
+        section.or("session_expires", Duration::from_secs(1800), values::duration(seconds(90, 86_400))),
+        section.or("session_min", Duration::from_secs(90), values::duration(seconds(90, 86_400))),
+    );
+    if session_expires_min > session_expires {
+        report.fault(
+            &section.path("session_min"),
+            format!("is longer than session_expires ({})", values::show_duration(session_expires)),
+            "let the shortest session timer be no longer than our own",
+        );
+    }
     SipSettings {
         listen,
         advertised,
@@ -82,6 +93,8 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         expires_min,
         expires_max,
         nonce_lifetime: section.or("nonce_lifetime", Duration::from_secs(300), values::duration(seconds(10, 3600))),
+        session_expires,
+        session_expires_min,
         devices_max: section.or("devices_max", 4, values::whole(1..=16)),
         source_rate_max: section.or("source_rate_max", 1000, values::whole(1..=1_000_000)),
         nameservers: section.list("nameservers", values::nameserver).into_iter().map(|(_, server)| server).collect(),

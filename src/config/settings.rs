@@ -71,6 +71,10 @@ pub struct SipSettings {
     pub expires_max: Duration,
     /// How long a digest nonce is good for.
     pub nonce_lifetime: Duration,
+    /// How long a call goes on unrefreshed when the far end asks nothing else (RFC 4028).
+    pub session_expires: Duration,
+    /// The shortest such time that is taken; a shorter wish gets 422.
+    pub session_expires_min: Duration,
     /// Devices a regulator may register at once.
     pub devices_max: usize,
     /// Messages taken from one address that is no trunk, a second.

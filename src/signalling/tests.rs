@@ -25,6 +25,8 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         expires_min: Duration::from_secs(60),
         expires_max: Duration::from_secs(3600),
         nonce_lifetime: Duration::from_secs(300),
+        session_expires: Duration::from_secs(1800),
+        session_expires_min: Duration::from_secs(90),
         devices_max: 4,
         source_rate_max: 100,
         connections_max: 100,

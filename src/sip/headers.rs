@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::header::pieces::pieces;
-use super::header::{AuthParams, CSeq, Contacts, InvalidHeader, NameAddr, Privacy, Reason, Via};
+use super::header::{
+    AuthParams, CSeq, Contacts, InvalidHeader, NameAddr, Privacy, RAck, Reason, SessionExpires, Via, session_expires,
+};
 
 /// One header line: its name and its raw value, unfolded and trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,6 +201,26 @@ impl Headers {
     pub fn reason(&self) -> Option<Reason> {
         let line = self.first("Reason")?;
         pieces(&line, b',').find_map(Reason::parse)
+    }
+
+    /// Which provisional answer a PRACK confirms (RFC 3262 §7.2).
+    pub fn rack(&self) -> Option<RAck> {
+        RAck::parse(&self.first("RAck")?)
+    }
+
+    /// The number of a reliable provisional answer (RFC 3262 §7.1).
+    pub fn rseq(&self) -> Option<u32> {
+        self.first("RSeq")?.trim().parse().ok()
+    }
+
+    /// How long the call may go on unrefreshed (RFC 4028 §4).
+    pub fn session_expires(&self) -> Option<SessionExpires> {
+        SessionExpires::parse(&self.first("Session-Expires")?)
+    }
+
+    /// The shortest such time that the peer takes, in seconds (RFC 4028 §5).
+    pub fn min_se(&self) -> Option<u32> {
+        session_expires::parse_min(&self.first("Min-SE")?)
     }
 
     /// Every header of that name read as a scheme with parameters: Authorization, WWW-Authenticate…

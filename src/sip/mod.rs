@@ -17,7 +17,10 @@ pub mod transaction;
 pub mod uri;
 
 pub use body::{Body, BodyFault, Part};
-pub use header::{AuthParams, CSeq, Contact, Contacts, InvalidHeader, NameAddr, Params, Privacy, Reason, Rport, Via};
+pub use header::{
+    AuthParams, CSeq, Contact, Contacts, InvalidHeader, NameAddr, Params, Privacy, RAck, Reason, Refresher, Rport,
+    SessionExpires, Via,
+};
 pub use headers::{Header, Headers};
 pub use message::{Message, Request, Response};
 pub use method::Method;

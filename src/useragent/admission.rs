@@ -108,7 +108,9 @@ impl Admission {
     /// Looks at a request's credentials, keeping nothing: a count that was used before is not found here.
     pub(super) fn weigh(&self, asked: Asked<'_>, gate: Gate, now: Moment) -> Proof {
         match self.proven(asked, gate, now) {
-            Some((regulator, authorization)) if self.nonces.is_current(&authorization.nonce, asked.0.peer.ip(), now) => {
+            Some((regulator, authorization))
+                if self.nonces.is_current(&authorization.nonce, asked.0.peer.ip(), now) =>
+            {
                 Proof::Is(regulator)
             }
             Some(_) => Proof::Stale,

@@ -198,6 +198,16 @@ impl Bindings {
         out.push(Effect::Signal(Signal::Unregistered { regulator: regulator.clone(), device }));
     }
 
+    /// The connection that these devices registered over is gone: they cannot be rung before they register again.
+    pub(super) fn cut(&mut self, path: Path, out: &mut Vec<Effect>) {
+        let devices = self.devices.values().flatten().filter(|device| device.path == path);
+        let gone: Vec<(RegulatorId, DeviceId)> =
+            devices.map(|d| (d.binding.regulator.clone(), d.binding.device)).collect();
+        for (regulator, device) in gone {
+            self.remove(&regulator, device, out);
+        }
+    }
+
     /// Removes what has expired.
     pub(super) fn tick(&mut self, now: Moment, out: &mut Vec<Effect>) {
         while let Some((at, regulator, device)) = self.expiries.first().cloned() {

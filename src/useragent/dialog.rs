@@ -1,11 +1,13 @@
 //! One dialog (RFC 3261 §12): who is at its ends, the way between them, and the order of its requests.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Path;
-use crate::sip::{Method, NameAddr, Request, Response, Uri};
+use crate::model::{Moment, Path, Transport};
+use crate::sip::{Method, NameAddr, Request, Response, Scheme, Uri};
 
 use super::rules::{ROUTES_MAX, Rules, TEXT_LENGTH_MAX, URI_LENGTH_MAX};
 
@@ -24,6 +26,10 @@ pub(super) struct Dialog {
     /// Where the far end's last message within the dialog came from. Without a Route our requests go there, and
     /// not to the address in its Contact: behind NAT only this way is open.
     pub path: Path,
+    /// Whether we began the dialog, and so made its Call-ID (RFC 3261 §14.1).
+    pub is_call_id_ours: bool,
+    /// Since when nothing can be sent along `path`: its connection is gone.
+    pub cut_since: Option<Moment>,
     local: Bytes,
     remote: Bytes,
     target: String,
@@ -62,6 +68,8 @@ impl Dialog {
             local_tag,
             remote_tag,
             path,
+            is_call_id_ours: false,
+            cut_since: None,
             local: local.into(),
             remote,
             target,
@@ -82,7 +90,21 @@ impl Dialog {
         let local = from.with_tag(&local_tag).to_string().into();
         let remote = to.to_string().into();
         let (remote_tag, routes, cseq_remote) = (None, Vec::new(), None);
-        Dialog { call_id, local_tag, remote_tag, path, local, remote, target, routes, cseq_local: 0, cseq_remote }
+        let (is_call_id_ours, cut_since, cseq_local) = (true, None, 0);
+        Dialog {
+            call_id,
+            local_tag,
+            remote_tag,
+            path,
+            is_call_id_ours,
+            cut_since,
+            local,
+            remote,
+            target,
+            routes,
+            cseq_local,
+            cseq_remote,
+        }
     }
 
     /// The dialog that this answer to our INVITE makes or updates (RFC 3261 §12.1.2, §13.2.2.4).
@@ -98,8 +120,14 @@ impl Dialog {
         if let Some(routes) = routes(headers.addresses("Record-Route")) {
             dialog.routes = routes.into_iter().rev().collect();
         }
-        dialog.path = path;
+        dialog.came_by(path);
         dialog
+    }
+
+    /// A message of the far end came this way: ours go back along it (RFC 5626 §5.3).
+    pub(super) fn came_by(&mut self, path: Path) {
+        self.path = path;
+        self.cut_since = None;
     }
 
     /// Takes a new remote target (RFC 3261 §12.2.1.2, §12.2.2).
@@ -127,6 +155,17 @@ impl Dialog {
     pub(super) fn request(&mut self, method: Method, rules: &Rules) -> Request {
         self.cseq_local += 1;
         self.numbered(method, self.cseq_local, rules)
+    }
+
+    /// The next number, for a request that is sent again otherwise.
+    pub(super) fn number(&mut self) -> u32 {
+        self.cseq_local += 1;
+        self.cseq_local
+    }
+
+    /// The far end's address, as its last Contact has it.
+    pub(super) fn target(&self) -> &str {
+        &self.target
     }
 
     /// The ACK of a 2xx to our INVITE: it has the INVITE's number (RFC 3261 §13.2.2.4).
@@ -160,13 +199,34 @@ impl Dialog {
     }
 
     /// Where our next request is sent: to the first Route when it is an address, else back where the far end's
-    /// messages come from.
-    pub(super) fn next_path(&self) -> Path {
-        let route = self.routes.first().and_then(|route| Uri::parse(route)?.socket_addr());
-        match route {
-            Some(peer) if peer.is_ipv4() == self.path.peer.is_ipv4() => Path { peer, ..self.path },
-            Some(_) | None => self.path,
+    /// messages come from; when that connection is gone, to the address in the Contact (RFC 3263 §4).
+    pub(super) fn next_path(&self, rules: &Rules) -> Path {
+        let is_cut = self.cut_since.is_some() && self.path.transport.is_reliable();
+        let way = match self.routes.first() {
+            Some(route) => Uri::parse(route),
+            None => Uri::parse(&self.target).filter(|_| is_cut),
+        };
+        way.and_then(|uri| self.path_to(&uri, rules, is_cut)).unwrap_or(self.path)
+    }
+
+    /// The way to a URI's address; a connection that is open to that host already is used again (RFC 5923).
+    fn path_to(&self, uri: &Uri, rules: &Rules, is_cut: bool) -> Option<Path> {
+        let transport = match (uri.transport(), &uri.scheme) {
+            (Some(named), _) => Transport::parse(named)?,
+            (None, Scheme::Sips) => Transport::Tls,
+            (None, Scheme::Sip | Scheme::Tel | Scheme::Other(_)) => self.path.transport,
+        };
+        let peer = SocketAddr::new(uri.ip()?, uri.port.unwrap_or(transport.default_port()));
+        let is_connected = !is_cut && transport.is_reliable() && peer.ip() == self.path.peer.ip();
+        if transport == self.path.transport && is_connected {
+            return Some(self.path);
         }
+        if transport == self.path.transport && peer.is_ipv4() == self.path.peer.is_ipv4() {
+            return Some(Path { peer, ..self.path });
+        }
+        let serves = |l: &super::rules::Listener| l.transport == transport && l.address.is_ipv4() == peer.is_ipv4();
+        let listener = u8::try_from(rules.listeners.iter().position(serves)?).ok()?;
+        Some(Path { listener, transport, peer })
     }
 }
 

@@ -10,6 +10,7 @@ use super::UserAgent;
 use super::admission::{Asked, Gate, Proof};
 use super::answer::answer;
 use super::incoming::{Arrival, Origination, check};
+use super::leg::Stage;
 use super::outgoing::is_repeated_ok;
 use super::registrar::user_of;
 use super::rules::{ACCEPTED, ALLOW, ALLOW_EVENTS, SUPPORTED};
@@ -170,6 +171,7 @@ impl UserAgent {
             Happening::Cancelled { invite, cancel } => self.cancelled(&invite, &cancel, beat),
             Happening::Response { key, path, response } => self.responded(&key, path, &response, beat),
             Happening::TimedOut { key } => self.timed_out(&key, beat),
+            Happening::Cut { key, why } => self.way_is_cut(&key, &why, beat),
             Happening::Send { .. } | Happening::Retransmitted => {}
         }
     }
@@ -184,10 +186,18 @@ impl UserAgent {
             if matches!(response.status, 401 | 403) {
                 beat.refuse(arrived, "the password is another user's");
             }
+            if response.is_success() {
+                self.follow(arrival.path, user_of(request.headers.to()).as_deref(), beat.now.moment);
+            }
             return self.wire.respond(&arrival.key, response, None, beat);
         }
         if let Some(leg) = self.legs.of_dialog(request) {
             return self.asked_within(leg, arrival, beat);
+        }
+        if self.is_overlapping(request) {
+            // RFC 3261 §14.2: the first INVITE of this dialog-to-be has no final answer yet.
+            let response = self.try_later().response(request, &self.wire.rules);
+            return self.wire.respond(&arrival.key, response, None, beat);
         }
         match self.originator(&arrival, beat) {
             Ok(by) => self.invited(arrival, by, beat),
@@ -196,6 +206,12 @@ impl UserAgent {
                 self.wire.respond(&arrival.key, response, None, beat);
             }
         }
+    }
+
+    /// Whether another INVITE of the same caller and Call-ID waits for our answer.
+    fn is_overlapping(&self, request: &Request) -> bool {
+        let first = self.legs.of_invite(request).and_then(|id| self.legs.find(id));
+        request.method == Method::Invite && first.is_some_and(|leg| matches!(leg.stage, Stage::Invited(_)))
     }
 
     /// Who may start this call: a trunk, or a registered regulator with the right password.

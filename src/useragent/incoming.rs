@@ -4,15 +4,18 @@ use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
 use crate::model::{Alarm, CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
-use crate::sip::sdp::{Description, Origin, write_answer};
+use crate::sip::sdp::{Description, Origin};
 use crate::sip::transaction::ServerKey;
 use crate::sip::{Body, BodyFault, Request, Response, Scheme, Uri};
 
+use super::agreed::LegMedia;
 use super::answer::{answer, answer_tagged};
 use super::caller::{dialled, read_caller};
 use super::context::read_context;
 use super::dialog::Dialog;
-use super::leg::{Invited, Leg, LegMedia, Probe, Stage, Unacked};
+use super::early::{Early, Exchange};
+use super::leg::{Invited, Leg, Stage, Unacked};
+use super::lifetime::{self, Lifetime};
 use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
 use super::wire::Beat;
 use super::{Effect, UserAgent};
@@ -82,13 +85,13 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     check_required(request)
 }
 
-/// What we do not speak may not be required (RFC 3261 §8.2.2.3).
+/// Only what is spoken may be required (RFC 3261 §8.2.2.3).
 pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
-    let is_unknown = |word: &String| !SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(word));
-    let unknown: Vec<String> = request.headers.tokens("Require").into_iter().filter(is_unknown).collect();
-    match unknown.is_empty() {
-        true => Ok(()),
-        false => Err(Refusal::with(420, "Unsupported", unknown.join(", "))),
+    let mut required = request.headers.tokens("Require");
+    required.retain(|tag| !SUPPORTED.split(", ").any(|ours| ours.eq_ignore_ascii_case(tag)));
+    match required {
+        none if none.is_empty() => Ok(()),
+        unknown => Err(Refusal::with(420, "Unsupported", unknown.join(", "))),
     }
 }
 
@@ -123,7 +126,8 @@ impl UserAgent {
             Origination::Regulator(_) => None,
         };
         if let Err(refusal) = self.begin(&arrival, by, beat) {
-            if let Some(trunk) = trunk {
+            // A 422 is part of the conversation: the carrier asks again with more.
+            if let Some(trunk) = trunk.filter(|_| refusal.status != 422) {
                 self.alarm_refusal(&trunk, refusal.status, beat);
             }
             let response = refusal.response(&arrival.request, &self.wire.rules);
@@ -164,6 +168,7 @@ impl UserAgent {
             None => return Err(Refusal::of(400)),
         }
         check(request)?;
+        let granted = lifetime::weigh(request, &self.wire.rules)?;
         let offer = read_offer(&request.headers, &request.body)?;
         let is_full = self.legs.live() >= self.wire.rules.legs_max;
         let is_trunk_full = matches!(&by, Origination::Trunk(t) if self.legs.live_on(&t.id) >= t.calls_max);
@@ -178,6 +183,9 @@ impl UserAgent {
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, remote.codec);
         media.remote = Some(remote.clone());
+        if let Some(offer) = &offer {
+            media.hear(offer, &request.body, path.peer.ip());
+        }
         let sip_call_id = dialog.call_id.clone();
         let party = self.origin_of(&by, *path);
         let owner = match &by {
@@ -188,23 +196,14 @@ impl UserAgent {
         if let Signal::Dialled(dialled) = &mut signal {
             dialled.replaces = replaces;
         }
-        let has_ladder = trunk.is_some();
-        let invited = Invited { key: key.clone(), request: request.clone(), offer };
-        let stage = Stage::Invited(Box::new(invited));
-        let new = Leg {
-            id: leg,
-            dialog,
-            stage,
-            media,
-            trunk,
-            has_ladder,
-            ack: None,
-            forks: Vec::new(),
-            probe: Probe::Needless,
-            asks: Vec::new(),
-            party,
-            owner,
-        };
+        let invited = Invited { key: key.clone(), request: request.clone(), offer, granted };
+        let mut new = Leg::new(leg, dialog, Stage::Invited(Box::new(invited)), media);
+        new.has_ladder = trunk.is_some();
+        new.trunk = trunk;
+        new.party = party;
+        new.owner = owner;
+        new.far.read(&request.headers);
+        new.early = Early::of(request.headers.cseq().map_or(0, |cseq| cseq.number));
         let traced = new.traced();
         self.legs.add(new, Some(request));
         if let Some(leg) = traced {
@@ -236,19 +235,30 @@ impl UserAgent {
         call
     }
 
-    /// 200 with our SDP.
+    /// 200 with our SDP, as soon as it may go out.
     pub(super) fn accept(&mut self, id: LegId, rtp: std::net::SocketAddr, beat: &mut Beat<'_>) {
+        if self.puts_off_acceptance(id, rtp) {
+            return;
+        }
         let Some(leg) = self.legs.find_mut(id) else { return };
         let Stage::Invited(invited) = &leg.stage else { return };
-        let local = leg.media.open(self.wire.reachable(rtp, leg.dialog.path));
+        leg.media.open(self.wire.reachable(rtp, leg.dialog.path));
+        let is_settled = leg.early.exchange == Exchange::Settled;
         let body = match &invited.offer {
-            Some(offer) => write_answer(&local, offer, leg.media.codec),
-            None => leg.media.offer(&local),
+            // The same again, for far ends that look for it here (RFC 3261 §13.3.1.4), unless PRACK or UPDATE have
+            // changed it since.
+            Some(_) if is_settled => leg.media.repeat_first(),
+            Some(offer) => leg.media.answer(offer),
+            None if is_settled => Bytes::new(),
+            None => leg.media.offer(),
         };
+        let is_offer = invited.offer.is_none() && !is_settled;
         let mut ok = answer_tagged(&invited.request, 200, &leg.dialog.local_tag, &self.wire.rules);
         complete(&mut ok, self.wire.contact(leg.dialog.path), body);
+        lifetime::grant(&mut ok, invited.granted);
+        leg.lifetime = invited.granted.map(|granted| Lifetime::granted(granted, beat.now.moment));
         let number = invited.request.headers.cseq().map_or(0, |cseq| cseq.number);
-        let unacked = Unacked::new(invited.key.clone(), number, ok.clone(), invited.offer.is_none(), beat.now.moment);
+        let unacked = Unacked::new(invited.key.clone(), number, ok.clone(), is_offer, beat.now.moment);
         let (key, traced) = (invited.key.clone(), leg.traced());
         self.legs.turn(id, Stage::Accepted(unacked), beat.now.moment);
         self.wire.respond(&key, ok, traced, beat);
@@ -287,7 +297,7 @@ impl UserAgent {
         self.decline(id, refusal, beat);
     }
 
-    fn decline(&mut self, id: LegId, refusal: Refusal, beat: &mut Beat<'_>) {
+    pub(super) fn decline(&mut self, id: LegId, refusal: Refusal, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find(id) else { return };
         let Stage::Invited(invited) = &leg.stage else { return };
         let mut response = answer_tagged(&invited.request, refusal.status, &leg.dialog.local_tag, &self.wire.rules);
@@ -312,14 +322,16 @@ impl UserAgent {
     }
 }
 
-/// What a 200 with SDP carries (RFC 3261 §13.3.1.4).
+/// What a 200 or 18x with SDP carries (RFC 3261 §13.3.1.4).
 pub(super) fn complete(ok: &mut Response, contact: Option<String>, body: Bytes) {
     if let Some(contact) = contact {
         ok.headers.push("Contact", contact);
     }
     ok.headers.push("Allow", ALLOW);
     ok.headers.push("Supported", SUPPORTED);
-    ok.headers.push("Content-Type", ACCEPT);
+    if !body.is_empty() {
+        ok.headers.push("Content-Type", ACCEPT);
+    }
     ok.body = body;
 }
 

@@ -6,16 +6,23 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::call::signal::Party;
-use crate::model::{Codec, Direction, LegId, Moment, Path, RegulatorId, RemoteMedia, TrunkId};
-use crate::sip::sdp::{Description, LocalMedia, Origin, write_offer};
+use crate::model::{LegId, Moment, Path, RegulatorId, TrunkId};
+use crate::sip::sdp::Description;
 use crate::sip::transaction::{ClientKey, ServerKey};
-use crate::sip::{Request, Response};
+use crate::sip::{Headers, Request, Response, SessionExpires};
 
+use super::agreed::LegMedia;
 use super::dialog::Dialog;
+use super::early::Early;
+use super::forks::Fork;
+use super::lifetime::Lifetime;
+use super::reoffer::Asking;
 use super::rules::{HOLD_PROBE_EVERY, PATIENCE, T1, T2};
 
-/// Other forks of one INVITE that picked up and were hung up: a phone has few.
+/// Forks of one INVITE that are kept apart: a phone has few.
 pub(super) const FORKS_MAX: usize = 8;
+/// ACKs kept to be sent again: that of the last INVITE, and of the one before it.
+const ACKS_MAX: usize = 2;
 
 /// One leg.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,10 +35,22 @@ pub(super) struct Leg {
     pub trunk: Option<TrunkId>,
     /// Whether its messages are kept; those of a feature code are not, since no call record is.
     pub has_ladder: bool,
-    /// Our ACK of the 2xx that made the dialog, sent again for every repetition of it.
-    pub ack: Option<Ack>,
+    /// What the far end can do, as its last messages say.
+    pub far: Far,
+    /// Incoming: what was answered before the final answer (RFC 3262).
+    pub early: Early,
+    /// Dialled: the early dialogs, one for each To tag that answered (RFC 3261 §12.1.2).
+    pub forks: Vec<Fork>,
+    /// Dialled: the INVITE as it was sent, to be sent again otherwise (422); without its Via.
+    pub invite: Option<Box<Request>>,
+    /// Our ACKs, sent again for every repetition of a 2xx.
+    pub acks: Vec<Ack>,
     /// The To tags of other forks that we have hung up.
-    pub forks: Vec<String>,
+    pub hung_up: Vec<String>,
+    /// How long the dialog lives unrefreshed (RFC 4028), when that was agreed on.
+    pub lifetime: Option<Lifetime>,
+    /// Our own changes within the dialog.
+    pub asking: Asking,
     /// How we know that a far end on hold is still there.
     pub probe: Probe,
     /// Our requests whose answers are awaited.
@@ -40,6 +59,17 @@ pub(super) struct Leg {
     pub party: Option<Party>,
     /// The regulator whose leg it is, dialled or dialling; `None` for a caller and for a number.
     pub owner: Option<RegulatorId>,
+}
+
+/// What a far end can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Far {
+    /// It takes UPDATE (its Allow names it).
+    pub takes_update: bool,
+    /// It knows session timers (RFC 4028).
+    pub knows_timer: bool,
+    /// It knows reliable provisional answers (RFC 3262).
+    pub knows_100rel: bool,
 }
 
 /// What a request of ours within a leg was sent for.
@@ -96,6 +126,8 @@ pub(super) struct Invited {
     pub request: Request,
     /// What it offers; without it our 200 makes the offer (RFC 3261 §13.3.1.4).
     pub offer: Option<Description>,
+    /// How long the call will live unrefreshed once it is accepted (RFC 4028).
+    pub granted: Option<SessionExpires>,
 }
 
 /// A 200 of ours that waits for its ACK (RFC 3261 §13.3.1.4).
@@ -114,23 +146,64 @@ pub(super) struct Unacked {
 /// An ACK that was sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ack {
+    /// The INVITE's number.
+    pub number: u32,
     pub to_tag: Option<String>,
     pub path: Path,
     pub bytes: Bytes,
 }
 
-/// Both sides' media as agreed so far.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct LegMedia {
-    /// Ours, once a socket was given.
-    pub local: Option<LocalMedia>,
-    /// The far end's.
-    pub remote: Option<RemoteMedia>,
-    pub codec: Codec,
-    pub origin: Origin,
+impl Far {
+    /// Takes over what a message of the far end says of itself; what it does not speak of stays.
+    pub(super) fn read(&mut self, headers: &Headers) {
+        if headers.has("Allow") {
+            self.takes_update = headers.has_token("Allow", "UPDATE");
+        }
+        let names = |tag: &str| headers.has_token("Supported", tag) || headers.has_token("Require", tag);
+        self.knows_timer |= names("timer");
+        self.knows_100rel |= names("100rel");
+    }
 }
 
 impl Leg {
+    /// A leg of nobody's yet, whose messages are kept.
+    pub(super) fn new(id: LegId, dialog: Dialog, stage: Stage, media: LegMedia) -> Leg {
+        Leg {
+            id,
+            dialog,
+            stage,
+            media,
+            trunk: None,
+            has_ladder: true,
+            far: Far::default(),
+            early: Early::default(),
+            forks: Vec::new(),
+            invite: None,
+            acks: Vec::new(),
+            hung_up: Vec::new(),
+            lifetime: None,
+            asking: Asking::default(),
+            probe: Probe::Needless,
+            asks: Vec::new(),
+            party: None,
+            owner: None,
+        }
+    }
+
+    /// Keeps an ACK that was sent.
+    pub(super) fn keep_ack(&mut self, ack: Ack) {
+        if self.acks.len() >= ACKS_MAX {
+            self.acks.remove(0);
+        }
+        self.acks.push(ack);
+    }
+
+    /// The ACK of the INVITE that this 2xx answers, when it was sent before.
+    pub(super) fn ack_of(&self, ok: &Response) -> Option<&Ack> {
+        let (number, tag) = (ok.headers.cseq()?.number, ok.to_tag());
+        self.acks.iter().find(|ack| ack.number == number && ack.to_tag == tag)
+    }
+
     /// The leg, when its messages are kept.
     pub(super) fn traced(&self) -> Option<LegId> {
         self.has_ladder.then_some(self.id)
@@ -150,14 +223,19 @@ impl Leg {
         }
     }
 
-    /// When the stage wants the clock; what has ended is forgotten after [`PATIENCE`], which the table sees to.
+    /// When the leg wants the clock; what has ended is forgotten after [`PATIENCE`], which the table sees to.
     pub(super) fn deadline(&self) -> Option<Moment> {
         let unacked = |unacked: &Unacked| unacked.next.min(unacked.until);
         match &self.stage {
+            Stage::Invited(_) => self.early.deadline(),
             Stage::Accepted(ours) | Stage::Leaving(ours) => Some(unacked(ours)),
-            Stage::Confirmed { reoffered } => reoffered.as_ref().map(unacked).into_iter().chain(self.probe_due()).min(),
+            Stage::Confirmed { reoffered } => {
+                let settled =
+                    [self.probe_due(), self.asking.deadline(), self.lifetime.as_ref().map(Lifetime::deadline)];
+                reoffered.as_ref().map(unacked).into_iter().chain(settled.into_iter().flatten()).min()
+            }
             Stage::Dialling { dead_at, .. } => *dead_at,
-            Stage::Invited(_) | Stage::Cancelling | Stage::Ended => None,
+            Stage::Cancelling | Stage::Ended => None,
         }
     }
 
@@ -197,34 +275,5 @@ impl Unacked {
         self.wait = (self.wait * 2).min(T2);
         self.next = now + self.wait;
         true
-    }
-}
-
-impl LegMedia {
-    pub(super) fn new(origin: Origin, codec: Codec) -> LegMedia {
-        LegMedia { local: None, remote: None, codec, origin }
-    }
-
-    /// Our socket is known.
-    pub(super) fn open(&mut self, rtp: std::net::SocketAddr) -> LocalMedia {
-        let local = LocalMedia { rtp, origin: self.origin, direction: Direction::Both };
-        self.local = Some(local);
-        local
-    }
-
-    /// Our side, as the next SDP of the same dialog states it (RFC 3264 §8).
-    pub(super) fn next_local(&mut self) -> Option<LocalMedia> {
-        let local = self.local.as_mut()?;
-        local.origin = local.origin.next();
-        Some(*local)
-    }
-
-    /// An offer of ours: the codec in use first.
-    pub(super) fn offer(&self, local: &LocalMedia) -> Bytes {
-        let other = match self.codec {
-            Codec::Pcma => Codec::Pcmu,
-            Codec::Pcmu => Codec::Pcma,
-        };
-        write_offer(local, &[self.codec, other])
     }
 }

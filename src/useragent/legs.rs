@@ -57,6 +57,11 @@ impl Legs {
         self.by_id.get_mut(&id)
     }
 
+    /// Every leg that is not over, to be changed; for what concerns a whole connection or a whole person.
+    pub(super) fn live_mut(&mut self) -> impl Iterator<Item = &mut Leg> {
+        self.by_id.values_mut().filter(|leg| leg.is_live())
+    }
+
     /// The leg of a request of ours, and what it was sent for.
     pub(super) fn of_client(&self, key: &ClientKey) -> Option<(LegId, Purpose)> {
         self.by_client.get(key).copied()

@@ -1,28 +1,37 @@
 //! SIP on one side, legs on the other: registrar, trunks, dialogs, SDP offer and answer.
 
 mod admission;
+mod agreed;
 mod answer;
 mod bans;
 mod bindings;
 mod blame;
 mod caller;
 mod context;
+mod cut;
 mod dialog;
 mod door;
+mod early;
+mod forks;
 mod incoming;
+mod keys;
 mod ladder;
 mod leg;
 mod legs;
+mod lifetime;
 mod nonce;
 mod outgoing;
 mod probe;
+mod reasons;
 mod refer;
 mod refer_to;
 mod registrar;
+mod reoffer;
 mod replaces;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+mod update;
 mod wire;
 mod within;
 
@@ -158,8 +167,9 @@ impl UserAgent {
         match order {
             LegOrder::Accept { leg, local } => self.accept(leg, local, &mut beat),
             LegOrder::Refuse { leg, why } => self.refuse(leg, why, &mut beat),
-            LegOrder::Progress { .. } | LegOrder::Ring { .. } => {}
-            LegOrder::Reoffer { .. } => {}
+            LegOrder::Progress { leg, local } => self.progress(leg, local, &mut beat),
+            LegOrder::Ring { leg } => self.ring(leg, &mut beat),
+            LegOrder::Reoffer { leg, codec, direction } => self.reoffer(leg, (codec, direction), &mut beat),
             LegOrder::Transfer { leg, step } => self.transfer(leg, step, &mut beat),
             LegOrder::Rename { from, to } => self.rename(from, to),
             LegOrder::Dial(dial) => self.dial(*dial, &mut beat),
@@ -168,7 +178,9 @@ impl UserAgent {
     }
 
     /// Nothing can be sent that way now.
-    pub fn cut(&mut self, _path: Path, _why: &str, _now: Now, _out: &mut Vec<Effect>) {}
+    pub fn cut(&mut self, path: Path, why: &str, now: Now, out: &mut Vec<Effect>) {
+        self.path_is_cut(path, why, &mut Beat { now, out });
+    }
 
     fn rename(&mut self, from: LegId, to: LegId) {
         if !self.legs.rename(from, to) {
@@ -208,6 +220,8 @@ impl UserAgent {
     pub fn restore(&mut self, bindings: Vec<Binding>, now: Now, out: &mut Vec<Effect>) {
         for binding in bindings {
             let listener = self.wire.rules.listener(binding.listener);
+            // A connection does not outlive the process that held it: its device registers again.
+            let listener = listener.filter(|listener| !listener.transport.is_reliable());
             if let Some(listener) = listener.filter(|_| self.admission.knows(&binding.regulator)) {
                 if let Ok(source) = binding.source.parse::<std::net::SocketAddr>() {
                     self.bans.welcome(source.ip(), now.moment);

@@ -1,20 +1,24 @@
 //! Calls to regulators' devices: INVITE, its answers, CANCEL (RFC 3261 §13.2, §9.1).
 
+use std::time::Duration;
+
 use crate::call::signal::{Dial, Party, Refusal, RefusalKind, Signal};
-use crate::model::{Codec, EndedBy, LegId, Path};
-use crate::sip::sdp::{Origin, write_offer};
+use crate::model::{EndedBy, LegId, Path};
+use crate::sip::sdp::Origin;
 use crate::sip::transaction::ClientKey;
-use crate::sip::{Method, NameAddr, Reason, Request, Response};
+use crate::sip::{Method, NameAddr, Request, Response};
 
 use super::UserAgent;
+use super::agreed::{Heard, LegMedia};
 use super::caller::shown;
 use super::context::passed_on;
 use super::dialog::Dialog;
 use super::incoming::read_offer;
-use super::leg::{Ack, FORKS_MAX, Leg, LegMedia, Probe, Purpose, Stage};
+use super::leg::{Ack, FORKS_MAX, Leg, Purpose, Stage};
+use super::lifetime::{self, Lifetime};
+use super::reasons::reason_of_cancel;
 use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX, SUPPORTED};
 use super::wire::Beat;
-use super::within::agree;
 
 impl UserAgent {
     /// Dials a device; one that is gone is unreachable at once.
@@ -47,37 +51,29 @@ impl UserAgent {
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), (from, to), target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, dial.prefer);
-        let local = media.open(self.wire.reachable(dial.local, path));
+        media.open(self.wire.reachable(dial.local, path));
         let mut invite = dialog.request(Method::Invite, &self.wire.rules);
         if let Some(contact) = self.wire.contact(path) {
             invite.headers.push("Contact", contact);
         }
         invite.headers.push("Allow", ALLOW);
         invite.headers.push("Supported", SUPPORTED);
+        lifetime::ask(&mut invite, self.wire.rules.session_expires, self.wire.rules.session_expires_min);
         invite.headers.push("X-Vigie-Call", dial.call.to_string());
         for (name, value) in passed_on {
             invite.headers.push(name, value);
         }
         invite.headers.push("Content-Type", ACCEPT);
-        invite.body = write_offer(&local, &both(dial.prefer));
+        invite.body = media.offer();
+        let asked = Box::new(invite.clone());
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);
         let invite = sent.ok_or("the listener that the device registered on is gone")?;
         let dialled = invite.clone();
         let stage = Stage::Dialling { invite, has_rung: false, dead_at: Some(beat.now.moment + SIGN_OF_LIFE_MAX) };
-        let leg = Leg {
-            id: dial.leg,
-            dialog,
-            stage,
-            media,
-            trunk: None,
-            has_ladder: true,
-            ack: None,
-            forks: Vec::new(),
-            probe: Probe::Needless,
-            asks: Vec::new(),
-            party: Some(dial.to.clone()),
-            owner: Some(regulator.clone()),
-        };
+        let mut leg = Leg::new(dial.leg, dialog, stage, media);
+        leg.invite = Some(asked);
+        leg.party = Some(dial.to.clone());
+        leg.owner = Some(regulator.clone());
         self.legs.add(leg, None);
         self.legs.ask(dial.leg, dialled, Purpose::Dial);
         self.legs.reckon(dial.leg);
@@ -86,26 +82,33 @@ impl UserAgent {
 
     /// A response to a request of ours. A BYE needs no answer.
     pub(super) fn responded(&mut self, key: &ClientKey, path: Path, response: &Response, beat: &mut Beat<'_>) {
-        match self.legs.of_client(key) {
-            Some((id, Purpose::Probe)) => return self.is_there(id, response.status, beat),
-            Some((id, Purpose::Notify)) => return self.progress_heard(id, (key, response.status)),
-            Some((_, Purpose::Refresh | Purpose::Reoffer | Purpose::Prack)) => return,
+        let asked = self.legs.of_client(key);
+        if key.method() != Method::Invite && !response.is_provisional() && !matches!(asked, Some((_, Purpose::Notify)))
+        {
+            self.legs.settle(key);
+        }
+        match asked {
+            Some((id, Purpose::Probe)) => self.is_there(id, response.status, beat),
+            Some((id, Purpose::Notify)) => self.progress_heard(id, (key, response.status)),
+            Some((id, Purpose::Refresh | Purpose::Reoffer)) => self.change_answered(id, key, (path, response), beat),
+            // A PRACK that was refused leaves the 18x to be sent again, or the call to be ended, by the far end.
+            Some((_, Purpose::Prack)) => {}
+            Some((_, Purpose::Dial)) | None if key.method() == Method::Invite => self.answered(path, response, beat),
             Some((_, Purpose::Dial)) | None => {}
         }
-        if key.method() != Method::Invite {
+    }
+
+    /// An answer to the INVITE that dials a leg.
+    fn answered(&mut self, path: Path, response: &Response, beat: &mut Beat<'_>) {
+        let Some(id) = self.legs.of_response(response) else { return };
+        let is_dialling = |leg: &Leg| matches!(leg.stage, Stage::Dialling { .. });
+        if response.status == 422 && self.legs.find(id).is_some_and(is_dialling) && self.dial_longer(id, response, beat)
+        {
             return;
         }
-        let Some(id) = self.legs.of_response(response) else { return };
-        let Some(leg) = self.legs.find_mut(id) else { return };
-        match &mut leg.stage {
-            Stage::Dialling { has_rung, dead_at, .. } if response.is_provisional() => {
-                *dead_at = None;
-                if response.status > 100 && !std::mem::replace(has_rung, true) {
-                    beat.signal(Signal::Ringing { leg: id, early: None });
-                }
-                self.hear_early(id, path, response);
-                self.legs.reckon(id);
-            }
+        let Some(leg) = self.legs.find(id) else { return };
+        match &leg.stage {
+            Stage::Dialling { .. } if response.is_provisional() => self.rings(id, path, response, beat),
             Stage::Dialling { .. } if response.is_success() => self.picked_up(id, path, response, beat),
             Stage::Dialling { .. } => {
                 let detail = format!("{} {}", response.status, response.reason);
@@ -114,7 +117,7 @@ impl UserAgent {
             Stage::Cancelling if response.is_provisional() => {}
             Stage::Cancelling if response.is_success() => {
                 self.establish(id, path, response, beat);
-                self.say_bye(id, beat);
+                self.say_bye(id, None, beat);
             }
             Stage::Cancelling => self.legs.turn(id, Stage::Ended, beat.now.moment),
             Stage::Confirmed { .. } | Stage::Ended if response.is_success() => {
@@ -124,21 +127,54 @@ impl UserAgent {
         }
     }
 
+    /// 422 with Min-SE (RFC 4028 §7.3): the INVITE goes out once more with the interval that the far end wants.
+    fn dial_longer(&mut self, id: LegId, refusal: &Response, beat: &mut Beat<'_>) -> bool {
+        let Some(min_s) = refusal.headers.min_se() else { return false };
+        let least = self.wire.rules.session_expires.max(Duration::from_secs(u64::from(min_s)));
+        let Some(leg) = self.legs.find_mut(id) else { return false };
+        // Taken, so that this is done once.
+        let Some(mut invite) = leg.invite.take() else { return false };
+        let (number, path, traced) = (leg.dialog.number(), leg.dialog.path, leg.traced());
+        invite.headers.set("CSeq", format!("{number} INVITE"));
+        lifetime::ask(&mut invite, least, Duration::from_secs(u64::from(min_s)));
+        leg.forks.clear();
+        let Some(key) = self.wire.request(path, *invite, traced, beat) else { return false };
+        let dead_at = Some(beat.now.moment + SIGN_OF_LIFE_MAX);
+        if let Some(Stage::Dialling { invite, dead_at: old, .. }) = self.legs.find_mut(id).map(|leg| &mut leg.stage) {
+            (*invite, *old) = (key.clone(), dead_at);
+        }
+        self.legs.ask(id, key, Purpose::Dial);
+        self.legs.reckon(id);
+        true
+    }
+
     /// No final answer at all.
     pub(super) fn timed_out(&mut self, key: &ClientKey, beat: &mut Beat<'_>) {
         let Some((id, purpose)) = self.legs.of_client(key) else { return };
+        if purpose != Purpose::Notify {
+            self.legs.settle(key);
+        }
         match purpose {
             Purpose::Probe => return self.is_mute(id, beat),
             Purpose::Notify => return self.progress_heard(id, (key, 408)),
-            Purpose::Refresh | Purpose::Reoffer | Purpose::Prack => return,
+            Purpose::Refresh | Purpose::Reoffer => return self.change_unanswered(id, key, false, beat),
+            Purpose::Prack => return,
             Purpose::Dial => {}
         }
-        let is_cancelled = self.legs.find(id).is_some_and(|leg| matches!(leg.stage, Stage::Cancelling));
-        if is_cancelled {
-            return self.legs.turn(id, Stage::Ended, beat.now.moment);
-        }
         let detail = "no answer to the INVITE in 32 s; is the phone still there?".to_owned();
-        self.end_refused(id, RefusalKind::Unreachable, detail, beat);
+        self.dial_failed(id, detail, beat);
+    }
+
+    /// The INVITE that dials a leg has come to nothing, for want of an answer or of a way.
+    pub(super) fn dial_failed(&mut self, id: LegId, detail: String, beat: &mut Beat<'_>) {
+        match self.legs.find(id).map(|leg| &leg.stage) {
+            Some(Stage::Cancelling) => self.legs.turn(id, Stage::Ended, beat.now.moment),
+            Some(Stage::Dialling { .. }) => self.end_refused(id, RefusalKind::Unreachable, detail, beat),
+            Some(
+                Stage::Invited(_) | Stage::Accepted(_) | Stage::Leaving(_) | Stage::Confirmed { .. } | Stage::Ended,
+            )
+            | None => {}
+        }
     }
 
     /// The device gave no sign of life: it is dead, which is not the same as nobody answering. Should it speak after
@@ -159,56 +195,77 @@ impl UserAgent {
     fn picked_up(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         self.establish(id, path, response, beat);
         let answer = read_offer(&response.headers, &response.body).ok().flatten();
-        let early = || self.legs.find(id).filter(|_| response.body.is_empty())?.media.remote.clone();
-        let Some(remote) = answer.and_then(|answer| agree(&answer, path.peer.ip())).or_else(early) else {
-            self.say_bye(id, beat);
+        let Some(leg) = self.legs.find_mut(id) else { return };
+        // RFC 3261 §13.2.1: what its reliable 18x and an UPDATE since have settled, the 2xx does not change; a phone
+        // may also leave out of its 200 what its 183 said.
+        let (early, is_updated) =
+            leg.fork(response.to_tag().as_deref()).map_or((None, false), |f| (f.remote.clone(), f.is_updated));
+        let remote = match answer.filter(|_| !is_updated) {
+            Some(answer) => {
+                leg.media.remote = None;
+                match leg.media.hear(&answer, &response.body, path.peer.ip()) {
+                    Heard::Other(remote) => Some(remote),
+                    Heard::Same | Heard::Nothing => None,
+                }
+            }
+            None => early.filter(|_| response.body.is_empty() || is_updated),
+        };
+        let Some(remote) = remote else {
+            self.say_bye(id, None, beat);
             let detail = "its answer has no codec that we speak; enable PCMA or PCMU on the phone".to_owned();
             let refusal = Refusal { kind: RefusalKind::Unreachable, detail };
             return beat.signal(Signal::Refused { leg: id, refusal });
         };
-        if let Some(leg) = self.legs.find_mut(id) {
-            leg.media.codec = remote.codec;
-            leg.media.remote = Some(remote.clone());
-        }
+        leg.media.codec = remote.codec;
+        leg.media.remote = Some(remote.clone());
+        leg.lifetime = Lifetime::answered(response, beat.now.moment);
         self.legs.turn(id, Stage::Confirmed { reoffered: None }, beat.now.moment);
         beat.signal(Signal::Accepted { leg: id, remote });
-    }
-
-    /// RFC 3261 §13.2.1: the first SDP answer counts, even of a 183; a phone may leave it out of its 200.
-    fn hear_early(&mut self, id: LegId, path: Path, response: &Response) {
-        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.media.remote.is_none()) else { return };
-        let answer = read_offer(&response.headers, &response.body).ok().flatten();
-        leg.media.remote = answer.and_then(|answer| agree(&answer, path.peer.ip()));
     }
 
     /// The dialog of the first 2xx, and its ACK.
     fn establish(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };
-        leg.dialog = leg.dialog.answered(response, path);
-        let (ack, way) = ack_of(&leg.dialog, response, &self.wire.rules);
-        let bytes = self.wire.acknowledge(way, ack, leg.traced(), beat);
-        leg.ack = Some(Ack { to_tag: response.to_tag(), path: way, bytes });
+        leg.far.read(&response.headers);
+        leg.invite = None;
+        // The numbers that its PRACKs have used up stay so.
+        let early = leg.fork(response.to_tag().as_deref()).map(|fork| fork.dialog.clone());
+        leg.dialog = early.as_ref().unwrap_or(&leg.dialog).answered(response, path);
+        self.acknowledge_ok(id, response, beat);
+    }
+
+    /// The ACK of a 2xx in the leg's dialog.
+    pub(super) fn acknowledge_ok(&mut self, id: LegId, response: &Response, beat: &mut Beat<'_>) {
+        let Some(leg) = self.legs.find_mut(id) else { return };
+        let (ack, path) = ack_of(&leg.dialog, response, &self.wire.rules);
+        let number = response.headers.cseq().map_or(1, |cseq| cseq.number);
+        let bytes = self.wire.acknowledge(path, ack, leg.traced(), beat);
+        leg.keep_ack(Ack { number, to_tag: response.to_tag(), path, bytes });
     }
 
     /// A 2xx after the first: repeated, or of another fork, which is hung up (RFC 3261 §13.2.2.4).
-    fn picked_up_again(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
+    pub(super) fn picked_up_again(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };
-        let tag = response.to_tag();
-        if let Some(ack) = leg.ack.as_ref().filter(|ack| ack.to_tag == tag) {
+        if let Some(ack) = leg.ack_of(response) {
             let (way, bytes) = (ack.path, ack.bytes.clone());
             return self.wire.send(way, bytes, None, beat);
         }
-        let mut fork = leg.dialog.answered(response, path);
+        let tag = response.to_tag();
+        let early = leg.fork(tag.as_deref()).map(|fork| fork.dialog.clone());
+        let mut fork = early.as_ref().unwrap_or(&leg.dialog).answered(response, path);
         let (ack, way) = ack_of(&fork, response, &self.wire.rules);
         let tag = tag.unwrap_or_default();
-        let is_new = !leg.forks.contains(&tag);
+        let is_new = !leg.hung_up.contains(&tag);
         let traced = leg.traced().filter(|_| is_new);
-        if is_new && leg.forks.len() < FORKS_MAX {
-            leg.forks.push(tag);
+        if is_new && leg.hung_up.len() < FORKS_MAX {
+            leg.hung_up.push(tag);
         }
         self.wire.acknowledge(way, ack, traced, beat);
         if is_new {
-            let bye = fork.request(Method::Bye, &self.wire.rules);
+            let mut bye = fork.request(Method::Bye, &self.wire.rules);
+            if let Some(reason) = reason_of_cancel(EndedBy::AnsweredElsewhere) {
+                bye.headers.push("Reason", reason.to_string());
+            }
             self.wire.request(way, bye, traced, beat);
         }
     }
@@ -226,31 +283,18 @@ impl UserAgent {
             Stage::Dialling { invite, .. } => {
                 let (invite, traced) = (invite.clone(), leg.traced());
                 self.legs.turn(id, Stage::Cancelling, beat.now.moment);
-                self.wire.cancel(&invite, reason(why), traced, beat);
+                self.wire.cancel(&invite, reason_of_cancel(why), traced, beat);
             }
-            Stage::Confirmed { .. } => self.say_bye(id, beat),
+            Stage::Confirmed { .. } => self.say_bye(id, Some(why), beat),
             Stage::Leaving(_) | Stage::Cancelling | Stage::Ended => {}
         }
-    }
-}
-
-fn both(prefer: Codec) -> [Codec; 2] {
-    match prefer {
-        Codec::Pcma => [Codec::Pcma, Codec::Pcmu],
-        Codec::Pcmu => [Codec::Pcmu, Codec::Pcma],
     }
 }
 
 /// The ACK of a 2xx and where it goes: the way of the dialog that the 2xx makes.
 fn ack_of(dialog: &Dialog, response: &Response, rules: &super::Rules) -> (Request, Path) {
     let number = response.headers.cseq().map_or(1, |cseq| cseq.number);
-    (dialog.ack(number, rules), dialog.next_path())
-}
-
-/// Why a phone stops ringing (RFC 3326): without this, phones list the call as missed.
-fn reason(why: EndedBy) -> Option<Reason> {
-    let text = "Call completed elsewhere".to_owned();
-    (why == EndedBy::AnsweredElsewhere).then(|| Reason { protocol: "SIP".into(), cause: Some(200), text: Some(text) })
+    (dialog.ack(number, rules), dialog.next_path(rules))
 }
 
 /// What a final refusal means for the offer.
@@ -266,8 +310,8 @@ fn meaning(status: u16) -> RefusalKind {
 /// Whether a response is a 2xx to an INVITE that was acknowledged before.
 pub(super) fn is_repeated_ok(leg: &Leg, response: &Response) -> bool {
     let tag = response.to_tag();
-    let is_known = leg.ack.as_ref().is_some_and(|ack| ack.to_tag == tag);
-    let is_fork = leg.forks.iter().any(|fork| Some(fork.as_str()) == tag.as_deref());
+    let is_known = leg.ack_of(response).is_some();
+    let is_fork = leg.hung_up.iter().any(|fork| Some(fork.as_str()) == tag.as_deref());
     let is_invite = response.headers.cseq().is_some_and(|cseq| cseq.method == Method::Invite);
     response.is_success() && is_invite && (is_known || is_fork)
 }

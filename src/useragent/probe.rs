@@ -1,7 +1,7 @@
 //! A far end on hold is asked now and then whether it is still there: RTP cannot tell, and a BYE may have been lost.
 
 use crate::call::signal::{Gone, Signal};
-use crate::model::LegId;
+use crate::model::{EndedBy, LegId};
 use crate::sip::Method;
 
 use super::UserAgent;
@@ -14,7 +14,7 @@ impl UserAgent {
     pub(super) fn ask_after(&mut self, id: LegId, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };
         let options = leg.dialog.request(Method::Options, &self.wire.rules);
-        let (path, traced) = (leg.dialog.next_path(), leg.traced());
+        let (path, traced) = (leg.dialog.next_path(&self.wire.rules), leg.traced());
         let asked = self.wire.request(path, options, traced, beat);
         match asked {
             Some(key) => {
@@ -48,8 +48,9 @@ impl UserAgent {
         self.is_lost(id, "its phone on hold did not answer in 32 s; is it still there?".to_owned(), beat);
     }
 
-    fn is_lost(&mut self, id: LegId, detail: String, beat: &mut Beat<'_>) {
-        self.say_bye(id, beat);
+    /// The far end is gone without a word: a BYE in case it hears it after all.
+    pub(super) fn is_lost(&mut self, id: LegId, detail: String, beat: &mut Beat<'_>) {
+        self.say_bye(id, Some(EndedBy::DeviceLost), beat);
         beat.signal(Signal::Ended { leg: id, by: Gone::Lost, detail: Some(detail) });
     }
 }

@@ -232,7 +232,7 @@ impl UserAgent {
         notify.headers.push("Subscription-State", state);
         notify.headers.push("Content-Type", SIPFRAG);
         notify.body = format!("SIP/2.0 {status} {}\r\n", phrase(status)).into();
-        let (path, traced) = (leg.dialog.next_path(), leg.traced());
+        let (path, traced) = (leg.dialog.next_path(&self.wire.rules), leg.traced());
         let Some(key) = self.wire.request(path, notify, traced, beat) else { return };
         self.legs.ask(id, key.clone(), Purpose::Notify);
         if referral.notifies.len() >= NOTIFIES_MAX {

@@ -121,7 +121,12 @@ fn read(request: &Request, path: Path, regulator: &RegulatorId, rules: &Rules) -
         Contacts::List(list) => {
             let wished = |contact: &crate::sip::Contact| {
                 let uri = contact.address.uri.clone();
-                let is_sip = Uri::parse(&uri).is_some_and(|u| u.scheme == Scheme::Sip);
+                // RFC 3261 §26.2.2: who wants every hop secure must have come so itself.
+                let is_sip = Uri::parse(&uri).is_some_and(|u| match u.scheme {
+                    Scheme::Sip => true,
+                    Scheme::Sips => path.transport.is_secure(),
+                    Scheme::Tel | Scheme::Other(_) => false,
+                });
                 if !is_sip || uri.len() > URI_LENGTH_MAX {
                     return Err(Refused::Bad("Contact must be a sip: URI"));
                 }

@@ -23,6 +23,10 @@ pub struct Rules {
     pub nonce_lifetime: Duration,
     /// Devices a regulator may register at once; one more replaces the one that was refreshed longest ago.
     pub devices_max: usize,
+    /// How long a call goes on unrefreshed when the far end says nothing else (RFC 4028 §4).
+    pub session_expires: Duration,
+    /// The shortest such time that is taken; a shorter wish gets 422.
+    pub session_expires_min: Duration,
     /// Live legs at once; one more is refused with 503.
     pub legs_max: usize,
     /// When who fails too often is banned.
@@ -49,6 +53,8 @@ pub const PATIENCE: Duration = Duration::from_secs(32);
 /// How often a far end on hold is asked whether it is still there; longer than [`PATIENCE`], so that one asking is
 /// settled before the next.
 pub const HOLD_PROBE_EVERY: Duration = Duration::from_secs(45);
+/// How often a far end on hold is asked while the connection to it is gone: as a phone tries to come back (RFC 5626 §4.5).
+pub const CUT_PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How long a dialled device may give no sign of life: the INVITE has gone out four times by then, and a phone that
 /// lives sends its 100 within 200 ms (RFC 3261 §17.2.1). A caller must not wait longer for a phone that is dead.
 pub const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(5);
@@ -71,11 +77,15 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Calls refused for the same reason are told once in so long.
 pub const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// What a 200 or a 405 lists as allowed.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, SUBSCRIBE, NOTIFY";
-/// The extensions that a far end may require (RFC 3891, RFC 4488).
-pub const SUPPORTED: &str = "replaces, norefersub";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY";
+/// The extensions that are spoken (RFC 3262, RFC 4028, RFC 3891, RFC 4488); what else is required gets 420.
+pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+/// Those that our requests within a dialog name: no reliable 18x to a re-INVITE is wanted.
+pub const SUPPORTED_WITHIN: &str = "timer, replaces, norefersub";
 /// The event packages that may be subscribed to (RFC 6665 §8.2.2): RFC 4235, and within a call RFC 3515.
 pub const ALLOW_EVENTS: &str = "dialog, refer";
+/// The shortest interval of a session timer that its standard allows (RFC 4028 §5).
+pub const SESSION_EXPIRES_MIN: Duration = Duration::from_secs(90);
 /// The type of the bodies that we write.
 pub const ACCEPT: &str = "application/sdp";
 /// The bodies that an answer to OPTIONS, or a 415, says can be read.
@@ -101,6 +111,8 @@ impl Default for Rules {
             expires_max: Duration::from_secs(600),
             nonce_lifetime: Duration::from_secs(300),
             devices_max: 5,
+            session_expires: Duration::from_secs(1800),
+            session_expires_min: SESSION_EXPIRES_MIN,
             legs_max: 4000,
             bans: BanRules::default(),
             software: concat!("Vigie/", env!("CARGO_PKG_VERSION")).to_owned(),

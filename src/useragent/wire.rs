@@ -77,7 +77,8 @@ impl Wire {
                 | Happening::Ack { .. }
                 | Happening::Cancelled { .. }
                 | Happening::Response { .. }
-                | Happening::TimedOut { .. }) => rest.push(other),
+                | Happening::TimedOut { .. }
+                | Happening::Cut { .. }) => rest.push(other),
             }
         }
         rest

@@ -303,7 +303,7 @@ impl Body {
                     self.answer_at = None;
                     self.over(Some(487)).await;
                 }
-                Happening::TimedOut { .. } => {
+                Happening::TimedOut { .. } | Happening::Cut { .. } => {
                     self.tell(PhoneNews::Failed(408, "the server did not answer".into())).await;
                     self.over(Some(408)).await;
                 }

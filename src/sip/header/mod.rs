@@ -13,7 +13,9 @@ pub mod max_forwards;
 pub mod params;
 pub mod pieces;
 pub mod privacy;
+pub mod rack;
 pub mod reason;
+pub mod session_expires;
 pub mod user_to_user;
 pub mod via;
 
@@ -23,7 +25,9 @@ pub use contact::{Contact, Contacts};
 pub use cseq::CSeq;
 pub use params::Params;
 pub use privacy::Privacy;
+pub use rack::RAck;
 pub use reason::Reason;
+pub use session_expires::{Refresher, SessionExpires};
 pub use via::{Rport, Via};
 
 /// A header that is there but cannot be read; the answer is 400.

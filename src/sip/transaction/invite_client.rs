@@ -90,6 +90,11 @@ impl InviteClient {
         }
     }
 
+    /// Whether no final answer has come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+    }
+
     fn proceed(&mut self, invite: Box<Request>, cancel: Cancel, now: Moment) -> Option<Request> {
         let was_calling = matches!(self.state, State::Calling { .. });
         if was_calling {

@@ -35,6 +35,8 @@ pub enum Happening {
     Response { key: ClientKey, path: Path, response: Response },
     /// No final answer came in time (timer B or F, or after a CANCEL): as if 408 (RFC 3261 §8.1.3.1).
     TimedOut { key: ClientKey },
+    /// Nothing can be sent that way now: as if 503 (RFC 3261 §8.1.3.1, §17.1.4).
+    Cut { key: ClientKey, why: String },
     /// A message was sent again, or a repeated one was absorbed.
     Retransmitted,
 }

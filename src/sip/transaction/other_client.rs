@@ -11,7 +11,7 @@ use crate::sip::message::{Request, Response};
 /// A request of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OtherClient {
-    path: Path,
+    pub(crate) path: Path,
     state: State,
     pub(crate) wake: Wake,
 }
@@ -48,6 +48,11 @@ impl OtherClient {
             }
             State::Completed => false,
         }
+    }
+
+    /// Whether no final answer has come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
     }
 
     pub(crate) fn tick(&mut self, now: Moment, out: &mut Vec<Happening>) -> Ended {

@@ -142,6 +142,24 @@ impl Transactions {
         }
     }
 
+    /// Nothing can be sent that way now: every request of ours that still waits for its final answer there has failed
+    /// (RFC 3261 §17.1.4). Requests that we answer go on: their answers may find another connection (§18.2.2).
+    pub fn fail_path(&mut self, path: Path, why: &str, out: &mut Vec<Happening>) {
+        let waits = |client: &Client| match client {
+            Client::Invite(invite) => invite.path == path && invite.is_waiting(),
+            Client::Other(other) => other.path == path && other.is_waiting(),
+        };
+        let failed: Vec<ClientKey> =
+            self.clients.iter().filter(|(_, client)| waits(client)).map(|(key, _)| key.clone()).collect();
+        for key in failed {
+            let old = self.clients.remove(&key).and_then(|client| client.next());
+            self.timers.shift(Owner::Client(key.clone()), old, None);
+            if !key.is_cancel() {
+                out.push(Happening::Cut { key, why: why.to_owned() });
+            }
+        }
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Moment, out: &mut Vec<Happening>) {
         while let Some(owner) = self.timers.take_due(now) {

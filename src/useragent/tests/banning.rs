@@ -99,7 +99,11 @@ fn an_account_under_attack_from_everywhere_is_believed_only_where_it_is_register
         guess(&mut bench, "bob", &format!("198.51.100.{n}:5060"), 1);
     }
     assert_eq!((banned(&bench), bans(&bench)[0].kind.as_str()), (vec!["bob".to_owned()], "account"));
-    assert_eq!(status(&bench.register("bob", "198.51.100.99:5060", "MD5")), "401", "the right password is not believed");
+    assert_eq!(
+        status(&bench.register("bob", "198.51.100.99:5060", "MD5")),
+        "401",
+        "the right password is not believed"
+    );
     let again = register("bob", PHONE, 12, "");
     let challenge = bench.receive(PHONE, &again).pop().unwrap();
     let line = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("MD5", 1));
