@@ -103,7 +103,7 @@ pub struct ListenerSettings {
     /// The certificate of a TLS or WSS listener.
     pub tls: Option<TlsSettings>,
     /// Where the pages may come from whose browser opens a WebSocket, such as `https://desk.example`; besides these,
-    /// only a page of the same host and port.
+    /// pages of the host that the WebSocket is opened to.
     pub origins: Vec<String>,
     /// Connections at once from one address that is no trunk's.
     pub connections_per_source_max: usize,

@@ -212,12 +212,7 @@ pub(super) fn listener(value: &DeValue<'_>) -> Result<(Transport, SocketAddr), T
     let written = text(value)?;
     let parts = written.split_once(':').and_then(|(name, address)| Some((Transport::parse(name)?, address)));
     match parts {
-        Some((transport @ (Transport::Udp | Transport::Tcp), address)) => {
-            Ok((transport, parse_socket_address(address)?))
-        }
-        Some((transport, _)) => {
-            trouble(format!("`{}` is not spoken by this version", transport.name()), "write udp:ADDRESS:PORT or tcp:")
-        }
+        Some((transport, address)) => Ok((transport, parse_socket_address(address)?)),
         None => trouble(
             format!("`{written}` names no transport"),
             format!("write udp:, tcp:, tls:, ws: or wss: and ADDRESS:PORT, here perhaps \"udp:{written}\""),

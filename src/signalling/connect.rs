@@ -25,6 +25,7 @@ pub(super) async fn open(station: Arc<Station>, mut place: Place) {
             Transport::Tls => {
                 let secured = tls_peers::secure(&station.tls_peers, path.peer, stream).await;
                 secured.map(Link::Tls).map_err(|error| {
+                    // Told as often as it is tried: a trunk that cannot be reached is no stranger's doing.
                     tracing::warn!(peer = %path.peer, %error, "TLS to this peer failed");
                     format!("TLS failed: {error}")
                 })

@@ -5,6 +5,7 @@ mod admission;
 mod connect;
 mod connections;
 mod framing;
+mod identity;
 mod station;
 mod stream;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 mod tls_peers;
 mod triage;
 mod udp;
+mod websocket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,12 +29,14 @@ use tokio::sync::watch;
 pub use tls_peers::{TlsPeer, TlsPeers};
 pub use triage::Urgency;
 
+use crate::config::certificates::CertificateError;
 use crate::config::settings::SipSettings;
 use crate::model::centre::AddressBlock;
 use crate::model::{Moment, Path, Transport};
 use crate::sip::{Message, Method, compose};
 use accept::Door;
 use admission::Admission;
+use identity::Identity;
 use station::{Running, Station};
 use udp::UdpListener;
 
@@ -62,6 +66,9 @@ pub enum SignallingError {
         /// What the system said.
         source: io::Error,
     },
+    /// A listener's certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// No thread could be started.
     #[error("cannot start the thread that receives SIP: {0}")]
     Thread(io::Error),
@@ -119,7 +126,7 @@ impl Listeners {
     /// Binds every listener of the configuration.
     ///
     /// # Errors
-    /// [`SignallingError::Bind`] names the address that could not be had.
+    /// [`SignallingError::Bind`] names the address that could not be had, [`SignallingError::Certificate`] the file.
     pub fn bind(settings: &SipSettings) -> Result<Listeners, SignallingError> {
         let (mut sockets, mut bound, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         for (index, listener) in settings.listen.iter().enumerate() {
@@ -131,7 +138,8 @@ impl Listeners {
                 }
                 Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                     let (socket, place) = bind_stream(address).map_err(refused)?;
-                    streams.push((Door { index: index as u8, transport }, socket));
+                    let identity = listener.tls.as_ref().map(Identity::read).transpose()?.map(Arc::new);
+                    streams.push((Door { index: index as u8, transport, identity }, socket));
                     (None, place)
                 }
             };
@@ -172,6 +180,9 @@ impl Listeners {
             let runtime =
                 runtime.as_ref().map_err(|error| SignallingError::Runtime(io::Error::other(error.to_string())))?;
             let listener = tokio::net::TcpListener::from_std(socket).map_err(SignallingError::Runtime)?;
+            if let Some(identity) = &door.identity {
+                runtime.spawn(identity::watch(station.clone(), identity.clone()));
+            }
             runtime.spawn(accept::run(station.clone(), listener, door));
         }
         let mut threads = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -21,6 +22,10 @@ pub(super) const PING: &[u8] = b"\r\n\r\n";
 /// The answer to it.
 pub(super) const PONG: &[u8] = b"\r\n";
 
+/// Connections that failed are told to the log at most so often: all of them are counted.
+const LOG_LINES_MAX: u32 = 10;
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
 /// The listeners and all that is open.
 pub(super) struct Station {
     pub settings: SipSettings,
@@ -31,6 +36,8 @@ pub(super) struct Station {
     pub connections: Connections,
     pub tls_peers: TlsPeers,
     admission: Mutex<Admission>,
+    /// Since when lines are counted, and how many there were.
+    logged: Mutex<(Moment, u32)>,
     running: OnceLock<Running>,
 }
 
@@ -56,6 +63,7 @@ impl Station {
             connections: Connections::new(settings.connections_max),
             tls_peers: TlsPeers::default(),
             admission: Mutex::new(Admission::new(Vec::new(), settings.source_rate_max)),
+            logged: Mutex::new((Moment(0), 0)),
             running: OnceLock::new(),
         }
     }
@@ -178,6 +186,17 @@ impl Station {
             Err(NoPlace::There) => Ok(()),
             Err(NoPlace::Source | NoPlace::Total) => Err("too many connections are open"),
         }
+    }
+
+    /// Whether strangers may cause another line in the log now: a scan of ports must not fill it.
+    pub(super) fn may_log(&self) -> bool {
+        let now = clock::moment();
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(logged.0) >= LOG_EVERY {
+            *logged = (now, 0);
+        }
+        logged.1 += 1;
+        logged.1 <= LOG_LINES_MAX
     }
 
     fn report(self: &Arc<Station>, report: Report) {

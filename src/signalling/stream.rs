@@ -114,7 +114,7 @@ async fn read(
             match framing.next() {
                 Ok(Some(frame)) => {
                     awaited_until = None;
-                    if let Err(why) = take(station, (path, wire), frame).await {
+                    if let Err(why) = take(station, (path, wire), Some(frame)).await {
                         return why;
                     }
                 }
@@ -137,8 +137,13 @@ async fn read(
     }
 }
 
-/// Hands one frame up. A source that sends too much is not read for a moment: it is slowed, and loses nothing.
-pub(super) async fn take(station: &Arc<Station>, (path, wire): (Path, &Wire), frame: Frame) -> Result<(), String> {
+/// Hands one frame up; `None` is one that is only counted. A source that sends too much is not read for a moment: it
+/// is slowed, and loses nothing.
+pub(super) async fn take(
+    station: &Arc<Station>,
+    (path, wire): (Path, &Wire),
+    frame: Option<Frame>,
+) -> Result<(), String> {
     loop {
         match station.admit(path.peer.ip()) {
             Verdict::Taken => break,
@@ -147,13 +152,14 @@ pub(super) async fn take(station: &Arc<Station>, (path, wire): (Path, &Wire), fr
         }
     }
     match frame {
-        Frame::Message(bytes) => {
+        Some(Frame::Message(bytes)) => {
             wire.mark_known();
             station.hand_up(path, bytes);
         }
-        Frame::Ping => {
+        Some(Frame::Ping) => {
             station.connections.offer(path, Bytes::from_static(PONG));
         }
+        None => {}
     }
     Ok(())
 }

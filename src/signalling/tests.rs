@@ -11,6 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::settings::ListenerSettings;
 
+mod secure;
+mod websockets;
+
 /// Far longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 

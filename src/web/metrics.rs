@@ -10,7 +10,7 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 22] = [
+const COUNTERS: [(&str, &str); 23] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -20,6 +20,7 @@ const COUNTERS: [(&str, &str); 22] = [
     ("vigie_sip_source_refused_total", "SIP datagrams dropped, or connections slowed: their source sends too many"),
     ("vigie_sip_banned_dropped_total", "SIP messages dropped: their source is banned for a while"),
     ("vigie_sip_connections_refused_total", "SIP connections not taken, by reason"),
+    ("vigie_tls_reload_failed_total", "Changed certificates that could not be used; the former ones are still shown"),
     ("vigie_sip_cut_total", "Connections lost and places that nobody listens at, by transport"),
     ("vigie_inbox_refused_total", "Inputs refused because the switchboard's inbox was full"),
     ("vigie_calls_received_total", "Calls received from a trunk"),

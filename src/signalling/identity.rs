@@ -1,0 +1,77 @@
+//! What a TLS listener shows of itself: read from its files, and again when they change.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use tokio::time::{Duration, sleep};
+use tokio_rustls::TlsAcceptor;
+
+use super::station::Station;
+use crate::config::certificates::{CertificateError, TlsSettings};
+
+/// How often the files are looked at. They are read when they have been the same at two looks: never half written,
+/// nor a new certificate with the old key.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// One listener's certificate, as it is now.
+pub(super) struct Identity {
+    settings: TlsSettings,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+/// What tells one edition of the files from another: of each, when it was written, how long it is, and which file.
+type Edition = Vec<Option<(i64, i64, u64, u64)>>;
+
+impl Identity {
+    /// Reads the files.
+    pub(super) fn read(settings: &TlsSettings) -> Result<Identity, CertificateError> {
+        Ok(Identity { current: RwLock::new(settings.server()?), settings: settings.clone() })
+    }
+
+    /// What a new connection is greeted with.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn edition(&self) -> Edition {
+        let stamp = |path| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.mtime(), file.mtime_nsec(), file.len(), file.ino()))
+        };
+        self.settings.files().map(stamp).collect()
+    }
+}
+
+/// Reads the files again when they change, until everything ends; what cannot be used leaves things as they were.
+pub(super) async fn watch(station: Arc<Station>, identity: Arc<Identity>) {
+    let mut read = identity.edition();
+    let mut seen = read.clone();
+    loop {
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = station.stopped() => return,
+        }
+        let now = identity.edition();
+        if now != read && now == seen {
+            read.clone_from(&now);
+            let of = identity.clone();
+            // Files are read where that may block.
+            let config = tokio::task::spawn_blocking(move || of.settings.server()).await;
+            let certificate = identity.settings.own.certificate.display();
+            match config {
+                Ok(Ok(config)) => {
+                    *identity.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+                    tracing::info!(%certificate, "the certificate was read again; new connections are shown it");
+                }
+                Ok(Err(error)) => {
+                    metrics::counter!("vigie_tls_reload_failed_total").increment(1);
+                    tracing::error!(%certificate, %error, "the changed certificate cannot be used; the former one is still shown");
+                }
+                Err(error) => tracing::error!(%certificate, %error, "reading the changed certificate failed"),
+            }
+        }
+        seen = now;
+    }
+}
