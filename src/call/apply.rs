@@ -3,7 +3,7 @@
 use super::decision::{CallInput, Decision, RoomChange};
 use super::switch::{NOBODY_GRACE, Order, Switch, UNSEALED_MAX};
 use crate::model::{
-    Alarm, CallId, Event, EventId, EventKind, Fact, Now, OfferEnd, PauseReason, RegulatorState, Subject,
+    Alarm, CallId, Event, EventId, EventKind, Fact, Now, PauseReason, RegulatorId, RegulatorState, Subject,
 };
 use std::time::Duration;
 
@@ -61,7 +61,9 @@ impl Switch {
             RoomChange::Enter { since } => self.enter(id, since),
             RoomChange::Leave => self.room.leave(id),
             RoomChange::OfferEnded { regulator, end } => {
-                self.room.offer_ended(&regulator, end, now, &mut self.changes);
+                if self.room.state_of(&regulator) == Some(&RegulatorState::Ringing { call: id }) {
+                    self.room.offer_ended(&regulator, end, now, &mut self.changes);
+                }
                 self.room.put_back(id);
             }
             RoomChange::Answered { regulator } => {
@@ -71,13 +73,21 @@ impl Switch {
             }
             RoomChange::Released { regulator } => {
                 let wrap_up = self.calls.get(&id).map_or(Duration::ZERO, |call| call.line.wrap_up);
-                self.room.released(&regulator, wrap_up, now, &mut self.changes);
+                self.release(id, &regulator, wrap_up, now);
             }
             RoomChange::Lost { regulator } => {
                 // Unknown only when the configuration lost the person, and then there is nobody to pause.
                 let _ = self.room.pause(&regulator, PauseReason::Unreachable, now, &mut self.changes);
-                self.room.released(&regulator, Duration::ZERO, now, &mut self.changes);
+                self.release(id, &regulator, Duration::ZERO, now);
             }
+        }
+    }
+
+    /// Only who talks on this very call: by now the person may talk on another.
+    fn release(&mut self, id: CallId, regulator: &RegulatorId, wrap_up: Duration, now: Now) {
+        if self.room.state_of(regulator) == Some(&RegulatorState::Talking { call: id }) {
+            self.room.released(regulator, wrap_up, now, &mut self.changes);
+            self.engage_again(regulator, id, now);
         }
     }
 
@@ -123,30 +133,19 @@ impl Switch {
     /// A fault of our own in one call's code: that call ends, its regulator is freed, its audio is sealed.
     pub(super) fn fail(&mut self, id: CallId, now: Now, out: &mut Vec<Order>) {
         self.room.leave(id);
-        for regulator in self.room.regulators(now) {
-            match regulator.state {
-                RegulatorState::Ringing { call } if call == id => {
-                    self.room.offer_ended(&regulator.regulator, OfferEnd::Cancelled, now, &mut self.changes);
-                }
-                RegulatorState::Talking { call } if call == id => {
-                    self.room.released(&regulator.regulator, Duration::ZERO, now, &mut self.changes);
-                }
-                RegulatorState::Ringing { .. }
-                | RegulatorState::Talking { .. }
-                | RegulatorState::Offline
-                | RegulatorState::Ready
-                | RegulatorState::WrapUp
-                | RegulatorState::Paused { .. } => {}
-            }
-        }
-        let text = "A fault in Vigie ended this call; all others go on. Please report it with the call's story \
-                    (GET /api/v1/calls/ID) and the log around this line."
-            .to_owned();
-        out.push(Order::Alarm(Alarm { kind: "call-fault".into(), call: Some(id), text }));
+        self.free_regulators(id, now);
+        self.alarm_fault(id, out);
         if let Some(call) = self.calls.get_mut(&id) {
             let decisions = Switch::decisions_of_fault(call, now);
             self.apply(id, decisions, now, out);
         }
         self.schedule(id);
+    }
+
+    pub(super) fn alarm_fault(&mut self, id: CallId, out: &mut Vec<Order>) {
+        let text = "A fault in Vigie ended this call; all others go on. Please report it with the call's story \
+                    (GET /api/v1/calls/ID) and the log around this line."
+            .to_owned();
+        out.push(Order::Alarm(Alarm { kind: "call-fault".into(), call: Some(id), text }));
     }
 }

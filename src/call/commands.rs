@@ -62,16 +62,22 @@ impl Switch {
                     self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
                     Reply::Done
                 }
+                None if self.consults.contains_key(&call) => {
+                    self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
+                    Reply::Done
+                }
                 Some(_) | None => Reply::Unknown,
             },
             Command::Drain => {
                 self.draining = true;
+                self.end_idle_consults();
                 return self.drain_tickets.push(ticket);
             }
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,
             Command::EndAll => {
-                let live: Vec<CallId> = self.calls.keys().chain(self.errands.keys()).copied().collect();
+                let live: Vec<CallId> =
+                    self.calls.keys().chain(self.errands.keys()).chain(self.consults.keys()).copied().collect();
                 self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));
                 Reply::Done
             }
@@ -83,9 +89,15 @@ impl Switch {
         match (done, self.room.state_of(regulator)) {
             (Ok(()), Some(state)) => Reply::State(state.clone()),
             (Ok(()), None) | (Err(WaitingError::UnknownRegulator), _) => Reply::Unknown,
-            (Err(error @ (WaitingError::Offline | WaitingError::Full | WaitingError::AlreadyWaiting)), _) => {
-                Reply::Refused(error.to_string())
-            }
+            (
+                Err(
+                    error @ (WaitingError::Offline
+                    | WaitingError::Busy
+                    | WaitingError::Full
+                    | WaitingError::AlreadyWaiting),
+                ),
+                _,
+            ) => Reply::Refused(error.to_string()),
         }
     }
 
@@ -125,6 +137,7 @@ fn is_live(call: &Call) -> bool {
         | State::Waiting
         | State::Offering(_)
         | State::Talking { .. }
+        | State::Transferring(_)
         | State::Farewell { .. } => true,
         State::Ending | State::Sealing => false,
     }

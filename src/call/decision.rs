@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::signal::{Gone, LegOrder, Refusal};
+use super::transfer::{HandOn, HandedOver, TakeOver};
 use crate::model::event::EventKind;
 use crate::model::{
     Counter, EndedBy, LegId, LegQuality, MediaCommand, Now, OfferEnd, OfferRecord, RecorderCommand, RegulatorId,
@@ -40,6 +41,12 @@ pub enum CallInput {
     Ended { leg: LegId, by: Gone, detail: Option<String> },
     /// The waiting room found a regulator.
     Chosen(Box<Choice>),
+    /// A regulator hands the caller on; the other party rings, or is to be rung.
+    HandOn(Box<HandOn>),
+    /// The other party of a regulator's own call has been given a leg in this call: the caller is handed on to it.
+    HandedOver(Box<HandedOver>),
+    /// A phone is to take the place of the one that talks.
+    TakeOver(Box<TakeOver>),
     /// Nobody who could ever answer is on duty any more.
     Nobody,
     /// The offered regulator's last device is gone.
@@ -52,6 +59,36 @@ pub enum CallInput {
     RecordingFailed(String),
     /// The call's own deadline is reached.
     Due,
+}
+
+impl CallInput {
+    /// The same of a leg under another name.
+    pub fn of_leg(self, leg: LegId) -> CallInput {
+        match self {
+            CallInput::Opened { rtp, .. } => CallInput::Opened { leg, rtp },
+            CallInput::OpenFailed { why, .. } => CallInput::OpenFailed { leg, why },
+            CallInput::Played { .. } => CallInput::Played { leg },
+            CallInput::Dtmf { digit, .. } => CallInput::Dtmf { leg, digit },
+            CallInput::Silent { .. } => CallInput::Silent { leg },
+            CallInput::Closed { quality, .. } => CallInput::Closed { leg, quality },
+            CallInput::Ringing { .. } => CallInput::Ringing { leg },
+            CallInput::Accepted { remote, .. } => CallInput::Accepted { leg, remote },
+            CallInput::Refused { refusal, .. } => CallInput::Refused { leg, refusal },
+            CallInput::Confirmed { .. } => CallInput::Confirmed { leg },
+            CallInput::Reoffered { remote, .. } => CallInput::Reoffered { leg, remote },
+            CallInput::Ended { by, detail, .. } => CallInput::Ended { leg, by, detail },
+            other @ (CallInput::Chosen(_)
+            | CallInput::HandOn(_)
+            | CallInput::HandedOver(_)
+            | CallInput::TakeOver(_)
+            | CallInput::Nobody
+            | CallInput::DevicesGone
+            | CallInput::End(_)
+            | CallInput::Sealed(_)
+            | CallInput::RecordingFailed(_)
+            | CallInput::Due) => other,
+        }
+    }
 }
 
 /// What one call asks for.

@@ -60,6 +60,9 @@ pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::Reoffered { .. }
         | CallInput::Ended { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -138,6 +141,9 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::Reoffered { .. }
         | CallInput::Ended { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_)
@@ -196,6 +202,9 @@ pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
         | CallInput::Reoffered { .. }
         | CallInput::Ended { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_) => {}

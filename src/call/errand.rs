@@ -89,11 +89,21 @@ impl Errand {
             | CallInput::Refused { .. }
             | CallInput::Confirmed { .. }
             | CallInput::Chosen(_)
+            | CallInput::HandOn(_)
+            | CallInput::HandedOver(_)
+            | CallInput::TakeOver(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::Sealed(_)
             | CallInput::RecordingFailed(_) => {}
         }
+    }
+
+    /// A fault of our own: refused or hung up, whichever it is time for.
+    pub fn fail(&self, out: &mut Vec<Decision>) {
+        out.push(Decision::Leg(LegOrder::Hangup { leg: self.leg, why: EndedBy::Fault }));
+        out.push(Decision::Media(MediaCommand::Close { leg: self.leg }));
+        out.push(Decision::Over);
     }
 
     fn finish(&self, out: &mut Vec<Decision>) {

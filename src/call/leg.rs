@@ -38,6 +38,8 @@ pub struct Leg {
     pub regulator: Option<RegulatorId>,
     /// Which device.
     pub device: Option<DeviceId>,
+    /// The outside number.
+    pub dialled: Option<String>,
     /// The SIP Call-ID; known for a dialled leg once the user agent has dialled.
     pub sip_call_id: String,
     /// Whether it is part of the recording.
@@ -60,6 +62,7 @@ impl Leg {
             side,
             regulator: None,
             device: None,
+            dialled: None,
             sip_call_id: String::new(),
             recorded: false,
             started_at: now.utc,
@@ -100,6 +103,12 @@ impl Leg {
         self.state = LegState::Live { remote };
     }
 
+    /// The leg comes from another call into this one, under this name: here it begins now.
+    pub fn moved(self, id: LegId, now: Now) -> Leg {
+        let accepted_at = self.accepted_at.map(|_| now.utc);
+        Leg { id, started_at: now.utc, accepted_at, ..self }
+    }
+
     /// The leg is over; the first reason stays.
     pub fn end(&mut self, by: EndedBy, detail: Option<String>, now: Now) {
         if self.is_alive() {
@@ -123,6 +132,7 @@ impl Leg {
             side: self.side,
             regulator: self.regulator.clone(),
             device: self.device,
+            dialled: self.dialled.clone(),
             sip_call_id: self.sip_call_id.clone(),
             started_at: self.started_at,
             accepted_at: self.accepted_at,

@@ -9,12 +9,13 @@ use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::offer::LiveOffer;
 use super::signal::{Gone, Incoming, LegOrder, RefusalKind};
+use super::transfer::{self, Handover, Taking};
 use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now, OfferEnd,
-    Outcome, RecorderCommand, RemoteMedia, Side, SoundId,
+    Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -50,6 +51,8 @@ pub enum State {
         /// Over this leg.
         leg: LegId,
     },
+    /// A regulator hands the caller on: the caller hears music, and it rings at the other party.
+    Transferring(Box<Handover>),
     /// A last message is heard; then the call ends.
     Farewell {
         /// Like this.
@@ -92,6 +95,10 @@ pub struct Call {
     pub has_failed_recording: bool,
     /// The legs whose far end holds.
     pub held: Vec<LegId>,
+    /// Phones whose caller was handed on, and when they are hung up if they do not do it themselves.
+    pub leaving: Vec<(LegId, Moment)>,
+    /// A phone that takes the place of the one that talks, while its port is being opened.
+    pub taking: Option<Taking>,
     /// A fault that a test has planted.
     #[cfg(test)]
     pub(super) faulty: bool,
@@ -169,6 +176,8 @@ impl Call {
             recording: false,
             has_failed_recording: false,
             held: Vec::new(),
+            leaving: Vec::new(),
+            taking: None,
             #[cfg(test)]
             faulty: false,
         };
@@ -188,12 +197,14 @@ impl Call {
             let (regulator, end) = (choice.regulator.clone(), OfferEnd::Cancelled);
             return out.push(Decision::Room(RoomChange::OfferEnded { regulator, end }));
         }
+        let Some(input) = transfer::turn_away(self, input, now, out) else { return };
         match &self.state {
             State::Opening { .. } => opening::step(self, input, now, out),
             State::Greeting => opening::greeting(self, input, now, out),
             State::Waiting => waiting::step(self, input, now, out),
             State::Offering(_) => waiting::offering(self, input, now, out),
             State::Talking { leg } => talking::step(self, *leg, input, now, out),
+            State::Transferring(_) => transfer::step(self, input, now, out),
             State::Farewell { .. } => ending::farewell(self, input, now, out),
             State::Ending => ending::step(self, input, now, out),
             State::Sealing => ending::sealing(self, input, out),
@@ -242,6 +253,9 @@ impl Call {
             | CallInput::Accepted { .. }
             | CallInput::Confirmed { .. }
             | CallInput::Chosen(_)
+            | CallInput::HandOn(_)
+            | CallInput::HandedOver(_)
+            | CallInput::TakeOver(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::End(_)
@@ -277,6 +291,21 @@ impl Call {
     /// The leg of this name, to be changed.
     pub fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
         self.legs.get_mut(leg.number as usize)
+    }
+
+    /// Gives a leg of another call a place in this one; its name here. `None`: the call has as many as it may.
+    pub fn adopt(&mut self, leg: Leg, now: Now) -> Option<LegId> {
+        let number = u16::try_from(self.legs.len()).ok().filter(|number| *number < LEGS_MAX)?;
+        let id = LegId { call: self.id, number };
+        self.legs.push(leg.moved(id, now));
+        Some(id)
+    }
+
+    /// Counts somebody to whom the caller is offered or handed on among those named in the record.
+    pub fn name_regulator(&mut self, regulator: &RegulatorId) {
+        if let Some(person) = self.centre.regulators.get(regulator) {
+            self.record.names.regulators.insert(regulator.clone(), person.name.clone());
+        }
     }
 
     /// The caller's leg.

@@ -49,6 +49,9 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::Confirmed { .. }
         | CallInput::Reoffered { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -124,6 +127,9 @@ pub fn greeting(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::Reoffered { .. }
         | CallInput::Ended { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)

@@ -5,14 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::consult::Consult;
 use super::decision::{CallInput, Decision};
-use super::errand::{Errand, Feature};
+use super::errand::Errand;
 use super::life::{Begin, Call};
-use super::signal::{Dialled, Gone, Incoming, LegOrder, Signal, TransferStep, Unserved};
+use super::signal::{Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
     Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
-    OfferEnd, PauseReason, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply,
-    SealedRecording, Subject, Ticket,
+    OfferEnd, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, SealedRecording,
+    Subject, Ticket,
 };
 use crate::routing;
 use crate::waiting::{StateChange, WaitingRoom};
@@ -93,6 +94,10 @@ pub struct Switch {
     software: String,
     pub(super) calls: HashMap<CallId, Call>,
     pub(super) errands: HashMap<CallId, Errand>,
+    /// What regulators have dialled: colleagues, and numbers.
+    pub(super) consults: HashMap<CallId, Consult>,
+    /// The present names of legs that came from another call, while the call that they came into lives.
+    pub(super) renamed: BTreeMap<LegId, LegId>,
     pub(super) room: WaitingRoom,
     pub(super) chance: Chance,
     timers: BTreeSet<(Moment, CallId)>,
@@ -106,6 +111,9 @@ pub struct Switch {
     pub(super) facts: Vec<Fact>,
     pub(super) changes: Vec<StateChange>,
     pub(super) queue: VecDeque<(CallId, CallInput)>,
+    /// Whether the next call of any kind is to fault where it begins.
+    #[cfg(test)]
+    pub(super) faulty: bool,
 }
 
 impl Switch {
@@ -118,6 +126,8 @@ impl Switch {
             software,
             calls: HashMap::new(),
             errands: HashMap::new(),
+            consults: HashMap::new(),
+            renamed: BTreeMap::new(),
             chance,
             timers: BTreeSet::new(),
             scheduled: HashMap::new(),
@@ -129,6 +139,8 @@ impl Switch {
             facts: Vec::new(),
             changes: Vec::new(),
             queue: VecDeque::new(),
+            #[cfg(test)]
+            faulty: false,
         }
     }
 
@@ -144,7 +156,9 @@ impl Switch {
                 self.regulator_sequences.extend(remembered.regulator_sequences);
             }
             SwitchInput::Named { leg, sip_call_id } => {
-                if let Some(leg) = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg)) {
+                let call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
+                let own = self.consults.get_mut(&leg.call).and_then(|own| own.legs.get_mut(leg.number as usize));
+                if let Some(leg) = call.or(own) {
                     leg.sip_call_id = sip_call_id;
                 }
             }
@@ -174,6 +188,8 @@ impl Switch {
         vec![
             ("calls", self.calls.len()),
             ("errands", self.errands.len()),
+            ("calls among colleagues", self.consults.len()),
+            ("renamed legs", self.renamed.len()),
             ("timers of calls", self.timers.len().max(self.scheduled.len())),
             ("waiting", self.room.count_waiting()),
         ]
@@ -197,23 +213,28 @@ impl Switch {
             }
             Signal::Ringing { leg, early: _ } => (leg, CallInput::Ringing { leg }),
             Signal::Dtmf { leg, digit } => (leg, CallInput::Dtmf { leg, digit }),
-            Signal::TransferAsked { leg, to: _ } => {
-                let step = TransferStep::Refused(Unserved::NotFound);
-                return out.push(Order::Leg(LegOrder::Transfer { leg, step }));
-            }
+            Signal::TransferAsked { leg, to } => return self.transfer_asked(leg, to, now, out),
             Signal::Accepted { leg, remote } => (leg, CallInput::Accepted { leg, remote }),
             Signal::Refused { leg, refusal } => (leg, CallInput::Refused { leg, refusal }),
             Signal::Confirmed { leg } => (leg, CallInput::Confirmed { leg }),
             Signal::Reoffered { leg, remote } => (leg, CallInput::Reoffered { leg, remote }),
             Signal::Ended { leg, by, detail } => (leg, CallInput::Ended { leg, by, detail }),
         };
-        self.queue.push_back((leg.call, input));
+        self.hear(leg, input);
+    }
+
+    /// What is told of a leg reaches it by the name that it has now.
+    fn hear(&mut self, leg: LegId, input: CallInput) {
+        match self.renamed.get(&leg).copied() {
+            Some(named) => self.queue.push_back((named.call, input.of_leg(named))),
+            None => self.queue.push_back((leg.call, input)),
+        }
     }
 
     fn incoming(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Order>) {
         let leg = incoming.leg;
         let refuse = |why| Order::Leg(LegOrder::Refuse { leg, why });
-        if self.draining || self.calls.len() + self.errands.len() >= CALLS_MAX {
+        if self.draining || self.calls.len() + self.errands.len() + self.consults.len() >= CALLS_MAX {
             return out.push(refuse(Unserved::Overloaded));
         }
         let centre = self.centre.clone();
@@ -242,32 +263,17 @@ impl Switch {
             centre: centre.clone(),
             software: self.software.clone(),
         };
-        let mut decisions = Vec::new();
-        let call = Call::begin(begin, now, &mut decisions);
-        self.calls.insert(leg.call, call);
-        self.apply(leg.call, decisions, now, out);
-        self.schedule(leg.call);
-    }
-
-    fn dialled(&mut self, dialled: Dialled, now: Now, out: &mut Vec<Order>) {
-        let leg = dialled.leg;
-        let refuse = |why| Order::Leg(LegOrder::Refuse { leg, why });
-        let Some(feature) = Feature::dialled(&dialled.digits) else { return out.push(refuse(Unserved::NotFound)) };
-        if self.calls.len() + self.errands.len() >= CALLS_MAX {
-            return out.push(refuse(Unserved::Overloaded));
-        }
-        let regulator = dialled.regulator.clone();
-        let done = match feature {
-            Feature::Ready => self.room.ready(&regulator, now, &mut self.changes),
-            Feature::Pause => self.room.pause(&regulator, PauseReason::Own, now, &mut self.changes),
+        let is_faulty = self.is_faulty();
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            assert!(!is_faulty, "the planted fault");
+            let mut decisions = Vec::new();
+            (Call::begin(begin, now, &mut decisions), decisions)
+        }));
+        let Ok((call, decisions)) = begun else {
+            self.alarm_fault(leg.call, out);
+            return out.push(refuse(Unserved::Fault));
         };
-        if done.is_err() {
-            return out.push(refuse(Unserved::Unavailable));
-        }
-        let sound = Some(feature.sound()).filter(|sound| self.centre.sounds.contains_key(sound));
-        let mut decisions = Vec::new();
-        let errand = Errand::begin(dialled, sound, now, &mut decisions);
-        self.errands.insert(leg.call, errand);
+        self.calls.insert(leg.call, call);
         self.apply(leg.call, decisions, now, out);
         self.schedule(leg.call);
     }
@@ -282,7 +288,7 @@ impl Switch {
             MediaReport::Silent { leg } => (leg, CallInput::Silent { leg }),
             MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality }),
         };
-        self.queue.push_back((leg.call, input));
+        self.hear(leg, input);
     }
 
     fn recorder(&mut self, report: RecorderReport) {
@@ -333,7 +339,8 @@ impl Switch {
                 break;
             }
         }
-        if self.draining && self.errands.is_empty() && self.calls.values().all(Call::is_settled) {
+        let has_own = !self.errands.is_empty() || !self.consults.is_empty();
+        if self.draining && !has_own && self.calls.values().all(Call::is_settled) {
             let tickets = std::mem::take(&mut self.drain_tickets);
             out.extend(tickets.into_iter().map(|ticket| Order::Reply { ticket, reply: Reply::Drained }));
         }
@@ -345,6 +352,7 @@ impl Switch {
     /// One call's step: a fault in it ends this call alone.
     fn run(&mut self, id: CallId, input: CallInput, now: Now, out: &mut Vec<Order>) {
         let mut decisions = Vec::new();
+        let is_faulty = self.is_faulty();
         if let Some(call) = self.calls.get_mut(&id) {
             let told = call.sequence;
             let outcome = catch_unwind(AssertUnwindSafe(|| call.step(input, now, &mut decisions)));
@@ -354,7 +362,17 @@ impl Switch {
                 return self.fail(id, now, out);
             }
         } else if let Some(errand) = self.errands.get_mut(&id) {
-            errand.step(input, &mut decisions);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                assert!(!is_faulty, "the planted fault");
+                errand.step(input, &mut decisions);
+            }));
+            if outcome.is_err() {
+                return self.fail_own(id, now, out);
+            }
+        } else if let Some(consult) = self.consults.get_mut(&id) {
+            if catch_unwind(AssertUnwindSafe(|| consult.step(input, now, &mut decisions))).is_err() {
+                return self.fail_own(id, now, out);
+            }
         } else {
             return self.stray(id, input, now, out);
         }
@@ -375,6 +393,8 @@ impl Switch {
                 self.room.leave(id);
             }
             CallInput::Nobody => self.room.leave(id),
+            // Each is pushed for a call that is there, and taken before it can go.
+            CallInput::HandOn(_) | CallInput::HandedOver(_) | CallInput::TakeOver(_) => self.free_regulators(id, now),
             CallInput::OpenFailed { .. }
             | CallInput::Played { .. }
             | CallInput::Dtmf { .. }
@@ -395,6 +415,15 @@ impl Switch {
     #[cfg(test)]
     pub(super) fn plant_fault(&mut self, id: CallId) {
         self.calls.entry(id).and_modify(|call| call.faulty = true);
+        self.consults.entry(id).and_modify(|consult| consult.faulty = true);
+    }
+
+    /// Whether a test has planted a fault in whatever begins next.
+    pub(super) fn is_faulty(&self) -> bool {
+        #[cfg(test)]
+        return self.faulty;
+        #[cfg(not(test))]
+        false
     }
 
     /// A recording that was told as failed is sealed after all: its seal must go out, for it is the anchor outside.
@@ -412,16 +441,19 @@ impl Switch {
             *last = call.sequence;
         }
         self.errands.remove(&id);
+        self.consults.remove(&id);
+        self.renamed.retain(|_, named| named.call != id);
         self.room.leave(id);
         self.schedule(id);
     }
 
     /// Keeps the timers true to the call's deadline.
     pub(super) fn schedule(&mut self, id: CallId) {
+        let own = || self.consults.get(&id).map(|consult| consult.deadline);
         let wanted = match (self.calls.get(&id), self.errands.get(&id)) {
             (Some(call), _) => call.deadline,
             (None, Some(errand)) => Some(errand.deadline),
-            (None, None) => None,
+            (None, None) => own(),
         };
         if self.scheduled.get(&id).copied() == wanted {
             return;

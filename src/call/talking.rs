@@ -1,14 +1,16 @@
 //! A call in conversation: the answer, hold and resume, and either side's end.
 
+use super::bridge;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, State};
 use super::offer::LiveOffer;
 use super::signal::Gone;
 use super::waiting::close_offer_record;
+use super::{taking, transfer};
 use crate::model::media::AfterSounds;
 use crate::model::{
-    Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, Outcome, RemoteMedia,
+    Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome, RemoteMedia, Side,
 };
 
 /// A device was picked up: the other devices stop ringing, the two sides are joined.
@@ -19,7 +21,7 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     }
     let LiveOffer { number, regulator, ringing, .. } = offer.clone();
     call.state = State::Talking { leg };
-    call.deadline = None;
+    set_deadline(call);
     for other in ringing {
         call.hang_up(other, EndedBy::AnsweredElsewhere, now, out);
     }
@@ -43,7 +45,8 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     out.push(Decision::Keep);
 }
 
-fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: &mut Vec<Decision>) {
+/// Tells dispatch who has the caller now, with all that a screen pop needs.
+pub fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: &mut Vec<Decision>) {
     let (Some(regulator), Some(device)) = (call.record.regulator.clone(), call.leg(leg).and_then(|leg| leg.device))
     else {
         return;
@@ -74,24 +77,9 @@ fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: 
 }
 
 /// Joins the two sides as their holds allow: bridged when neither holds, music to a side that is held by the other.
-fn join(call: &mut Call, leg: LegId, out: &mut Vec<Decision>) {
-    let caller = call.caller_leg();
-    let held_by = |id: LegId| call.leg(id).is_some_and(super::leg::Leg::is_held);
-    let sends = |id: LegId| call.leg(id).and_then(|leg| leg.remote()).is_some_and(|remote| remote.direction.sends());
-    let (caller_holds, regulator_holds) = (held_by(caller), held_by(leg));
-    for (id, holds) in [(caller, caller_holds), (leg, regulator_holds)] {
-        out.push(Decision::Media(MediaCommand::Watch { leg: id, on: !holds }));
-    }
-    if !caller_holds && !regulator_holds {
-        return out.push(Decision::Media(MediaCommand::Bridge { a: caller, b: leg }));
-    }
-    out.push(Decision::Media(MediaCommand::Unbridge { leg: caller }));
-    for id in [caller, leg] {
-        if sends(id) {
-            call.play(id, vec![call.line.hold_music.clone()], AfterSounds::RepeatLast, out);
-        } else {
-            out.push(Decision::Media(MediaCommand::Quiet { leg: id }));
-        }
+pub fn join(call: &Call, leg: LegId, out: &mut Vec<Decision>) {
+    if let (Some(caller), Some(other)) = (call.leg(call.caller_leg()), call.leg(leg)) {
+        bridge::join(caller, other, Some(&call.line.hold_music), out);
     }
 }
 
@@ -99,13 +87,22 @@ fn join(call: &mut Call, leg: LegId, out: &mut Vec<Decision>) {
 pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut Vec<Decision>) {
     match input {
         CallInput::Reoffered { leg: by, remote } if by == leg || by.number == 0 => {
-            reoffered(call, leg, by, &remote, out);
+            join(call, leg, out);
+            note_hold(call, by, remote.direction.is_held(), out);
         }
+        CallInput::HandOn(hand_on) => transfer::begin(call, *hand_on, now, out),
+        CallInput::HandedOver(handed) => transfer::handed_over(call, *handed, now, out),
+        CallInput::TakeOver(take_over) => taking::begin(call, *take_over, now, out),
+        CallInput::Opened { leg: opened, rtp } => taking::opened(call, opened, rtp, now, out),
+        CallInput::OpenFailed { leg: failed, .. } => taking::give_up(call, failed, now, out),
+        CallInput::Due => due(call, now, out),
         CallInput::Ended { leg: gone, by, detail } if gone.number == 0 => {
             finish(call, call.ended_by(gone, by), detail, now, out);
         }
         CallInput::Ended { leg: gone, by, detail } if gone == leg => match by {
             Gone::HungUp | Gone::Cancelled | Gone::NoAck => {
+                let is_outside = call.leg(gone).is_some_and(|leg| leg.side == Side::Outside);
+                let detail = detail.or_else(|| is_outside.then(|| "the outside party hung up".to_owned()));
                 finish(call, EndedBy::Regulator, detail, now, out);
             }
             Gone::Lost => return_to_room(call, leg, EndedBy::DeviceLost, now, out),
@@ -117,15 +114,14 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
         CallInput::Silent { leg: silent } if silent == leg => {
             return_to_room(call, leg, EndedBy::Silence, now, out);
         }
+        CallInput::Ended { leg: gone, .. } => taking::give_up(call, gone, now, out),
         CallInput::Closed { leg: closed, .. } if closed.number == 0 => ending::media_is_lost(call, now, out),
         CallInput::Closed { leg: closed, .. } if closed == leg => {
             return_to_room(call, leg, EndedBy::Fault, now, out);
         }
         CallInput::End(by) => finish(call, by, None, now, out),
         CallInput::RecordingFailed(reason) => ending::fail_recording(call, reason, out),
-        CallInput::Opened { .. }
-        | CallInput::OpenFailed { .. }
-        | CallInput::Played { .. }
+        CallInput::Played { .. }
         | CallInput::Dtmf { .. }
         | CallInput::Silent { .. }
         | CallInput::Closed { .. }
@@ -134,20 +130,43 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
         | CallInput::Refused { .. }
         | CallInput::Confirmed { .. }
         | CallInput::Reoffered { .. }
-        | CallInput::Ended { .. }
         | CallInput::Chosen(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
-        | CallInput::Sealed(_)
-        | CallInput::Due => {}
+        | CallInput::Sealed(_) => {}
     }
 }
 
-fn reoffered(call: &mut Call, leg: LegId, by: LegId, remote: &RemoteMedia, out: &mut Vec<Decision>) {
+/// What was to happen by now: a phone that does not leave by itself is hung up, a place not taken is given up.
+fn due(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    dismiss(call, Some(now.moment), now, out);
+    if let Some(taking) = call.taking.as_ref().filter(|taking| taking.until <= now.moment) {
+        let leg = taking.leg;
+        taking::give_up(call, leg, now, out);
+    }
+    set_deadline(call);
+}
+
+/// Hangs up the phones whose caller was handed on and who have not left by then; all of them, without a time.
+pub fn dismiss(call: &mut Call, due: Option<Moment>, now: Now, out: &mut Vec<Decision>) {
+    let is_due = |(_, at): &(LegId, Moment)| due.is_none_or(|due| *at <= due);
+    let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut call.leaving).into_iter().partition(is_due);
+    call.leaving = left;
+    for (leg, _) in gone {
+        call.hang_up(leg, EndedBy::AnsweredElsewhere, now, out);
+    }
+}
+
+/// In conversation only these wait for the clock.
+pub fn set_deadline(call: &mut Call) {
+    let leaving = call.leaving.iter().map(|(_, at)| *at);
+    call.deadline = leaving.chain(call.taking.iter().map(|taking| taking.until)).min();
+}
+
+/// Tells that a side holds, or does not any more, once each time.
+pub fn note_hold(call: &mut Call, by: LegId, is_held: bool, out: &mut Vec<Decision>) {
     let who = if by.number == 0 { EndedBy::Caller } else { EndedBy::Regulator };
     let was_held = call.held.contains(&by);
-    let is_held = remote.direction.is_held();
-    join(call, leg, out);
     match (was_held, is_held) {
         (false, true) => {
             call.held.push(by);
@@ -161,24 +180,36 @@ fn reoffered(call: &mut Call, leg: LegId, by: LegId, remote: &RemoteMedia, out: 
     }
 }
 
-fn finish(call: &mut Call, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
-    release(call, out);
+/// The call is over for good.
+pub fn finish(call: &mut Call, by: EndedBy, detail: Option<String>, now: Now, out: &mut Vec<Decision>) {
+    taking::give_up_any(call, now, out);
+    if let State::Talking { leg } = call.state {
+        release(call, leg, out);
+    }
     ending::end(call, Ending { outcome: Outcome::Answered, by, detail }, now, out);
 }
 
-fn release(call: &Call, out: &mut Vec<Decision>) {
-    if let Some(regulator) = call.record.regulator.clone() {
+/// Whoever talked over this leg is free again.
+pub fn release(call: &Call, leg: LegId, out: &mut Vec<Decision>) {
+    if let Some(regulator) = call.leg(leg).and_then(|leg| leg.regulator.clone()) {
         out.push(Decision::Room(RoomChange::Released { regulator }));
     }
 }
 
-/// The regulator's phone vanished: the caller is not lost but waits again, in its old place.
+/// The phone of whoever talks with the caller vanished.
 fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut Vec<Decision>) {
     call.hang_up(leg, why, now, out);
+    taking::give_up_any(call, now, out);
     out.push(Decision::Media(MediaCommand::Unbridge { leg: call.caller_leg() }));
-    if let Some(regulator) = call.record.regulator.clone() {
+    if let Some(regulator) = call.leg(leg).and_then(|leg| leg.regulator.clone()) {
         out.push(Decision::Room(RoomChange::Lost { regulator }));
     }
+    wait_again(call, now, out);
+}
+
+/// The caller is not lost but waits again, in its old place.
+pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    dismiss(call, None, now, out);
     call.held.retain(|held| held.number == 0);
     call.state = State::Waiting;
     call.waits_until = now.moment + call.line.waiting_max;

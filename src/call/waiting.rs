@@ -37,6 +37,9 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::Reoffered { .. }
         | CallInput::Ended { .. }
         | CallInput::DevicesGone
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}
     }
@@ -80,6 +83,7 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
         end: None,
         detail: None,
         reasoning: choice.reasoning,
+        handed_by: None,
     };
     let queued_at = call.record.queued_at.unwrap_or(now.utc);
     call.tell(
@@ -94,9 +98,7 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Count(Counter::OffersMade));
     out.push(Decision::KeepOffer(Box::new(record.clone())));
     call.record.offers.push(record);
-    if let Some(person) = call.centre.regulators.get(&choice.regulator) {
-        call.record.names.regulators.insert(choice.regulator.clone(), person.name.clone());
-    }
+    call.name_regulator(&choice.regulator);
     let until = now.moment + call.centre.offers.ring_duration_max;
     let nothing_to_ring = ringing.is_empty();
     call.state = State::Offering(LiveOffer {
@@ -156,6 +158,9 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::Confirmed { .. }
         | CallInput::Reoffered { .. }
         | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
         | CallInput::Nobody
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}

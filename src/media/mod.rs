@@ -138,7 +138,15 @@ pub fn start(
 impl Media {
     /// Hands a command to the thread of its call; never blocks. A command for a thread that is stuck or gone is counted and lost.
     pub fn send(&self, command: MediaCommand) {
-        let Some(thread) = self.threads.get(place(leg_of(&command).call, self.threads.len())) else { return };
+        let place_of = |leg: LegId| place(leg.call, self.threads.len());
+        let Some(thread) = self.threads.get(place_of(leg_of(&command))) else { return };
+        if let MediaCommand::Rename { from, to } = &command
+            && place_of(*from) != place_of(*to)
+        {
+            // A leg cannot move to another thread: whoever names it must see to that (`CallId::beside`).
+            thread.tally.commands_unknown.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         match thread.commands.try_send(command) {
             Ok(()) => wake(&thread.wake),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {

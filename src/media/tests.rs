@@ -1,5 +1,7 @@
 //! The media plane over real sockets on loopback, seen from the far ends.
 
+mod renaming;
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};

@@ -169,7 +169,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 Some(place) => self.part(place),
                 None => count(&self.tally.commands_unknown),
             },
-            MediaCommand::Rename { .. } => count(&self.tally.commands_unknown),
+            MediaCommand::Rename { from, to } => self.rename(from, to),
             MediaCommand::Close { leg } => match self.places.remove(&leg) {
                 Some(place) => self.close(place),
                 None => count(&self.tally.commands_unknown),
@@ -260,6 +260,16 @@ impl<R: Fn(MediaReport)> Worker<R> {
         if let Some(other) = peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) {
             other.peer = None;
         }
+    }
+
+    /// A name that is taken already, or nobody's, is left: the leg keeps the one it has.
+    fn rename(&mut self, from: LegId, to: LegId) {
+        let place = self.places.get(&from).copied().filter(|_| !self.places.contains_key(&to));
+        let Some(place) = place else { return count(&self.tally.commands_unknown) };
+        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
+        leg.id = to;
+        self.places.remove(&from);
+        self.places.insert(to, place);
     }
 
     fn close(&mut self, place: usize) {

@@ -28,6 +28,11 @@ impl CallId {
         let (_, low) = other.0.as_u64_pair();
         CallId(Uuid::from_u64_pair(high, low))
     }
+
+    /// Whether both have the same low 64 bits, so that their legs live on one media thread.
+    pub fn is_beside(self, other: CallId) -> bool {
+        self.0.as_u64_pair().1 == other.0.as_u64_pair().1
+    }
 }
 
 impl fmt::Display for CallId {

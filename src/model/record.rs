@@ -220,8 +220,11 @@ pub struct OfferRecord {
     pub end: Option<OfferEnd>,
     /// In words for people: `486 Busy Here`, `no answer in 15 s`.
     pub detail: Option<String>,
-    /// Why this person.
+    /// Why this person; empty when somebody handed the caller on.
     pub reasoning: Reasoning,
+    /// Who handed the caller on to this person; without it the waiting room chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_by: Option<RegulatorId>,
 }
 
 /// What a leg is for.
@@ -232,6 +235,8 @@ pub enum Side {
     Caller,
     /// A regulator's: right channel.
     Regulator,
+    /// An outside party's, to whom the caller was handed on: right channel.
+    Outside,
 }
 
 /// One leg, when it is over.
@@ -245,6 +250,9 @@ pub struct LegRecord {
     pub regulator: Option<RegulatorId>,
     /// Which device.
     pub device: Option<DeviceId>,
+    /// The outside number that was dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<String>,
     /// The SIP Call-ID.
     pub sip_call_id: String,
     /// Created.
@@ -318,7 +326,7 @@ pub struct CallRecord {
     pub answered_at: Option<Utc>,
     /// Over.
     pub ended_at: Option<Utc>,
-    /// Who answered.
+    /// Who answered; of several, the last.
     pub regulator: Option<RegulatorId>,
     /// How it came out.
     pub outcome: Option<Outcome>,

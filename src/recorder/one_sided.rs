@@ -54,6 +54,7 @@ impl Silence {
             (Side::Caller, _) => "the caller".to_owned(),
             (Side::Regulator, Some(id)) => format!("the regulator {id}"),
             (Side::Regulator, None) => "the regulator".to_owned(),
+            (Side::Outside, _) => "the outside party".to_owned(),
         };
         let seconds = self.length_ms as f64 / 1000.0;
         let what = if self.is_whole {

@@ -241,7 +241,7 @@ fn write_wav(path: &Path, lanes: &mut [Lane], samples: u64) -> Result<(String, [
             let [left, right] = &mut sides;
             let side = match lane.told.side {
                 Side::Caller => left,
-                Side::Regulator => right,
+                Side::Regulator | Side::Outside => right,
             };
             side.iter_mut().zip(&one).for_each(|(sum, sample)| *sum = sum.saturating_add(*sample));
         }

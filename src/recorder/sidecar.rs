@@ -48,7 +48,7 @@ pub struct Party {
     /// The caller's display name; a regulator's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `caller` or `regulator`.
+    /// `caller`, `regulator` or `outside`.
     pub role: String,
 }
 
@@ -312,6 +312,8 @@ fn parties_of(kept: &Kept) -> Vec<Party> {
         Party { tel: None, name: Some(name), role: "regulator".into() }
     };
     parties.extend(names.iter().map(regulator));
+    let outside = kept.record.legs.iter().filter(|leg| leg.side == Side::Outside && leg.accepted_at.is_some());
+    parties.extend(outside.map(|leg| Party { tel: leg.dialled.clone(), name: None, role: "outside".into() }));
     parties
 }
 

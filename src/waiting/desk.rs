@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::LentTo;
 use crate::model::centre::OfferRules;
 use crate::model::{CallId, DeviceId, Moment, Now, OfferEnd, PauseReason, RegulatorId, RegulatorState};
 
@@ -20,6 +21,8 @@ pub(super) struct Desk {
     pub free_since: Moment,
     /// What takes effect when the call is over or the phone is back.
     pub next: Next,
+    /// What he goes back to, while somebody else than the waiting room has taken him.
+    pub lent: Option<Lent>,
     ready_on_register: bool,
 }
 
@@ -32,6 +35,16 @@ pub(super) enum Next {
     Pause(PauseReason),
     /// Ready, though registering alone would not do it: he was before a restart.
     Ready,
+}
+
+/// What a regulator was doing when a colleague called him or handed him a caller on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lent {
+    /// `Ready`, `WrapUp` or `Paused`.
+    state: RegulatorState,
+    /// When that state would have ended by itself.
+    until: Option<Moment>,
+    to: LentTo,
 }
 
 /// A state to go to, and how long it lasts when it ends by itself.
@@ -66,6 +79,14 @@ fn pause_duration(reason: &PauseReason, rules: &OfferRules) -> Option<Duration> 
     }
 }
 
+/// Whether only a person ends the pause.
+fn pause_is_open(reason: &PauseReason) -> bool {
+    match reason {
+        PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => true,
+        PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable => false,
+    }
+}
+
 /// Whether somebody asked for the pause: such a one outlives the phone's registration.
 fn is_asked_for(reason: &PauseReason) -> bool {
     match reason {
@@ -84,8 +105,73 @@ impl Desk {
             until: None,
             free_since: Moment::default(),
             next: Next::Usual,
+            lent: None,
             ready_on_register,
         }
+    }
+
+    /// Takes him from what he does for a call that the waiting room has not given him; `None` when he is on a call, is
+    /// being rung or has no phone.
+    pub fn lend(&mut self, to: LentTo, into: RegulatorState) -> Option<Turn> {
+        match &self.state {
+            RegulatorState::Offline | RegulatorState::Ringing { .. } | RegulatorState::Talking { .. } => None,
+            RegulatorState::Ready | RegulatorState::WrapUp | RegulatorState::Paused { .. } => {
+                self.lent = Some(Lent { state: self.state.clone(), until: self.until, to });
+                Some(Turn::to(into))
+            }
+        }
+    }
+
+    /// The call that he rings for or talks on goes on under another name: from a colleague's call to a caller's.
+    pub fn hand_over(&mut self, from: CallId, to: CallId) -> Option<Turn> {
+        match &self.state {
+            RegulatorState::Ringing { call } if *call == from => {
+                self.lent.iter_mut().for_each(|lent| lent.to = LentTo::Caller);
+                Some(Turn::to(RegulatorState::Ringing { call: to }))
+            }
+            RegulatorState::Talking { call } if *call == from => {
+                self.keep_caller();
+                Some(Turn::to(RegulatorState::Talking { call: to }))
+            }
+            RegulatorState::Ringing { .. }
+            | RegulatorState::Talking { .. }
+            | RegulatorState::Offline
+            | RegulatorState::Ready
+            | RegulatorState::WrapUp
+            | RegulatorState::Paused { .. } => None,
+        }
+    }
+
+    /// He has a caller now as if the waiting room had given him: after the call the usual, but the pause that only a
+    /// person ends comes back.
+    fn keep_caller(&mut self) {
+        let Some(lent) = self.lent.take() else { return };
+        if let RegulatorState::Paused { reason } = lent.state
+            && pause_is_open(&reason)
+            && self.next == Next::Usual
+        {
+            self.next = Next::Pause(reason);
+        }
+    }
+
+    /// Back to what he did before he was lent; what would have ended meanwhile has ended.
+    fn go_back(&mut self, rules: &OfferRules, now: Moment) -> Turn {
+        let Some(Lent { state, until, to: _ }) = self.lent.take() else {
+            return self.settle(Turn::to(RegulatorState::Ready), rules);
+        };
+        if let RegulatorState::Paused { reason } = &state
+            && is_asked_for(reason)
+            && self.devices.is_empty()
+            && self.next == Next::Usual
+        {
+            self.next = Next::Pause(reason.clone());
+        }
+        let before = match until {
+            Some(until) if until <= now => Turn::to(RegulatorState::Ready),
+            Some(until) => Turn { state, lasting: Some(until.since(now)) },
+            None => Turn::to(state),
+        };
+        self.settle(before, rules)
     }
 
     /// Whether he will take calls again without anybody's doing.
@@ -168,6 +254,9 @@ impl Desk {
             }
             RegulatorState::Ringing { .. } | RegulatorState::Talking { .. } => {
                 self.next = Next::Usual;
+                if let Some(lent) = &mut self.lent {
+                    (lent.state, lent.until) = (RegulatorState::Ready, None);
+                }
                 Some(Turn { state: self.state.clone(), lasting: None })
             }
         }
@@ -189,8 +278,14 @@ impl Desk {
         }
     }
 
-    pub fn end_offer(&mut self, end: OfferEnd, rules: &OfferRules) -> Option<Turn> {
+    pub fn end_offer(&mut self, end: OfferEnd, rules: &OfferRules, now: Moment) -> Option<Turn> {
+        // Who was free when a caller was handed to him, and did not answer, is no better than after an offer.
+        let is_spared = self.lent.as_ref().is_some_and(|lent| match lent.to {
+            LentTo::Colleague => true,
+            LentTo::Caller => lent.state != RegulatorState::Ready,
+        });
         match &self.state {
+            RegulatorState::Ringing { .. } if is_spared && end != OfferEnd::Accepted => Some(self.go_back(rules, now)),
             RegulatorState::Ringing { .. } => match end {
                 // Told by `answer`.
                 OfferEnd::Accepted => None,
@@ -210,6 +305,9 @@ impl Desk {
     pub fn answer(&mut self, call: CallId) -> Option<Turn> {
         match &self.state {
             RegulatorState::Ringing { call: ringing } if *ringing == call => {
+                if self.lent.as_ref().is_some_and(|lent| lent.to == LentTo::Caller) {
+                    self.keep_caller();
+                }
                 Some(Turn::to(RegulatorState::Talking { call }))
             }
             RegulatorState::Ringing { .. }
@@ -221,12 +319,13 @@ impl Desk {
         }
     }
 
-    pub fn release(&mut self, wrap_up: Duration, rules: &OfferRules) -> Option<Turn> {
+    pub fn release(&mut self, wrap_up: Duration, rules: &OfferRules, now: Moment) -> Option<Turn> {
         let usual = match wrap_up {
             Duration::ZERO => Turn::to(RegulatorState::Ready),
             lasting => Turn { state: RegulatorState::WrapUp, lasting: Some(lasting) },
         };
         match &self.state {
+            RegulatorState::Talking { .. } if self.lent.is_some() => Some(self.go_back(rules, now)),
             RegulatorState::Talking { .. } => Some(self.settle(usual, rules)),
             RegulatorState::Offline
             | RegulatorState::Ready
@@ -238,6 +337,7 @@ impl Desk {
 
     /// The call is over: offline when the phone is gone, the pause asked for meanwhile, else the usual.
     fn settle(&mut self, usual: Turn, rules: &OfferRules) -> Turn {
+        self.lent = None;
         if self.devices.is_empty() {
             return Turn::to(RegulatorState::Offline);
         }
@@ -252,9 +352,9 @@ impl Desk {
 mod tests {
     use std::time::Duration;
 
-    use super::super::WaitingError;
     use super::super::stage::Stage;
-    use crate::model::{DeviceId, OfferEnd, PauseReason, RegulatorState, Utc};
+    use super::super::{LentTo, WaitingError};
+    use crate::model::{CallId, Chance, DeviceId, OfferEnd, PauseReason, RegulatorState, Utc};
     use crate::routing::sample::{centre, regulator};
 
     fn paused(reason: PauseReason) -> RegulatorState {
@@ -473,5 +573,104 @@ mod tests {
         assert!(!stage.answer("anne", call));
         assert_eq!(stage.state("anne"), RegulatorState::Talking { call });
         assert!(!stage.room.is_waiting(call) && stage.room.is_waiting(other));
+    }
+
+    fn lend(stage: &mut Stage, to: LentTo) -> CallId {
+        let call = CallId::new(stage.now.utc, &mut Chance::from_number(9));
+        stage.room.lend(&"anne".into(), call, to, stage.now, &mut stage.out).expect("free to be lent");
+        assert_eq!(stage.state("anne"), RegulatorState::Ringing { call });
+        call
+    }
+
+    #[test]
+    fn after_a_colleagues_call_a_regulator_is_what_he_was() {
+        for (reason, rings_only) in [(None, false), (None, true), (Some(PauseReason::Own), false)] {
+            let mut stage = anne_ready();
+            let before = match reason {
+                Some(reason) => {
+                    pause(&mut stage, reason.clone());
+                    paused(reason)
+                }
+                None => RegulatorState::Ready,
+            };
+            let call = lend(&mut stage, LentTo::Colleague);
+            if rings_only {
+                stage.end_offer("anne", OfferEnd::TimedOut);
+            } else {
+                assert!(stage.answer("anne", call));
+                stage.release("anne", 10);
+            }
+            assert_eq!(stage.state("anne"), before);
+        }
+    }
+
+    #[test]
+    fn a_rest_or_timed_pause_goes_on_counting_during_a_colleagues_call() {
+        let mut stage = anne_ready();
+        stage.talk("anne");
+        stage.release("anne", 30);
+        for (wait, after) in [(10, RegulatorState::WrapUp), (15, RegulatorState::WrapUp), (5, RegulatorState::Ready)] {
+            let call = lend(&mut stage, LentTo::Colleague);
+            assert!(stage.answer("anne", call));
+            stage.pass(wait);
+            stage.tick();
+            assert_eq!(stage.state("anne"), RegulatorState::Talking { call });
+            stage.release("anne", 0);
+            assert_eq!(stage.state("anne"), after, "after {wait} s more");
+        }
+    }
+
+    #[test]
+    fn whoever_is_handed_a_caller_rests_afterwards_or_goes_back_to_his_pause() {
+        let mut stage = anne_ready();
+        let call = lend(&mut stage, LentTo::Caller);
+        assert!(stage.answer("anne", call));
+        stage.release("anne", 10);
+        assert_eq!(stage.state("anne"), RegulatorState::WrapUp);
+        pause(&mut stage, PauseReason::Own);
+        let call = lend(&mut stage, LentTo::Colleague);
+        assert!(stage.answer("anne", call));
+        let caller = CallId::new(Utc(0), &mut Chance::from_number(3));
+        assert!(stage.room.hand_over(&"anne".into(), call, caller, stage.now, &mut stage.out));
+        assert_eq!(stage.state("anne"), RegulatorState::Talking { call: caller });
+        stage.release("anne", 10);
+        assert_eq!(stage.state("anne"), paused(PauseReason::Own));
+    }
+
+    #[test]
+    fn a_free_regulator_who_does_not_take_a_caller_handed_on_is_passed_over_for_a_while() {
+        let mut stage = anne_ready();
+        lend(&mut stage, LentTo::Caller);
+        stage.end_offer("anne", OfferEnd::TimedOut);
+        assert_eq!(stage.state("anne"), paused(PauseReason::NoAnswer));
+        lend(&mut stage, LentTo::Caller);
+        stage.end_offer("anne", OfferEnd::TimedOut);
+        assert_eq!(stage.state("anne"), paused(PauseReason::NoAnswer), "as before, and no longer");
+        assert_eq!(stage.room.deadline(), Some(stage.now.moment + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_regulator_who_is_busy_or_away_cannot_be_lent() {
+        let mut stage = anne();
+        let call = CallId::new(Utc(0), &mut Chance::from_number(3));
+        let lend =
+            |stage: &mut Stage| stage.room.lend(&"anne".into(), call, LentTo::Colleague, stage.now, &mut stage.out);
+        assert_eq!(lend(&mut stage), Err(WaitingError::Offline));
+        stage.register(&["anne"]);
+        stage.talk("anne");
+        assert_eq!(lend(&mut stage), Err(WaitingError::Busy));
+    }
+
+    #[test]
+    fn a_phone_lost_in_a_colleagues_call_makes_its_regulator_offline_and_the_pause_comes_back() {
+        let mut stage = anne_ready();
+        pause(&mut stage, PauseReason::Own);
+        let call = lend(&mut stage, LentTo::Colleague);
+        assert!(stage.answer("anne", call));
+        stage.unregister("anne");
+        stage.release("anne", 0);
+        assert_eq!(stage.state("anne"), RegulatorState::Offline);
+        stage.register(&["anne"]);
+        assert_eq!(stage.state("anne"), paused(PauseReason::Own));
     }
 }

@@ -48,6 +48,15 @@ pub struct Choice {
     pub reasoning: Reasoning,
 }
 
+/// For what a regulator is taken whom the waiting room has not chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LentTo {
+    /// A colleague's own call: afterwards he is what he was.
+    Colleague,
+    /// A caller whom a colleague hands on: afterwards he rests, as after any caller.
+    Caller,
+}
+
 /// Why the waiting room did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WaitingError {
@@ -57,6 +66,9 @@ pub enum WaitingError {
     /// A regulator without a registered phone cannot be ready.
     #[error("the regulator has no registered phone: register a softphone first")]
     Offline,
+    /// The regulator is on a call or is being rung.
+    #[error("the regulator is on a call or is being rung: try again when it is over")]
+    Busy,
     /// [`WAITING_MAX`] callers wait already.
     #[error("the waiting room is full ({WAITING_MAX} callers): play the overflow message")]
     Full,

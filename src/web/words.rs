@@ -64,7 +64,7 @@ mirror! {
     /// How an offer ended.
     OfferEndWord from model::OfferEnd { Accepted, Refused, TimedOut, Cancelled, Failed }
     /// What a leg is for.
-    SideWord from model::Side { Caller, Regulator }
+    SideWord from model::Side { Caller, Regulator, Outside }
     /// Whether the line's calls are recorded.
     RecordingPolicyWord from model::centre::RecordingPolicy { Always, Never }
     /// A codec (RFC 3551 §6).

@@ -5,7 +5,7 @@ use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vigie::call::{Call, NOBODY_GRACE, State, Switch};
+use vigie::call::{CONSULT_RING_MAX, Call, NOBODY_GRACE, State, Switch};
 use vigie::model::{
     Action, CallId, Centre, EventKind, Fact, Input, Moment, Now, PauseReason, Regulator, RegulatorId, RegulatorState,
     SkillId,
@@ -99,6 +99,15 @@ impl Checks {
                     let talks = state == Some(&RegulatorState::Talking { call: call.id });
                     demand!(talks, "{} talks with {who:?}, who is {state:?}", call.id);
                     demand!(!room.is_waiting(call.id), "{} talks and waits", call.id);
+                }
+                State::Transferring(handover) => {
+                    if let Some(to) = handover.to.regulator() {
+                        let state = room.state_of(to);
+                        let rings = state == Some(&RegulatorState::Ringing { call: call.id });
+                        demand!(rings, "{} is handed on to {to}, who is {state:?}", call.id);
+                    }
+                    demand!(!handover.ringing.is_empty(), "{} is handed on to no device", call.id);
+                    demand!(!room.is_waiting(call.id), "{} is handed on and waits", call.id);
                 }
                 State::Waiting => demand!(room.is_waiting(call.id), "{} waits outside the room", call.id),
                 State::Opening { .. } | State::Greeting | State::Farewell { .. } | State::Ending | State::Sealing => {
@@ -241,6 +250,7 @@ fn longest(call: &Call) -> Duration {
         State::Waiting => call.line.waiting_max + NOBODY_GRACE,
         State::Offering(_) => call.centre.offers.ring_duration_max,
         State::Talking { .. } => TALK_MAX,
+        State::Transferring(_) => CONSULT_RING_MAX,
         State::Sealing => Duration::from_secs(1800),
     }
 }

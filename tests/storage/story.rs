@@ -132,6 +132,7 @@ pub fn offer(number: u16, end: Option<OfferEnd>) -> OfferRecord {
         end,
         detail: None,
         reasoning: Reasoning::default(),
+        handed_by: None,
     }
 }
 
@@ -141,6 +142,7 @@ fn leg(number: u16, n: u64) -> LegRecord {
         side: if number == 0 { Side::Caller } else { Side::Regulator },
         regulator: (number > 0).then(|| "anne".into()),
         device: None,
+        dialled: None,
         sip_call_id: format!("{n}-{number}@test"),
         started_at: Utc(T0),
         accepted_at: None,

@@ -234,12 +234,14 @@ pub fn record(call: CallId) -> CallRecord {
         end: Some(OfferEnd::Accepted),
         detail: None,
         reasoning,
+        handed_by: None,
     };
     let leg = |number, side, regulator: Option<&str>| LegRecord {
         number,
         side,
         regulator: regulator.map(Into::into),
         device: None,
+        dialled: None,
         sip_call_id: format!("leg{number}@127.0.0.2"),
         started_at: after(0),
         accepted_at: Some(after(4000)),

@@ -45,6 +45,7 @@ fn leg_record(world: &World, number: u16, ended_ms: u64, quality: LegQuality) ->
         side: Side::Regulator,
         regulator: Some("anne".into()),
         device: None,
+        dialled: None,
         sip_call_id: "x".into(),
         started_at: world.begin.utc,
         accepted_at: Some(world.begin.utc),

@@ -60,7 +60,7 @@ pub struct CallView {
     wait_ms: Option<u64>,
     /// From the answer to the end, in milliseconds.
     talk_ms: Option<u64>,
-    /// Who answered.
+    /// Who answered; of several, the last.
     regulator: Option<String>,
     /// How it came out; null while it lives.
     outcome: Option<OutcomeWord>,
@@ -126,6 +126,8 @@ pub struct OfferView {
     detail: Option<String>,
     /// Why this person.
     reasoning: ReasoningView,
+    /// Who handed the caller on to this regulator; null when the waiting room chose.
+    handed_by: Option<String>,
 }
 
 /// Why a regulator was chosen.
@@ -169,6 +171,7 @@ impl OfferView {
             end: offer.end.map(OfferEndWord::from),
             detail: offer.detail,
             reasoning: offer.reasoning.into(),
+            handed_by: offer.handed_by.map(|regulator| regulator.to_string()),
         }
     }
 }
@@ -208,6 +211,8 @@ pub struct LegView {
     side: SideWord,
     /// Which regulator.
     regulator: Option<String>,
+    /// The outside number that was dialled, when the caller was handed on to one.
+    dialled: Option<String>,
     /// The SIP Call-ID.
     sip_call_id: String,
     /// Created.
@@ -262,6 +267,7 @@ impl LegView {
             number: leg.number,
             side: leg.side.into(),
             regulator: leg.regulator.map(|regulator| regulator.to_string()),
+            dialled: leg.dialled,
             sip_call_id: leg.sip_call_id,
             started_at: Stamp::of(leg.started_at, zone),
             accepted_at: Stamp::maybe(leg.accepted_at, zone),

@@ -1,5 +1,9 @@
 //! The switch in virtual time, with values alone: no SIP, no media, no database.
 
+mod consulting;
+mod faults;
+mod handing;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +14,7 @@ use crate::model::centre::{Farewell, GreetingMode, RecordingPolicy};
 use crate::model::{
     CallId, CallRecord, Caller, Centre, Chance, Codec, Command, DeviceId, Direction, EndedBy, EventKind, Fact, LegId,
     LegQuality, Line, MediaCommand, MediaReport, Moment, Now, OfferEnd, Outcome, PauseReason, RecorderCommand,
-    RecorderReport, RegulatorState, RemoteMedia, Reply, Ticket, Utc,
+    RecorderReport, RegulatorState, RemoteMedia, Reply, Ticket, Trunk, Utc,
 };
 use crate::routing::sample;
 
@@ -29,7 +33,8 @@ impl Room {
         change(&mut line);
         let people = ["anne", "bruno"].map(|id| sample::regulator(id, &[("regulation", 60)], &[("cherbourg", 0)]));
         let mut centre: Centre = sample::centre(people.to_vec(), vec![line]);
-        centre.trunks.insert("trunk".into(), sample::trunk("cherbourg"));
+        let trunk = Trunk { dials: vec!["+336".into(), "15".into()], ..sample::trunk("cherbourg") };
+        centre.trunks.insert("trunk".into(), trunk);
         let switch = Switch::new(Arc::new(centre), "Vigie/test".into(), Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000), utc: Utc(1_800_000_000_000_000) };
         Room { switch, chance: Chance::from_number(2), now, orders: Vec::new() }
@@ -87,6 +92,41 @@ impl Room {
         let orders = self.media(MediaReport::Opened { leg, rtp: rtp(5000 + number) });
         assert!(orders.iter().any(|order| matches!(order, Order::Leg(LegOrder::Dial(_)))), "{orders:?}");
         leg
+    }
+
+    /// A regulator dials from an own phone; the call's leg 0, beside whatever call the regulator is on.
+    fn dialled(&mut self, regulator: &str, digits: &str) -> (LegId, Vec<Order>) {
+        self.dialled_for(regulator, digits, None)
+    }
+
+    fn dialled_for(&mut self, regulator: &str, digits: &str, replaces: Option<LegId>) -> (LegId, Vec<Order>) {
+        let call = match self.state(regulator) {
+            RegulatorState::Talking { call } => CallId::beside(call, self.now.utc, &mut self.chance),
+            _ => CallId::new(self.now.utc, &mut self.chance),
+        };
+        let leg = LegId { call, number: 0 };
+        let dialled = Dialled {
+            leg,
+            regulator: regulator.into(),
+            device: None,
+            digits: digits.into(),
+            replaces,
+            sip_call_id: String::new(),
+            remote: remote(Direction::Both),
+        };
+        (leg, self.signal(Signal::Dialled(Box::new(dialled))))
+    }
+
+    /// The same, and the port of its phone is open.
+    fn own_call(&mut self, regulator: &str, digits: &str) -> LegId {
+        let (leg, orders) = self.dialled(regulator, digits);
+        assert!(!orders.iter().any(|order| matches!(order, Order::Leg(LegOrder::Refuse { .. }))), "{orders:?}");
+        self.media(MediaReport::Opened { leg, rtp: rtp(4500) });
+        leg
+    }
+
+    fn kept(&self, table: &str) -> usize {
+        self.switch.count_kept().into_iter().find(|(name, _)| *name == table).map_or(usize::MAX, |(_, count)| count)
     }
 
     fn answer(&mut self, leg: LegId) -> Vec<Order> {
@@ -408,17 +448,7 @@ fn feature_codes_pause_and_make_ready() {
     let mut room = Room::new(|_| {});
     room.register("anne", 1);
     let dial = |room: &mut Room, digits: &str| {
-        let leg = LegId { call: CallId::new(room.now.utc, &mut room.chance), number: 0 };
-        let dialled = Dialled {
-            leg,
-            regulator: "anne".into(),
-            device: None,
-            digits: digits.into(),
-            replaces: None,
-            sip_call_id: String::new(),
-            remote: remote(Direction::Both),
-        };
-        let mut orders = room.signal(Signal::Dialled(Box::new(dialled)));
+        let (leg, mut orders) = room.dialled("anne", digits);
         orders.extend(room.media(MediaReport::Opened { leg, rtp: rtp(4000) }));
         orders
     };
@@ -427,7 +457,7 @@ fn feature_codes_pause_and_make_ready() {
     let orders = dial(&mut room, "*11");
     assert_eq!(room.state("anne"), RegulatorState::Ready);
     assert!(orders.iter().any(|order| matches!(order, Order::Leg(LegOrder::Hangup { .. }))), "{orders:?}");
-    let wrong = dial(&mut room, "0612345678");
+    let wrong = dial(&mut room, "*12");
     assert!(wrong.iter().any(|order| matches!(order, Order::Leg(LegOrder::Refuse { why: Unserved::NotFound, .. }))));
 }
 
@@ -444,43 +474,6 @@ fn draining_refuses_new_calls_and_replies_when_the_last_is_over() {
     assert!(room.has(|o| *o == Order::Leg(LegOrder::Refuse { leg: refused, why: Unserved::Overloaded })));
     room.give(SwitchInput::Command { ticket: Ticket(2), command: Command::EndAll });
     assert!(room.close(caller, 2).contains(&drained));
-}
-
-#[test]
-fn a_fault_in_one_call_ends_that_call_alone() {
-    let mut room = Room::new(|_| {});
-    room.register("anne", 1);
-    room.register("bruno", 2);
-    let faulty = room.call();
-    let other = room.call();
-    let (faulty_leg, other_leg) = (room.dial(faulty, 1), room.dial(other, 1));
-    room.answer(faulty_leg);
-    room.answer(other_leg);
-    room.switch.plant_fault(faulty.call);
-    let orders = room.signal(Signal::Reoffered { leg: faulty_leg, remote: remote(Direction::Both) });
-    assert!(orders.iter().any(|order| matches!(order, Order::Alarm(alarm) if alarm.kind == "call-fault")));
-    assert!(orders.contains(&Order::Leg(LegOrder::Hangup { leg: faulty, why: EndedBy::Fault })));
-    assert!(orders.iter().any(|order| matches!(order, Order::Recorder(RecorderCommand::Finish { .. }))));
-    assert_eq!(room.last_record(faulty).outcome, Some(Outcome::Interrupted));
-    let talking = |call: LegId| RegulatorState::Talking { call: call.call };
-    let states = [room.state("anne"), room.state("bruno")];
-    assert!(states.contains(&talking(other)) && !states.contains(&talking(faulty)), "{states:?}");
-}
-
-#[test]
-fn a_fault_while_a_call_ends_leaves_its_end_told_and_its_recording_sealed() {
-    let mut room = Room::new(|_| {});
-    room.register("anne", 1);
-    let caller = room.call();
-    let leg = room.dial(caller, 1);
-    room.answer(leg);
-    room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
-    room.switch.plant_fault(caller.call);
-    room.media(MediaReport::Closed { leg: caller, quality: LegQuality::default() });
-    assert!(room.has(|order| matches!(order, Order::Recorder(RecorderCommand::Finish { .. }))));
-    let record = room.last_record(caller);
-    assert_eq!((record.outcome, record.ended_by), (Some(Outcome::Answered), Some(EndedBy::Caller)));
-    assert_eq!(room.events(caller).last().map(|(_, name)| *name), Some("call.ended"));
 }
 
 #[test]
