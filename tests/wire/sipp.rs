@@ -29,7 +29,7 @@ impl Sipp {
     /// The same with another scenario.
     pub async fn phone(server: &Server, user: &str, scenario: &str, values: &[(&str, &str)]) -> Sipp {
         let (address, port) = (IpAddr::from([127, 0, 0, 1]), free_port());
-        register(server, user, port, ("600", "200")).await;
+        register_over(server, user, port, ("600", "200"), values).await;
         server.api.regulator_is(user, "ready").await;
         let phone = Sipp::start_at(server, scenario, (address, port), user, values);
         let listens = || std::future::ready(UdpSocket::bind((address, port)).is_err().then_some(()));
@@ -52,10 +52,27 @@ impl Sipp {
         let errors = folder.join("errors");
         let (address, media) = (from.to_string(), free_port().to_string());
         let mut command = Command::new("sipp");
-        command.arg(server.centre.sip.to_string()).arg("-sf").arg(&file).current_dir(&folder);
+        let (to, is_direct) = match named(values, "TO") {
+            Some(network) => (network.to_owned(), false),
+            None => (server.centre.sip.to_string(), true),
+        };
+        command.arg(to).arg("-sf").arg(&file).current_dir(&folder);
         command.args(["-s", number, "-i", &address, "-p", &port.to_string(), "-mi", &address, "-mp", &media]);
-        let calls = values.iter().find(|(name, _)| *name == "CALLS").map_or("1", |(_, calls)| calls);
-        command.args(["-m", calls, "-nostdin", "-timeout", "100", "-timeout_error", "-trace_err", "-error_file"]);
+        let (calls, rate) = (named(values, "CALLS").unwrap_or("1"), named(values, "RATE").unwrap_or("10"));
+        // A network that doubles and delays brings what no scenario expects at that place: it is left.
+        command.args(["-default_behaviors", if is_direct { "all" } else { "all,-abortunexp" }]);
+        command.args([
+            "-m",
+            calls,
+            "-r",
+            rate,
+            "-nostdin",
+            "-timeout",
+            "100",
+            "-timeout_error",
+            "-trace_err",
+            "-error_file",
+        ]);
         command.arg(&errors);
         let process = Process::start("sipp", &mut command, &folder.join("screen"));
         Sipp { process, errors }
@@ -115,11 +132,21 @@ fn read(scenario: &str, values: &[(&str, &str)]) -> String {
     text
 }
 
+/// A value by its name; CALLS (1), RATE (10 a second) and TO (the server) are SIPp's own.
+fn named<'a>(values: &[(&str, &'a str)], wanted: &str) -> Option<&'a str> {
+    values.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+}
+
 /// Registers a regulator's phone at `port` with the right password, for so many seconds and with this answer.
-pub async fn register(server: &Server, user: &str, port: u16, (expires, status): (&str, &str)) {
+pub async fn register(server: &Server, user: &str, port: u16, wish: (&str, &str)) {
+    register_over(server, user, port, wish, &[]).await;
+}
+
+async fn register_over(server: &Server, user: &str, port: u16, (expires, status): (&str, &str), over: &[(&str, &str)]) {
     let (password, contact) = (server.password(user), format!("127.0.0.1:{port}"));
-    let values =
-        [("USER", user), ("PASSWORD", &password), ("CONTACT", &contact), ("EXPIRES", expires), ("STATUS", status)];
+    let to = named(over, "TO").map(|to| ("TO", to));
+    let values = [("USER", user), ("PASSWORD", &password), ("CONTACT", &contact), ("EXPIRES", expires)];
+    let values: Vec<_> = values.into_iter().chain([("STATUS", status)]).chain(to).collect();
     Sipp::start_at(server, "register", ([127, 0, 0, 1].into(), port), user, &values).passes().await;
 }
 
