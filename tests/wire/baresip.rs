@@ -2,12 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use super::harness::{Process, free_port, local, until};
 use super::server::Server;
 use super::sound;
+
+/// Where a WAV file's samples begin, as libsndfile writes it.
+const WAV_HEAD: usize = 44;
 
 /// How long one command may take to be answered.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -17,6 +21,7 @@ pub struct Baresip {
     /// Its process.
     pub process: Process,
     control: SocketAddr,
+    folder: PathBuf,
 }
 
 /// What one baresip is.
@@ -25,14 +30,36 @@ struct Setup<'a> {
     address: IpAddr,
     account: String,
     tone: f64,
+    more: String,
+}
+
+/// How it reaches the server.
+pub enum Over {
+    /// Datagrams.
+    Udp(SocketAddr),
+    /// A connection.
+    Tcp(SocketAddr),
+    /// A connection under TLS, and the authority that it trusts.
+    Tls(SocketAddr, PathBuf),
 }
 
 impl Baresip {
     /// A regulator's phone, registered; it picks up by itself and says a tone.
     pub async fn regulator(server: &Server, user: &str, tone: f64) -> Baresip {
-        let (sip, password) = (server.centre.sip, server.password(user));
-        let account = format!("<sip:{user}@{sip}>;auth_user={user};auth_pass={password};answermode=auto;regint=600");
-        let phone = Baresip::start(server, Setup { name: user, address: [127, 0, 0, 1].into(), account, tone }).await;
+        Baresip::regulator_over(server, user, tone, Over::Udp(server.centre.sip)).await
+    }
+
+    /// The same over another transport.
+    pub async fn regulator_over(server: &Server, user: &str, tone: f64, over: Over) -> Baresip {
+        let (to, more) = match over {
+            Over::Udp(sip) => (sip.to_string(), String::new()),
+            Over::Tcp(sip) => (format!("{sip};transport=tcp"), String::new()),
+            Over::Tls(sip, ca) => (format!("{sip};transport=tls"), format!("sip_cafile {}\n", ca.display())),
+        };
+        let password = server.password(user);
+        let account = format!("<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600");
+        let address = [127, 0, 0, 1].into();
+        let phone = Baresip::start(server, Setup { name: user, address, account, tone, more }).await;
         server.api.regulator_is(user, "ready").await;
         phone
     }
@@ -41,11 +68,11 @@ impl Baresip {
     pub async fn caller(server: &Server, number: &str, tone: f64) -> Baresip {
         let address = server.centre.place.trunk;
         let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual");
-        Baresip::start(server, Setup { name: "caller", address, account, tone }).await
+        Baresip::start(server, Setup { name: "caller", address, account, tone, more: String::new() }).await
     }
 
     async fn start(server: &Server, setup: Setup<'_>) -> Baresip {
-        let Setup { name, address, account, tone } = setup;
+        let Setup { name, address, account, tone, more } = setup;
         let folder = server.centre.place.path(format!("baresip-{name}"));
         std::fs::create_dir_all(&folder).expect("baresip's folder");
         let voice = folder.join("voice.wav");
@@ -56,9 +83,11 @@ impl Baresip {
             "sip_listen {address}:{sip}\nrtp_ports {first}-{}\naudio_source aufile,{}\naudio_player aubridge,nobody\n\
              audio_alert aubridge,nobody\nausrc_srate 8000\nauplay_srate 8000\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
-             module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {control}\n",
+             module sndfile.so\nsnd_path {}\n\
+             module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {control}\n{more}",
             first + 200,
-            voice.display()
+            voice.display(),
+            folder.display()
         );
         std::fs::write(folder.join("config"), config).expect("baresip's config");
         std::fs::write(folder.join("accounts"), format!("{account}\n")).expect("baresip's accounts");
@@ -67,7 +96,7 @@ impl Baresip {
         // The address in its SDP; its RTP comes from 127.0.0.1 whatever its SIP is bound to.
         command.args(["-4", "-n", "127.0.0.1", "-f"]).arg(&folder);
         let process = Process::start("baresip", &mut command, &folder.join("log"));
-        let mut phone = Baresip { process, control };
+        let mut phone = Baresip { process, control, folder };
         until("baresip is ready", || {
             assert!(phone.process.ended().is_none(), "baresip ended:\n{}", phone.process.output());
             std::future::ready(TcpStream::connect(control).ok())
@@ -90,6 +119,15 @@ impl Baresip {
             assert!(length > 0, "baresip closed its control port at {command}");
             answer.extend_from_slice(&buffer[..length]);
         }
+    }
+
+    /// Everything that it has heard so far: what its module sndfile wrote of the decoded sound.
+    pub fn heard(&self) -> Vec<i16> {
+        let files = std::fs::read_dir(&self.folder).expect("baresip's folder").flatten().map(|file| file.path());
+        let mut decoded: Vec<PathBuf> = files.filter(|file| file.to_string_lossy().ends_with("-dec.wav")).collect();
+        decoded.sort();
+        let bytes = decoded.iter().flat_map(|file| std::fs::read(file).unwrap_or_default().into_iter().skip(WAV_HEAD));
+        bytes.collect::<Vec<u8>>().chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
     }
 
     /// Dials a number at the server.

@@ -6,6 +6,7 @@
 // What the scenarios stand on.
 mod api;
 mod baresip;
+mod certificates;
 mod digest;
 mod harness;
 mod lossy;
@@ -35,5 +36,6 @@ mod scenarios;
 mod softphone;
 mod starting;
 mod stopping;
+mod transports;
 mod vanishing;
 mod waiting;

@@ -144,3 +144,39 @@ async fn requests_out_of_order_get_500_and_requests_of_no_dialog_481() {
     calls(&server, "out-of-order", &[]).passes().await;
     nothing_lives(&server).await;
 }
+
+#[tokio::test]
+async fn too_short_a_timer_is_refused_and_a_refresh_of_either_kind_is_granted() {
+    let server = Setup::new().start().await;
+    let _anne = Phone::regulator(&server, "anne").await;
+    calls(&server, "timer", &[]).passes().await;
+    nothing_lives(&server).await;
+}
+
+#[tokio::test]
+async fn our_own_refresh_meets_one_of_the_callers_and_comes_again() {
+    let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"5m\"").start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    let caller = calls(&server, "glare", &[]);
+    anne.talks().await;
+    caller.passes().await;
+    let story = server.api.ended().await;
+    assert_eq!(story["call"]["ended_by"].as_str(), Some("caller"), "{story:#}");
+    nothing_lives(&server).await;
+}
+
+#[tokio::test]
+async fn a_phones_reliable_answers_are_acknowledged_and_its_update_holds() {
+    let server = Setup::new().start().await;
+    let phone = Sipp::phone(&server, "anne", "reliable", &[("VOICE", &said(&server))]).await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.voice.says(Words::Tone(1000.0));
+    caller.dial_in("0261910101").await;
+    caller.voice.hears(VOICE, 500).await;
+    caller.voice.hears(super::sound::frequency("music"), 300).await;
+    caller.voice.hears(VOICE, 300).await;
+    server.api.story("it is taken back", |story| super::api::event_types(story).contains(&"call.resumed".into())).await;
+    caller.hang_up().await;
+    phone.passes().await;
+    nothing_lives(&server).await;
+}

@@ -38,6 +38,11 @@ impl Setup {
         self
     }
 
+    /// Listens there too: an entry of `listen`.
+    pub fn listening(self, more: &str) -> Setup {
+        self.change("\",\n]\ndigest", &format!("\",\n    {more},\n]\ndigest"))
+    }
+
     /// How long phones ring.
     pub fn ringing(self, time: &str) -> Setup {
         self.change("ring_duration_max = \"15s\"", &format!("ring_duration_max = \"{time}\""))

@@ -91,3 +91,49 @@ async fn keys_of_a_softphone_pass_over_rtp_both_ways() {
     caller.hang_up().await;
     anne.call_is(0, "DISCONNECTED").await;
 }
+
+#[tokio::test]
+async fn a_softphones_update_and_keys_by_info_are_taken_within_the_call() {
+    let server = Setup::new().start().await;
+    let anne = Pjsua::regulator(&server, "anne", 1000.0).await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.dial_in("0261910101").await;
+    anne.hears(0, 440.0, 300).await;
+    anne.does("update", json!({ "call": 0 })).await;
+    anne.does("keys", json!({ "call": 0, "digits": "5", "by": "info" })).await;
+    let id = server.api.calls().await[0]["id"].as_str().expect("an id").to_owned();
+    until("both are answered 200", || async {
+        let (_, ladder) = server.api.fetch(&format!("/api/v1/calls/{id}/ladder?format=text")).await;
+        let ladder = String::from_utf8(ladder).expect("text");
+        ["200 OK (UPDATE)", "200 OK (INFO)"].iter().all(|one| ladder.contains(one)).then_some(())
+    })
+    .await;
+    anne.hears(0, 440.0, 300).await;
+    caller.voice.hears(1000.0, 300).await;
+    caller.hang_up().await;
+    anne.call_is(0, "DISCONNECTED").await;
+}
+
+#[tokio::test]
+async fn a_softphone_that_insists_on_timers_and_reliable_answers_has_its_call() {
+    let server = Setup::new().start().await;
+    let insists = json!({
+        "tone": 1000, "timer": "required", "timer_expires": 90, "prack": "mandatory", "manner": [180],
+    });
+    let anne = Pjsua::regulator_with(&server, "anne", insists).await;
+    let insists = json!({ "tone": 440, "timer": "always", "timer_expires": 90, "prack": "mandatory" });
+    let caller = Pjsua::caller(&server, "+33612345678", insists).await;
+    let call = caller.dials(&server, "0261910101").await;
+    anne.call_is(0, "EARLY").await;
+    anne.does("answer", json!({ "call": 0, "status": 183 })).await;
+    anne.does("answer", json!({ "call": 0, "status": 200 })).await;
+    anne.hears(0, 440.0, 300).await;
+    caller.hears(call, 1000.0, 300).await;
+    let story = server.api.story("it is answered", |story| !story["call"]["answered_at"].is_null()).await;
+    let id = story["call"]["id"].as_str().expect("an id").to_owned();
+    let (_, ladder) = server.api.fetch(&format!("/api/v1/calls/{id}/ladder?format=text")).await;
+    let ladder = String::from_utf8(ladder).expect("text");
+    assert!(ladder.contains("PRACK"), "{ladder}");
+    caller.does("hang_up", json!({ "call": call })).await;
+    anne.call_is(0, "DISCONNECTED").await;
+}
