@@ -94,12 +94,13 @@ impl Decisions {
                 self.effects.extend(effects);
                 reply
             }
-            command @ (Command::Room
-            | Command::Ready { .. }
-            | Command::Pause { .. }
-            | Command::EndCall { .. }
-            | Command::Drain
-            | Command::EndAll) => return self.tell_switch(SwitchInput::Command { ticket, command }, now),
+            Command::Drain | Command::EndAll => {
+                self.user_agent(|agent, effects| agent.retire(now, effects));
+                return self.tell_switch(SwitchInput::Command { ticket, command }, now);
+            }
+            command @ (Command::Room | Command::Ready { .. } | Command::Pause { .. } | Command::EndCall { .. }) => {
+                return self.tell_switch(SwitchInput::Command { ticket, command }, now);
+            }
         };
         out.push(Action::Reply { ticket, reply });
     }

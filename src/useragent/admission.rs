@@ -1,13 +1,13 @@
 //! Who may ask what: trunks by their source address, regulators by digest (RFC 7616, RFC 8760).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
-use crate::model::{Centre, Chance, Credential, Moment, Path, RegulatorId, Trunk};
+use crate::model::{Centre, Chance, Credential, Moment, Path, RegulatorId, Trunk, TrunkId};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
 
@@ -28,6 +28,8 @@ pub(super) struct Admission {
     /// What an unknown user's response is verified against, so that it takes as long as a known one's.
     nobody: Credential,
     nonces: Nonces,
+    /// Where each trunk's name leads.
+    reached: BTreeMap<TrunkId, Vec<IpAddr>>,
 }
 
 /// Which pair of headers (RFC 3261 §22.2, §22.3).
@@ -92,12 +94,33 @@ impl Admission {
         };
         let (realm, digests) = (rules.realm.clone(), rules.digests.clone());
         let nonces = Nonces::new(rules.nonce_lifetime, chance);
-        Admission { realm, digests, centre, credentials, nobody, nonces }
+        Admission { realm, digests, centre, credentials, nobody, nonces, reached: BTreeMap::new() }
     }
 
     /// The trunk that this address belongs to.
     pub(super) fn trunk_at(&self, address: IpAddr) -> Option<&Trunk> {
-        self.centre.trunks.values().find(|trunk| trunk.peers.iter().any(|block| block.contains(address)))
+        let own = self.centre.trunks.values().find(|trunk| trunk.peers.iter().any(|block| block.contains(address)));
+        own.or_else(|| self.trunks_reached_at(address).next())
+    }
+
+    /// The trunk that a request comes over. Of several accounts with one carrier it is the one whose user is called.
+    pub(super) fn trunk_of(&self, (path, request): Asked<'_>) -> Option<&Trunk> {
+        let called = Uri::parse(&request.uri).and_then(|uri| uri.user_decoded());
+        let is_called = |trunk: &&Trunk| {
+            called.is_some() && trunk.registration.as_ref().map(|account| &account.user) == called.as_ref()
+        };
+        self.trunks_reached_at(path.peer.ip()).find(is_called).or_else(|| self.trunk_at(path.peer.ip()))
+    }
+
+    fn trunks_reached_at(&self, address: IpAddr) -> impl Iterator<Item = &Trunk> {
+        let address = address.to_canonical();
+        let reached = self.reached.iter().filter(move |(_, all)| all.contains(&address));
+        reached.filter_map(|(trunk, _)| self.centre.trunks.get(trunk))
+    }
+
+    /// Where a trunk's name leads now.
+    pub(super) fn learn(&mut self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
+        self.reached.insert(trunk.clone(), addresses);
     }
 
     /// Whether there is such a regulator, with a password.

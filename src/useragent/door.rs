@@ -169,9 +169,21 @@ impl UserAgent {
                 }
             }
             Happening::Cancelled { invite, cancel } => self.cancelled(&invite, &cancel, beat),
-            Happening::Response { key, path, response } => self.responded(&key, path, &response, beat),
-            Happening::TimedOut { key } => self.timed_out(&key, beat),
-            Happening::Cut { key, why } => self.way_is_cut(&key, &why, beat),
+            Happening::Response { key, path, response } => {
+                if !self.carrier_answered(&key, &response, beat) {
+                    self.responded(&key, path, &response, beat);
+                }
+            }
+            Happening::TimedOut { key } => {
+                if !self.carrier_silent(&key, beat) {
+                    self.timed_out(&key, beat);
+                }
+            }
+            Happening::Cut { key, why } => {
+                if !self.carrier_cut(&key, &why, beat) {
+                    self.way_is_cut(&key, &why, beat);
+                }
+            }
             Happening::Send { .. } | Happening::Retransmitted => {}
         }
     }
@@ -220,7 +232,7 @@ impl UserAgent {
         if request.method != Method::Invite {
             return Err(answer(request, 481, &self.wire.rules));
         }
-        if let Some(trunk) = self.admission.trunk_at(arrival.path.peer.ip()) {
+        if let Some(trunk) = self.admission.trunk_of((arrival.path, request)) {
             return Ok(Origination::Trunk(Box::new(trunk.clone())));
         }
         let claimed = user_of(request.headers.from()).unwrap_or_default();

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
-use crate::model::{Alarm, CallId, Codec, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
+use crate::model::{
+    Alarm, CallId, Codec, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId,
+};
 use crate::sip::sdp::{Description, Origin};
 use crate::sip::transaction::ServerKey;
 use crate::sip::{Body, BodyFault, Request, Response, Scheme, Uri};
@@ -17,6 +19,7 @@ use super::early::{Early, Exchange};
 use super::leg::{Invited, Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
 use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
+use super::trunks::dialled_beyond;
 use super::wire::Beat;
 use super::{Effect, UserAgent};
 
@@ -153,7 +156,8 @@ impl UserAgent {
         let reason = crate::sip::status::phrase(status);
         let text = match status {
             503 => format!(
-                "a call of trunk {trunk} was refused: too many calls at once; raise calls_max or find what holds them"
+                "a call of trunk {trunk} was refused: too many calls at once or a second; raise calls_max or rate_max, or \
+                 find what brings so many"
             ),
             _ => format!("a call of trunk {trunk} was refused with {status} {reason}: ask the carrier what it sends"),
         };
@@ -172,7 +176,9 @@ impl UserAgent {
         let offer = read_offer(&request.headers, &request.body)?;
         let is_full = self.legs.live() >= self.wire.rules.legs_max;
         let is_trunk_full = matches!(&by, Origination::Trunk(t) if self.legs.live_on(&t.id) >= t.calls_max);
-        if is_full || is_trunk_full {
+        let is_too_fast = matches!(&by, Origination::Trunk(t) if !self.trunks.admit(t, beat.now.moment));
+        if is_full || is_trunk_full || is_too_fast {
+            beat.count(Counter::CallsRefused);
             return Err(Refusal::overloaded());
         }
         let tag = self.wire.chance.token();
@@ -363,7 +369,8 @@ fn introduce(
     match by {
         Origination::Trunk(trunk) => {
             let caller = read_caller(request, &trunk.numbers);
-            let (ddi, id) = (dialled(request), trunk.id.clone());
+            let ddi = dialled_beyond(request, &trunk).unwrap_or_else(|| dialled(request));
+            let id = trunk.id.clone();
             let context = Box::new(read_context(request, &trunk.numbers));
             let incoming = Incoming { leg, trunk: trunk.id, ddi, caller, sip_call_id, remote, context };
             (Some(id), Signal::Incoming(Box::new(incoming)))

@@ -31,7 +31,7 @@ pub(super) struct Leg {
     pub dialog: Dialog,
     pub stage: Stage,
     pub media: LegMedia,
-    /// The trunk that an incoming call came over.
+    /// The trunk that an incoming call came over, or that a number was dialled over: the leg counts in its limit.
     pub trunk: Option<TrunkId>,
     /// Whether its messages are kept; those of a feature code are not, since no call record is.
     pub has_ladder: bool,

@@ -31,6 +31,7 @@ mod replaces;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+mod trunks;
 mod update;
 mod wire;
 mod within;
@@ -43,8 +44,7 @@ use bytes::Bytes;
 
 use crate::call::signal::{LegOrder, Signal};
 use crate::model::{
-    Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId, Reply, Target,
-    TrunkId,
+    Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId, Target, TrunkId,
 };
 use crate::sip::transaction::Transactions;
 use crate::sip::{Fault, Malformed, Message};
@@ -57,6 +57,7 @@ use ladder::Ladder;
 use legs::Legs;
 use refer::Referrals;
 use registrar::Registrar;
+use trunks::Trunks;
 use wire::{Beat, Wire};
 
 /// The user agent: bytes and orders in, [`Effect`]s out.
@@ -68,6 +69,7 @@ pub struct UserAgent {
     registrar: Registrar,
     referrals: Referrals,
     bans: Bans,
+    trunks: Trunks,
     /// When a trunk's call was last refused, by status.
     refusals: BTreeMap<u16, Moment>,
 }
@@ -119,6 +121,8 @@ pub enum Why {
     Referral,
     /// A ban ends.
     Ban,
+    /// A carrier is registered with, or asked whether it lives.
+    Trunk,
 }
 
 impl UserAgent {
@@ -129,13 +133,14 @@ impl UserAgent {
         credentials: HashMap<RegulatorId, Credential>,
         mut chance: Chance,
     ) -> Self {
-        let admission = Admission::new(&rules, centre, credentials, chance.fork());
+        let admission = Admission::new(&rules, centre.clone(), credentials, chance.fork());
         let registrar = Registrar::new(chance.fork());
+        let trunks = Trunks::new(centre, &mut chance.fork());
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
         let bans = Bans::new(rules.bans.clone());
         let wire = Wire { rules, transactions, ladder, chance };
         let (legs, referrals) = (Legs::default(), Referrals::default());
-        UserAgent { wire, legs, admission, registrar, referrals, bans, refusals: BTreeMap::new() }
+        UserAgent { wire, legs, admission, registrar, referrals, bans, trunks, refusals: BTreeMap::new() }
     }
 
     /// A datagram came in.
@@ -179,7 +184,9 @@ impl UserAgent {
 
     /// Nothing can be sent that way now.
     pub fn cut(&mut self, path: Path, why: &str, now: Now, out: &mut Vec<Effect>) {
-        self.path_is_cut(path, why, &mut Beat { now, out });
+        let mut beat = Beat { now, out };
+        self.path_is_cut(path, why, &mut beat);
+        self.registrations_cut(path, &beat);
     }
 
     fn rename(&mut self, from: LegId, to: LegId) {
@@ -187,6 +194,7 @@ impl UserAgent {
             return;
         }
         self.referrals.rename(from, to);
+        self.trunks.rename(from, to);
         if !self.legs.has_leg_of(from.call) {
             self.wire.ladder.forget(from.call);
         }
@@ -202,17 +210,13 @@ impl UserAgent {
     /// Where a trunk can be reached.
     pub fn resolved(
         &mut self,
-        _trunk: &TrunkId,
-        _targets: Vec<Target>,
-        _why: Option<String>,
-        _now: Now,
-        _out: &mut Vec<Effect>,
+        trunk: &TrunkId,
+        targets: Vec<Target>,
+        why: Option<String>,
+        now: Now,
+        out: &mut Vec<Effect>,
     ) {
-    }
-
-    /// The trunks as they are now.
-    pub fn trunks(&self, _now: Now) -> Reply {
-        Reply::Trunks(Vec::new())
+        self.take_places(trunk, targets, why, &mut Beat { now, out });
     }
 
     /// Takes the bindings from before a restart; those that have ended, or whose regulator or listener is gone, are
@@ -249,6 +253,7 @@ impl UserAgent {
         for call in self.legs.forget(now.moment) {
             self.wire.ladder.forget(call);
         }
+        self.tend_trunks(&mut beat);
         self.registrar.bindings.tick(now.moment, beat.out);
         self.bans.tick(now.moment, beat.out);
     }
@@ -260,7 +265,8 @@ impl UserAgent {
         let binding = self.registrar.bindings.deadline().map(|at| (at, Why::Binding));
         let referral = self.referrals.deadline().map(|at| (at, Why::Referral));
         let ban = self.bans.deadline().map(|at| (at, Why::Ban));
-        transaction.into_iter().chain(leg).chain(binding).chain(referral).chain(ban).min()
+        let trunk = self.trunks.deadline().map(|at| (at, Why::Trunk));
+        transaction.into_iter().chain(leg).chain(binding).chain(referral).chain(ban).chain(trunk).min()
     }
 
     /// The SIP Call-ID of a leg, while it lives and a little longer.
@@ -278,6 +284,7 @@ impl UserAgent {
             ("ladders", self.wire.ladder.count_calls()),
             ("bindings", self.registrar.bindings.count()),
             ("transfers asked for", self.referrals.count()),
+            ("asked of carriers", self.trunks.count()),
         ]
     }
 

@@ -18,6 +18,7 @@ use super::leg::{Ack, FORKS_MAX, Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::reasons::reason_of_cancel;
 use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX, SUPPORTED};
+use super::trunks::Callee;
 use super::wire::Beat;
 
 impl UserAgent {
@@ -37,18 +38,14 @@ impl UserAgent {
         if self.legs.live() >= self.wire.rules.legs_max {
             return Err("too many legs at once; raise the limit or look for calls that do not end");
         }
-        let Party::Device { regulator, device } = &dial.to else {
-            return Err("outside numbers cannot be dialled yet");
+        let callee = self.callee_of(&dial, beat)?;
+        let (path, over) = (callee.path, callee.over);
+        let owner = match &dial.to {
+            Party::Device { regulator, .. } => Some(regulator.clone()),
+            Party::Number { .. } => None,
         };
-        let device = self.registrar.bindings.find(regulator, *device);
-        let (path, target) =
-            device.map(|d| (d.path, d.binding.contact.clone())).ok_or("the device is not registered any more")?;
         let call_id = format!("{}{}", self.wire.chance.token(), self.wire.chance.token());
-        let realm = self.wire.rules.realm.clone();
-        let from = shown(&dial.caller, &dial.label, &realm);
-        let passed_on = passed_on(&dial.caller, &dial.context, &from);
-        let to = NameAddr::new(format!("sip:{regulator}@{realm}"));
-        let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), (from, to), target, path);
+        let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), callee.ends, callee.target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
         let mut media = LegMedia::new(origin, dial.prefer);
         media.open(self.wire.reachable(dial.local, path));
@@ -59,13 +56,13 @@ impl UserAgent {
         invite.headers.push("Allow", ALLOW);
         invite.headers.push("Supported", SUPPORTED);
         lifetime::ask(&mut invite, self.wire.rules.session_expires, self.wire.rules.session_expires_min);
-        invite.headers.push("X-Vigie-Call", dial.call.to_string());
-        for (name, value) in passed_on {
+        for (name, value) in callee.more {
             invite.headers.push(name, value);
         }
         invite.headers.push("Content-Type", ACCEPT);
         invite.body = media.offer();
         let asked = Box::new(invite.clone());
+        let first = over.is_some().then(|| invite.clone());
         let sent = self.wire.request(path, invite, Some(dial.leg), beat);
         let invite = sent.ok_or("the listener that the device registered on is gone")?;
         let dialled = invite.clone();
@@ -73,11 +70,32 @@ impl UserAgent {
         let mut leg = Leg::new(dial.leg, dialog, stage, media);
         leg.invite = Some(asked);
         leg.party = Some(dial.to.clone());
-        leg.owner = Some(regulator.clone());
+        leg.owner = owner;
+        leg.trunk = over.as_ref().map(|(trunk, _)| trunk.clone());
         self.legs.add(leg, None);
         self.legs.ask(dial.leg, dialled, Purpose::Dial);
         self.legs.reckon(dial.leg);
+        if let Some((over, first)) = over.zip(first) {
+            self.hunt(dial.leg, over, first);
+        }
         Ok(())
+    }
+
+    /// A device is called where its REGISTER came from, a number over its trunk.
+    fn callee_of(&self, dial: &Dial, beat: &Beat<'_>) -> Result<Callee, &'static str> {
+        let (regulator, device) = match &dial.to {
+            Party::Device { regulator, device } => (regulator, device),
+            Party::Number { trunk, number } => return self.callee_over_trunk(dial, (trunk, number), beat),
+        };
+        let device = self.registrar.bindings.find(regulator, *device);
+        let (path, target) =
+            device.map(|d| (d.path, d.binding.contact.clone())).ok_or("the device is not registered any more")?;
+        let realm = &self.wire.rules.realm;
+        let from = shown(&dial.caller, &dial.label, realm);
+        let mut more = vec![("X-Vigie-Call", dial.call.to_string())];
+        more.extend(passed_on(&dial.caller, &dial.context, &from));
+        let ends = (from, NameAddr::new(format!("sip:{regulator}@{realm}")));
+        Ok(Callee { path, target, ends, more, over: None })
     }
 
     /// A response to a request of ours. A BYE needs no answer.
@@ -180,6 +198,9 @@ impl UserAgent {
     /// The device gave no sign of life: it is dead, which is not the same as nobody answering. Should it speak after
     /// all, it is cancelled.
     pub(super) fn give_up(&mut self, id: LegId, beat: &mut Beat<'_>) {
+        if self.hunt_silent(id, beat) {
+            return;
+        }
         self.hang_up(id, EndedBy::NoAnswer, beat);
         let seconds = SIGN_OF_LIFE_MAX.as_secs();
         let detail = format!("no response at all to the INVITE in {seconds} s; is the phone still there?");

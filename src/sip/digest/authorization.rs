@@ -60,6 +60,8 @@ pub struct Authorization {
     response: String,
     /// `nc` as it was written, which the hash covers.
     nc: String,
+    /// Whether it answers a challenge with `qop`; what is read always does.
+    has_qop: bool,
 }
 
 impl Authorization {
@@ -86,6 +88,7 @@ impl Authorization {
             opaque: params.value("opaque").map(str::to_owned),
             response: wanted("response")?,
             nc,
+            has_qop: true,
         })
     }
 
@@ -103,6 +106,7 @@ impl Authorization {
             opaque: challenge.opaque.clone(),
             response: String::new(),
             nc: format!("{nonce_count:08x}"),
+            has_qop: challenge.has_qop,
         };
         let ha1 = challenge.algorithm.ha1(login.user, &challenge.realm, login.password);
         answer.response = answer.expected(&ha1, method);
@@ -118,9 +122,12 @@ impl Authorization {
         expected.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
-    /// RFC 7616 §3.4.1, with `qop=auth`.
+    /// RFC 7616 §3.4.1, with `qop=auth`; RFC 2617 §3.2.2.1 without.
     fn expected(&self, ha1: &str, method: &Method) -> String {
         let ha2 = self.algorithm.hash(&[method.as_str(), &self.uri]);
+        if !self.has_qop {
+            return self.algorithm.hash(&[ha1, &self.nonce, &ha2]);
+        }
         self.algorithm.hash(&[ha1, &self.nonce, &self.nc, &self.cnonce, "auth", &ha2])
     }
 }
@@ -130,7 +137,9 @@ impl fmt::Display for Authorization {
         write!(f, "Digest username={}, realm={}", quote(&self.username), quote(&self.realm))?;
         write!(f, ", nonce={}, uri={}", quote(&self.nonce), quote(&self.uri))?;
         write!(f, ", response=\"{}\", algorithm={}", self.response, self.algorithm.as_str())?;
-        write!(f, ", cnonce={}, qop=auth, nc={}", quote(&self.cnonce), self.nc)?;
+        if self.has_qop {
+            write!(f, ", cnonce={}, qop=auth, nc={}", quote(&self.cnonce), self.nc)?;
+        }
         match &self.opaque {
             Some(opaque) => write!(f, ", opaque={}", quote(opaque)),
             None => Ok(()),
@@ -201,6 +210,20 @@ mod tests {
         assert_eq!(read(&line), Err(DigestFault::Qop));
         assert_eq!(read("Basic a=b"), Err(DigestFault::Scheme));
         assert_eq!(read("Digest qop=auth"), Err(DigestFault::Parameter("nc")));
+    }
+
+    #[test]
+    fn a_challenge_of_an_old_carrier_without_qop_is_answered_in_its_own_way() {
+        let line = "Digest realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\"";
+        let old = Challenge::read(&AuthParams::parse(line).expect("parameters")).expect("a challenge");
+        assert_eq!(old.to_string(), format!("{line}, algorithm=MD5"));
+        let get = Method::parse("GET").expect("a token");
+        let answer = Authorization::answer(&old, &LOGIN, &get, "/dir/index.html", (CNONCE, 1));
+        // MD5(MD5(Mufasa:testrealm@host.com:Circle of Life):nonce:MD5(GET:/dir/index.html)), reckoned with md5sum.
+        assert_eq!(answer.response, "2951cdbad33b2271fcb6b8e7b8feac23");
+        assert!(!answer.to_string().contains("qop") && !answer.to_string().contains("cnonce"));
+        let other = Challenge::read(&AuthParams::parse(&format!("{line}, qop=\"auth-int\"")).expect("parameters"));
+        assert_eq!(other, None);
     }
 
     #[test]

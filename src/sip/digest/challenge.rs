@@ -19,28 +19,32 @@ pub struct Challenge {
     pub is_stale: bool,
     /// To be echoed, when present.
     pub opaque: Option<String>,
+    /// Whether `qop=auth` is offered. Old carriers challenge without it (RFC 2069); we never do.
+    pub has_qop: bool,
 }
 
 impl Challenge {
     /// A challenge without `opaque`.
     pub fn new(realm: impl Into<String>, nonce: impl Into<String>, algorithm: Algorithm) -> Challenge {
-        Challenge { realm: realm.into(), nonce: nonce.into(), algorithm, is_stale: false, opaque: None }
+        Challenge { realm: realm.into(), nonce: nonce.into(), algorithm, is_stale: false, opaque: None, has_qop: true }
     }
 
-    /// Reads a challenge; `None` when it is not Digest, offers no `qop=auth`, or wants an unknown algorithm.
+    /// Reads a challenge; `None` when it is not Digest, offers other `qop` than `auth`, or wants an unknown algorithm.
     pub fn read(params: &AuthParams) -> Option<Challenge> {
         if !params.scheme.eq_ignore_ascii_case("Digest") {
             return None;
         }
-        let offers_auth = params.value("qop")?.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth"));
+        let qop = params.value("qop");
+        let offers_auth = qop.is_some_and(|qop| qop.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth")));
         let challenge = Challenge {
             realm: params.value("realm")?.to_owned(),
             nonce: params.value("nonce")?.to_owned(),
             algorithm: Algorithm::parse(params.value("algorithm"))?,
             is_stale: params.value("stale").is_some_and(|s| s.eq_ignore_ascii_case("true")),
             opaque: params.value("opaque").map(str::to_owned),
+            has_qop: offers_auth,
         };
-        offers_auth.then_some(challenge)
+        (offers_auth || qop.is_none()).then_some(challenge)
     }
 }
 
@@ -53,6 +57,7 @@ impl fmt::Display for Challenge {
         if self.is_stale {
             f.write_str(", stale=true")?;
         }
-        write!(f, ", algorithm={}, qop=\"auth\"", self.algorithm.as_str())
+        write!(f, ", algorithm={}", self.algorithm.as_str())?;
+        if self.has_qop { f.write_str(", qop=\"auth\"") } else { Ok(()) }
     }
 }

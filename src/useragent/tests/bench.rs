@@ -14,7 +14,7 @@ use crate::call::signal::{LegOrder, Signal};
 use crate::model::centre::{AddressBlock, DigestChoice, OfferRules, Weights};
 use crate::model::{
     Alarm, Binding, Centre, Chance, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator, RegulatorId,
-    Transport, Trunk, Utc,
+    Target, Transport, Trunk, Utc,
 };
 use crate::useragent::{Effect, Rules, UserAgent};
 
@@ -29,6 +29,8 @@ pub struct Bench {
     pub signals: Vec<Signal>,
     pub facts: Vec<Fact>,
     pub alarms: Vec<Alarm>,
+    /// How often the trunk's name was wanted looked up again.
+    pub resolves: usize,
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -86,14 +88,18 @@ impl Bench {
     }
 
     pub fn with(rules: Rules, calls_max: u32) -> Bench {
+        Bench::of(rules, centre(calls_max))
+    }
+
+    pub fn of(rules: Rules, centre: Centre) -> Bench {
         let credentials = ["ana", "bob", "cleo"].map(|id| {
             let text = format!("{id}:{}:{PASSWORD}", rules.realm);
             let credential = Credential { md5: hex(&Md5::digest(&text)), sha256: hex(&Sha256::digest(&text)) };
             (RegulatorId::from(id), credential)
         });
-        let ua = UserAgent::new(rules, Arc::new(centre(calls_max)), credentials.into(), Chance::from_number(1));
+        let ua = UserAgent::new(rules, Arc::new(centre), credentials.into(), Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000_000), utc: Utc(1_763_762_400_000_000) };
-        Bench { ua, now, sent: Vec::new(), signals: Vec::new(), facts: Vec::new(), alarms: Vec::new() }
+        Bench { ua, now, sent: Vec::new(), signals: Vec::new(), facts: Vec::new(), alarms: Vec::new(), resolves: 0 }
     }
 
     fn take(&mut self, effects: Vec<Effect>) -> Vec<String> {
@@ -108,7 +114,8 @@ impl Bench {
                 Effect::Signal(signal) => self.signals.push(signal),
                 Effect::Remember(fact) => self.facts.push(fact),
                 Effect::Alarm(alarm) => self.alarms.push(alarm),
-                Effect::Count(_) | Effect::Notice(_) | Effect::Resolve { .. } | Effect::Ban { .. } => {}
+                Effect::Resolve { .. } => self.resolves += 1,
+                Effect::Count(_) | Effect::Notice(_) | Effect::Ban { .. } => {}
             }
         }
         texts
@@ -132,6 +139,30 @@ impl Bench {
         let mut out = Vec::new();
         self.ua.order(order, self.now, &mut out);
         self.ua.settle(self.now, &mut out);
+        self.take(out)
+    }
+
+    /// The trunk's name leads to these places; to none when there is no such name.
+    pub fn resolved(&mut self, places: &[&str]) -> Vec<String> {
+        let target = |place: &&str| Target { transport: Transport::Udp, address: address(place) };
+        let why = places.is_empty().then(|| "no such name".to_owned());
+        let mut out = Vec::new();
+        self.ua.resolved(&"carrier".into(), places.iter().map(target).collect(), why, self.now, &mut out);
+        self.take(out)
+    }
+
+    /// Nothing can be sent to this place.
+    pub fn cut(&mut self, place: &str) -> Vec<String> {
+        let path = Path { listener: 0, transport: Transport::Udp, peer: address(place) };
+        let mut out = Vec::new();
+        self.ua.cut(path, "connection refused", self.now, &mut out);
+        self.take(out)
+    }
+
+    /// The server stops.
+    pub fn retire(&mut self) -> Vec<String> {
+        let mut out = Vec::new();
+        self.ua.retire(self.now, &mut out);
         self.take(out)
     }
 

@@ -2,10 +2,12 @@
 
 mod banning;
 mod bench;
+mod carriers;
 mod context;
 mod dialling;
 mod hostile;
 mod incoming;
+mod reaching;
 mod refer;
 mod registering;
 mod replaces;
