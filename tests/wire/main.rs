@@ -36,6 +36,7 @@ mod scenarios;
 mod softphone;
 mod starting;
 mod stopping;
+mod transferring;
 mod transports;
 mod vanishing;
 mod waiting;
