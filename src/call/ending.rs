@@ -3,7 +3,8 @@
 use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::LegState;
 use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
-use crate::model::{Counter, EndedBy, EventKind, LegId, Now, Outcome, RecorderCommand};
+use super::signal::{LegOrder, Unserved};
+use crate::model::{Counter, EndedBy, EventKind, LegId, MediaCommand, Now, Outcome, RecorderCommand};
 
 /// The caller hung up before an answer.
 pub fn abandon(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
@@ -105,6 +106,9 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     call.record.outcome = Some(if was_answered { Outcome::Answered } else { outcome });
     call.record.ended_by = Some(by);
     call.record.detail = detail;
+    if call.early.take().is_some() {
+        refuse_unaccepted(call, (outcome, by), now, out);
+    }
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
     for leg in legs {
         call.hang_up(leg, by, now, out);
@@ -114,6 +118,22 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     if is_closed(call) {
         tell_end(call, now, out);
     }
+}
+
+/// A caller who heard us without being accepted is refused, with what tells its network why.
+fn refuse_unaccepted(call: &mut Call, (outcome, by): (Outcome, EndedBy), now: Now, out: &mut Vec<Decision>) {
+    let leg = call.caller_leg();
+    let Some(caller) = call.leg_mut(leg).filter(|leg| leg.is_alive()) else { return };
+    let why = if by == EndedBy::Fault {
+        Unserved::Fault
+    } else if outcome == Outcome::Overflowed || by == EndedBy::Shutdown {
+        Unserved::Overloaded
+    } else {
+        Unserved::Unavailable
+    };
+    caller.end(by, None, now);
+    out.push(Decision::Leg(LegOrder::Refuse { leg, why }));
+    out.push(Decision::Media(MediaCommand::Close { leg }));
 }
 
 fn is_closed(call: &Call) -> bool {

@@ -96,10 +96,15 @@ impl Leg {
         self.remote().is_some_and(|remote| remote.direction.is_held())
     }
 
-    /// The far end picked up, or agreed to other media.
+    /// The far end picked up.
     pub fn connect(&mut self, remote: RemoteMedia, now: Now) {
+        self.hear(remote);
+        self.accept(now);
+    }
+
+    /// The far end agreed to media, be it before it is accepted (early media) or in mid-call.
+    pub fn hear(&mut self, remote: RemoteMedia) {
         self.codec = Some(remote.codec);
-        self.accepted_at.get_or_insert(now.utc);
         self.state = LegState::Live { remote };
     }
 
@@ -107,6 +112,11 @@ impl Leg {
     pub fn moved(self, id: LegId, now: Now) -> Leg {
         let accepted_at = self.accepted_at.map(|_| now.utc);
         Leg { id, started_at: now.utc, accepted_at, ..self }
+    }
+
+    /// Accepted; the first time stays.
+    pub fn accept(&mut self, now: Now) {
+        self.accepted_at.get_or_insert(now.utc);
     }
 
     /// The leg is over; the first reason stays.

@@ -1,6 +1,7 @@
 //! One call: its state, its legs, its record. Each state's own file says what happens in it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
 use crate::model::{
-    CallId, CallRecord, Centre, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now, OfferEnd,
-    Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
+    CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now,
+    OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -99,6 +100,10 @@ pub struct Call {
     pub leaving: Vec<(LegId, Moment)>,
     /// A phone that takes the place of the one that talks, while its port is being opened.
     pub taking: Option<Taking>,
+    /// The caller's RTP socket while it hears us without being accepted ([`Accept::Answered`](crate::model::centre::Accept)).
+    pub early: Option<SocketAddr>,
+    /// The codecs that legs were offered in mid-call, so that the other side's was kept without transcoding.
+    pub offered: Vec<(LegId, Codec)>,
     /// A fault that a test has planted.
     #[cfg(test)]
     pub(super) faulty: bool,
@@ -178,6 +183,8 @@ impl Call {
             held: Vec::new(),
             leaving: Vec::new(),
             taking: None,
+            early: None,
+            offered: Vec::new(),
             #[cfg(test)]
             faulty: false,
         };
@@ -238,10 +245,12 @@ impl Call {
                 }
             }
             CallInput::Reoffered { leg, remote } => {
+                let is_early = self.early.is_some();
                 if let Some(leg) = self.leg_mut(*leg).filter(|leg| leg.remote().is_some()) {
-                    leg.connect(remote.clone(), now);
+                    leg.hear(remote.clone());
                     out.push(Decision::Media(MediaCommand::Aim { leg: leg.id, remote: remote.clone() }));
-                    let watched = !remote.direction.is_held();
+                    // Nobody need speak before the call is accepted.
+                    let watched = !remote.direction.is_held() && !is_early;
                     out.push(Decision::Media(MediaCommand::Watch { leg: leg.id, on: watched }));
                 }
             }
@@ -317,6 +326,17 @@ impl Call {
     /// the next start tries again.
     pub fn is_settled(&self) -> bool {
         self.state == State::Sealing && self.has_failed_recording
+    }
+
+    /// Accepts a caller who has only heard us so far: from now on the call is charged.
+    pub fn accept_caller(&mut self, now: Now, out: &mut Vec<Decision>) {
+        let Some(local) = self.early.take() else { return };
+        let leg = self.caller_leg();
+        self.record.accepted_at = Some(now.utc);
+        if let Some(caller) = self.leg_mut(leg) {
+            caller.accept(now);
+        }
+        out.push(Decision::Leg(LegOrder::Accept { leg, local }));
     }
 
     /// Hangs up a leg and closes its port; a leg that is gone is left.

@@ -1,4 +1,4 @@
-//! From the INVITE to the waiting room: the port, the acceptance, the greeting.
+//! From the INVITE to the waiting room: the port, the acceptance or early media, the greeting.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, SOUND_DURATION_MAX, State};
 use super::signal::{LegOrder, Unserved};
-use crate::model::centre::GreetingMode;
+use crate::model::centre::{Accept, GreetingMode};
 use crate::model::media::AfterSounds;
 use crate::model::{Counter, EndedBy, EventKind, MediaCommand, Now, Outcome};
 
@@ -72,14 +72,18 @@ fn refuse(call: &mut Call, why: String, now: Now, out: &mut Vec<Decision>) {
 fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     let leg = call.caller_leg();
     let State::Opening { remote, open } = std::mem::replace(&mut call.state, State::Greeting) else { return };
-    let watched = !remote.direction.is_held();
+    let is_early = call.line.accept == Accept::Answered;
+    let watched = !remote.direction.is_held() && !is_early;
     out.push(Decision::Media(MediaCommand::Aim { leg, remote: remote.clone() }));
     out.push(Decision::Media(MediaCommand::Watch { leg, on: watched }));
     if let Some(caller) = call.leg_mut(leg) {
-        caller.connect(remote, now);
+        caller.hear(remote);
     }
-    call.record.accepted_at = Some(now.utc);
-    out.push(Decision::Leg(LegOrder::Accept { leg, local: rtp }));
+    call.early = Some(rtp);
+    match call.line.accept {
+        Accept::AtOnce => call.accept_caller(now, out),
+        Accept::Answered => out.push(Decision::Leg(LegOrder::Progress { leg, local: rtp })),
+    }
     if !open {
         let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
         return call.say_farewell(message, (Outcome::Closed, detail), now, out);

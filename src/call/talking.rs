@@ -5,12 +5,13 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, State};
 use super::offer::LiveOffer;
-use super::signal::Gone;
+use super::signal::{Gone, LegOrder};
 use super::waiting::close_offer_record;
 use super::{taking, transfer};
 use crate::model::media::AfterSounds;
 use crate::model::{
-    Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome, RemoteMedia, Side,
+    Counter, Direction, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome,
+    RemoteMedia, Side,
 };
 
 /// A device was picked up: the other devices stop ringing, the two sides are joined.
@@ -28,6 +29,7 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     if let Some(answered) = call.leg_mut(leg) {
         answered.connect(remote.clone(), now);
     }
+    call.accept_caller(now, out);
     let first_answer = call.record.answered_at.is_none();
     call.record.answered_at.get_or_insert(now.utc);
     call.record.regulator = Some(regulator.clone());
@@ -88,6 +90,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
     match input {
         CallInput::Reoffered { leg: by, remote } if by == leg || by.number == 0 => {
             join(call, leg, out);
+            spare_transcoding(call, (leg, by), &remote, out);
             note_hold(call, by, remote.direction.is_held(), out);
         }
         CallInput::HandOn(hand_on) => transfer::begin(call, *hand_on, now, out),
@@ -178,6 +181,24 @@ pub fn note_hold(call: &mut Call, by: LegId, is_held: bool, out: &mut Vec<Decisi
         }
         (false, false) | (true, true) => {}
     }
+}
+
+/// One side changed its codec: the other is offered the same, so that packets are relayed as they are. What came of an
+/// offer of ours is not offered back.
+fn spare_transcoding(call: &mut Call, (leg, by): (LegId, LegId), remote: &RemoteMedia, out: &mut Vec<Decision>) {
+    let count = call.offered.len();
+    call.offered.retain(|(offered, codec)| !(*offered == by && *codec == remote.codec));
+    if call.offered.len() < count || remote.direction.is_held() {
+        return;
+    }
+    let other = if by.number == 0 { leg } else { call.caller_leg() };
+    let is_same = |other: &RemoteMedia| other.codec == remote.codec || other.direction.is_held();
+    if call.leg(other).and_then(super::leg::Leg::remote).is_none_or(is_same) {
+        return;
+    }
+    call.offered.retain(|(offered, _)| *offered != other);
+    call.offered.push((other, remote.codec));
+    out.push(Decision::Leg(LegOrder::Reoffer { leg: other, codec: remote.codec, direction: Direction::Both }));
 }
 
 /// The call is over for good.

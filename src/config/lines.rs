@@ -35,6 +35,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
     let music = sound("music").unwrap_or_else(|| SoundId::from("music"));
     let waiting_max = section.or("waiting_max", Duration::from_secs(600), values::duration(seconds(5, 14_400)));
     let modes = [("before", GreetingMode::Before), ("meanwhile", GreetingMode::Meanwhile)];
+    let accepts = [("at-once", Accept::AtOnce), ("answered", Accept::Answered)];
     let policies = [("always", RecordingPolicy::Always), ("never", RecordingPolicy::Never)];
     Line {
         id: id.clone(),
@@ -61,7 +62,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         overflow: farewell("overflow_message"),
         nobody: farewell("nobody_message"),
         closed: farewell("closed_message"),
-        accept: Accept::default(),
+        accept: section.or("accept", Accept::default(), values::choice(&accepts)),
     }
 }
 

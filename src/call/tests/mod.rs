@@ -1,6 +1,7 @@
 //! The switch in virtual time, with values alone: no SIP, no media, no database.
 
 mod consulting;
+mod early;
 mod faults;
 mod handing;
 

@@ -31,6 +31,8 @@ pub struct Bench {
     pub alarms: Vec<Alarm>,
     /// How often the trunk's name was wanted looked up again.
     pub resolves: usize,
+    /// What messages come in by.
+    pub transport: Transport,
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -99,7 +101,16 @@ impl Bench {
         });
         let ua = UserAgent::new(rules, Arc::new(centre), credentials.into(), Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000_000), utc: Utc(1_763_762_400_000_000) };
-        Bench { ua, now, sent: Vec::new(), signals: Vec::new(), facts: Vec::new(), alarms: Vec::new(), resolves: 0 }
+        Bench {
+            ua,
+            now,
+            sent: Vec::new(),
+            signals: Vec::new(),
+            facts: Vec::new(),
+            alarms: Vec::new(),
+            resolves: 0,
+            transport: Transport::Udp,
+        }
     }
 
     fn take(&mut self, effects: Vec<Effect>) -> Vec<String> {
@@ -123,7 +134,7 @@ impl Bench {
 
     /// What the user agent sends at once in return for these bytes.
     pub fn receive_bytes(&mut self, from: &str, bytes: Vec<u8>) -> Vec<String> {
-        let path = Path { listener: 0, transport: Transport::Udp, peer: address(from) };
+        let path = Path { listener: 0, transport: self.transport, peer: address(from) };
         let mut out = Vec::new();
         self.ua.receive(path, &Bytes::from(bytes), self.now, &mut out);
         self.ua.settle(self.now, &mut out);
@@ -153,7 +164,7 @@ impl Bench {
 
     /// Nothing can be sent to this place.
     pub fn cut(&mut self, place: &str) -> Vec<String> {
-        let path = Path { listener: 0, transport: Transport::Udp, peer: address(place) };
+        let path = Path { listener: 0, transport: self.transport, peer: address(place) };
         let mut out = Vec::new();
         self.ua.cut(path, "connection refused", self.now, &mut out);
         self.take(out)

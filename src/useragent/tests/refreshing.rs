@@ -1,0 +1,214 @@
+//! Session timers (RFC 4028), re-INVITEs of ours and glare (RFC 3261 §14), keys by INFO, reasons.
+
+use std::time::Duration;
+
+use super::bench::*;
+use super::far::*;
+use crate::call::signal::{Gone, LegOrder, Signal};
+use crate::model::{Codec, Direction, EndedBy};
+
+const ALLOWS: &str = "Allow: INVITE, ACK, BYE, UPDATE\n";
+
+fn reoffer(leg: crate::model::LegId, codec: Codec) -> LegOrder {
+    LegOrder::Reoffer { leg, codec, direction: Direction::Both }
+}
+
+#[test]
+fn a_caller_who_knows_timers_refreshes_and_one_who_does_not_is_lost() {
+    let (mut bench, leg, ok) = talking("Supported: timer\nSession-Expires: 300\n");
+    assert_eq!((header(&ok, "Session-Expires"), header(&ok, "Require")), ("300;refresher=uac", "timer"));
+    let to_tag = tag(header(&ok, "To")).to_owned();
+    assert!(bench.pass(Duration::from_secs(200)).is_empty());
+    let more = "Supported: timer\nSession-Expires: 300;refresher=uac\n";
+    let update = bench.receive(TRUNK, &asked("UPDATE", 2, &to_tag, more, "")).pop().unwrap();
+    assert_eq!((status(&update), header(&update, "Session-Expires")), ("200", "300;refresher=uac"));
+    assert!(bench.pass(Duration::from_secs(200)).is_empty());
+    let again = bench.receive(TRUNK, &asked("INVITE", 3, &to_tag, more, &offer("8 0 101"))).pop().unwrap();
+    assert_eq!((status(&again), body(&again)), ("200", body(&ok)), "the same SDP and version");
+    bench.receive(TRUNK, &asked("ACK", 3, &to_tag, "", ""));
+    assert!(bench.signals().is_empty(), "a refresh does not disturb the media");
+    let sent = bench.pass(Duration::from_secs(268));
+    assert_eq!(statuses(&sent), ["BYE"], "300 s less 32 s");
+    assert!(header(&sent[0], "Reason").contains("cause=408"), "{}", sent[0]);
+    assert!(matches!(&bench.signals()[..], [Signal::Ended { leg: l, by: Gone::Lost, .. }] if *l == leg));
+}
+
+#[test]
+fn too_short_an_interval_is_told_ours() {
+    let mut bench = Bench::new();
+    let (more, body) = ("Supported: timer\nSession-Expires: 60\n", offer("8"));
+    let refused = bench.receive(TRUNK, &Request { more, body: &body, ..Request::default() }.text()).pop().unwrap();
+    assert_eq!((status(&refused), header(&refused, "Min-SE")), ("422", "90"));
+    assert!(bench.signals().is_empty() && bench.alarms.is_empty());
+}
+
+#[test]
+fn we_refresh_by_update_where_it_is_allowed_and_a_481_ends_the_call() {
+    let (mut bench, leg, ok) = talking(&format!("{ALLOWS}Supported: timer\nSession-Expires: 200;refresher=uas\n"));
+    assert_eq!((header(&ok, "Session-Expires"), header(&ok, "Require")), ("200;refresher=uas", ""));
+    assert!(bench.pass(Duration::from_secs(99)).is_empty());
+    let update = bench.pass(Duration::from_secs(1)).pop().unwrap();
+    assert_eq!((status(&update), header(&update, "Session-Expires"), body(&update)), ("UPDATE", "200", ""));
+    let more = "Session-Expires: 200;refresher=uac\n";
+    bench.receive(TRUNK, &answer_to(&update, "200", "", more, ""));
+    let update = bench.pass(Duration::from_secs(100)).pop().unwrap();
+    assert_eq!(status(&update), "UPDATE");
+    let bye = bench.receive(TRUNK, &answer_to(&update, "481", "", "", ""));
+    assert_eq!(statuses(&bye), ["BYE"]);
+    assert!(matches!(&bench.signals()[..], [Signal::Ended { leg: l, by: Gone::Lost, .. }] if *l == leg));
+}
+
+#[test]
+fn a_phone_s_timer_is_kept_by_a_reinvite_with_the_same_sdp() {
+    let (mut bench, _, invite) = picked_up("Supported: timer\nSession-Expires: 100;refresher=uac\n");
+    assert_eq!(header(&invite, "Session-Expires"), "1800");
+    assert!(header(&invite, "Supported").contains("timer"));
+    let again = bench.pass(Duration::from_secs(50)).pop().unwrap();
+    assert_eq!((status(&again), header(&again, "CSeq"), body(&again)), ("INVITE", "2 INVITE", body(&invite)));
+    let ok = answer_to(
+        &again,
+        "200",
+        "",
+        "Session-Expires: 100;refresher=uac\n",
+        &sdp("127.0.0.1", 6000, "8 0 101", "sendrecv"),
+    );
+    let ack = bench.receive(PHONE, &ok).pop().unwrap();
+    assert_eq!((status(&ack), header(&ack, "CSeq")), ("ACK", "2 ACK"));
+    assert_eq!(bench.receive(PHONE, &ok), [ack], "a repeated 2xx gets the same ACK");
+    assert!(bench.signals().is_empty());
+    assert_eq!(statuses(&bench.pass(Duration::from_secs(50))), ["INVITE"]);
+}
+
+#[test]
+fn an_update_that_is_not_served_is_followed_by_a_reinvite_and_a_422_by_a_longer_one() {
+    let (mut bench, _, _) = picked_up(&format!("{ALLOWS}Supported: timer\nSession-Expires: 100;refresher=uac\n"));
+    let update = bench.pass(Duration::from_secs(50)).pop().unwrap();
+    bench.receive(PHONE, &answer_to(&update, "422", "", "Min-SE: 400\n", ""));
+    let update = bench.pass(Duration::from_millis(1)).pop().unwrap();
+    assert_eq!((status(&update), header(&update, "Session-Expires")), ("UPDATE", "400"));
+    bench.receive(PHONE, &answer_to(&update, "501", "", "", ""));
+    let invite = bench.pass(Duration::from_millis(1)).pop().unwrap();
+    assert_eq!((status(&invite), header(&invite, "Session-Expires")), ("INVITE", "400"));
+    assert!(bench.signals().is_empty());
+}
+
+#[test]
+fn a_422_to_our_invite_is_met_once() {
+    let (mut bench, _, invite) = dialled(Bench::new());
+    let sent = bench.receive(PHONE, &answer_to(&invite, "422", "x", "Min-SE: 3600\n", ""));
+    assert_eq!(statuses(&sent), ["ACK", "INVITE"]);
+    let again = &sent[1];
+    assert_eq!((header(again, "Session-Expires"), header(again, "Min-SE")), ("3600", "3600"));
+    assert_eq!((header(again, "CSeq"), header(again, "Call-ID")), ("2 INVITE", header(&invite, "Call-ID")));
+    assert_eq!(statuses(&bench.receive(PHONE, &answer_to(again, "422", "y", "Min-SE: 7200\n", ""))), ["ACK"]);
+    assert!(matches!(&bench.signals()[..], [Signal::Refused { .. }]));
+}
+
+#[test]
+fn a_codec_is_offered_in_mid_call_and_its_answer_told() {
+    let (mut bench, leg, ok) = talking("");
+    let again = bench.order(reoffer(leg, Codec::Pcmu)).pop().unwrap();
+    assert_eq!(status(&again), "INVITE");
+    assert!(body(&again).contains("RTP/AVP 0 8 101") && body(&again) != body(&ok), "{again}");
+    assert_eq!(statuses(&bench.receive(TRUNK, &answer_to(&again, "200", "", "", &offer("0 101")))), ["ACK"]);
+    let told = bench.signals();
+    assert!(matches!(&told[..], [Signal::Reoffered { remote, .. }] if remote.codec == Codec::Pcmu), "{told:?}");
+    assert!(bench.order(reoffer(leg, Codec::Pcmu)).is_empty(), "it is so already");
+}
+
+#[test]
+fn a_refused_offer_leaves_the_media_as_they_were() {
+    let (mut bench, leg, ok) = talking("");
+    let again = bench.order(reoffer(leg, Codec::Pcmu)).pop().unwrap();
+    assert_eq!(statuses(&bench.receive(TRUNK, &answer_to(&again, "488", "", "", ""))), ["ACK"]);
+    assert!(bench.signals().is_empty());
+    let refresh = asked("INVITE", 2, tag(header(&ok, "To")), "", &offer("8 0 101"));
+    assert!(body(&bench.receive(TRUNK, &refresh).pop().unwrap()).contains("RTP/AVP 8 101"));
+}
+
+#[test]
+fn what_the_far_end_does_not_speak_is_not_offered() {
+    let (mut bench, leg) = called("", &offer("8 101"));
+    let ok = bench.order(accept(leg)).pop().unwrap();
+    bench.receive(TRUNK, &asked("ACK", 1, tag(header(&ok, "To")), "", ""));
+    assert!(bench.order(reoffer(leg, Codec::Pcmu)).is_empty());
+}
+
+#[test]
+fn offers_that_meet_are_both_refused_and_ours_is_made_again() {
+    let (mut bench, leg, ok) = talking("");
+    let to_tag = tag(header(&ok, "To")).to_owned();
+    let ours = bench.order(reoffer(leg, Codec::Pcmu)).pop().unwrap();
+    let theirs = asked("INVITE", 2, &to_tag, "", &offer("8"));
+    assert_eq!(statuses(&bench.receive(TRUNK, &theirs)), ["491"]);
+    assert_eq!(statuses(&bench.receive(TRUNK, &asked("UPDATE", 3, &to_tag, "", &offer("8")))), ["491"]);
+    assert_eq!(statuses(&bench.receive(TRUNK, &answer_to(&ours, "491", "", "", ""))), ["ACK"]);
+    let again = bench.pass(Duration::from_millis(2000));
+    let is_again = |text: &&String| status(text) == "INVITE" && header(text, "CSeq") == "2 INVITE";
+    assert!(
+        again.iter().any(|text| is_again(&text)),
+        "RFC 3261 §14.1: within 2 s, the Call-ID is the caller's: {again:?}"
+    );
+
+    let (mut bench, leg, _) = picked_up("");
+    let ours = bench.order(reoffer(leg, Codec::Pcmu)).pop().unwrap();
+    bench.receive(PHONE, &answer_to(&ours, "491", "", "", ""));
+    assert!(bench.pass(Duration::from_millis(2099)).is_empty(), "the Call-ID is ours");
+    let again = bench.pass(Duration::from_millis(1901));
+    assert_eq!((statuses(&again), header(&again[0], "CSeq")), (vec!["INVITE"], "3 INVITE"));
+}
+
+#[test]
+fn an_offer_waits_for_the_ack_of_the_one_before_it() {
+    let (mut bench, leg, ok) = talking("");
+    let to_tag = tag(header(&ok, "To")).to_owned();
+    bench.receive(TRUNK, &asked("INVITE", 2, &to_tag, "", &offer("8 0")));
+    assert!(bench.order(reoffer(leg, Codec::Pcmu)).is_empty());
+    assert_eq!(statuses(&bench.receive(TRUNK, &asked("ACK", 2, &to_tag, "", ""))), ["INVITE"]);
+}
+
+#[test]
+fn an_offer_without_any_answer_ends_the_call() {
+    let (mut bench, leg, _) = talking("");
+    bench.order(reoffer(leg, Codec::Pcmu));
+    let sent = bench.pass(Duration::from_secs(33));
+    assert!(statuses(&sent).contains(&"BYE"));
+    assert!(matches!(&bench.signals()[..], [Signal::Ended { by: Gone::Lost, .. }]));
+}
+
+#[test]
+fn keys_told_by_info_are_told_and_other_bodies_refused() {
+    let (mut bench, leg, ok) = talking("");
+    let to_tag = tag(header(&ok, "To")).to_owned();
+    let cases = [
+        ("application/dtmf-relay", "Signal=5\nDuration=160\n", "200", Some('5')),
+        ("application/dtmf-relay", "Signal= *\nDuration= 250\n", "200", Some('*')),
+        ("application/dtmf", "11", "200", Some('#')),
+        ("application/dtmf", "d", "200", Some('D')),
+        ("application/dtmf", "hello", "400", None),
+        ("application/x-other", "hello", "415", None),
+    ];
+    for (cseq, (kind, text, expected, digit)) in (2..).zip(cases) {
+        let request = asked("INFO", cseq, &to_tag, "", text).replace("application/sdp", kind);
+        let answer = bench.receive(TRUNK, &request).pop().unwrap();
+        assert_eq!(status(&answer), expected, "{text}");
+        let told: Vec<_> = digit.into_iter().map(|digit| Signal::Dtmf { leg, digit }).collect();
+        assert_eq!(bench.signals(), told);
+        if expected == "415" {
+            assert!(header(&answer, "Accept").contains("application/dtmf-relay"));
+        }
+    }
+    assert_eq!(statuses(&bench.receive(TRUNK, &asked("INFO", 20, &to_tag, "", ""))), ["200"]);
+}
+
+#[test]
+fn our_bye_says_why_and_theirs_is_read() {
+    let (mut bench, leg, _) = talking("");
+    let bye = bench.order(LegOrder::Hangup { leg, why: EndedBy::Regulator }).pop().unwrap();
+    assert_eq!(header(&bye, "Reason"), "Q.850 ;cause=16 ;text=\"Normal call clearing\"");
+    let (mut bench, _, ok) = talking("");
+    let bye = asked("BYE", 2, tag(header(&ok, "To")), "Reason: Q.850;cause=31;text=\"gone\"\n", "");
+    bench.receive(TRUNK, &bye);
+    let told = bench.signals();
+    assert!(matches!(&told[..], [Signal::Ended { detail: Some(detail), .. }] if detail.contains("31")), "{told:?}");
+}
