@@ -25,6 +25,7 @@ mod answered;
 mod deciding;
 mod demo;
 mod dispatching;
+mod early;
 mod failing_disk;
 mod hearing;
 mod holding;
