@@ -4,7 +4,7 @@ mod locks;
 mod recovery;
 mod vitals;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,9 +220,9 @@ fn start_planes(
     parts: recorder::Parts,
     inbox: &Inbox,
 ) -> Result<(Arc<Media>, Arc<Recorder>), AppError> {
-    let (reports, advertised) = (inbox.clone(), settings.media.advertised);
+    let reports = inbox.clone();
     let mut media = media::start(&settings.media, &settings.centre.sounds, move |report: MediaReport| {
-        deliver(&reports, Lane::First, Input::Media(advertise(report, advertised)));
+        deliver(&reports, Lane::First, Input::Media(report));
     })?;
     let reports = inbox.clone();
     let recorder = recorder::start(
@@ -232,16 +232,6 @@ fn start_planes(
         |kind, call, text| tell(&Alarm { kind, call, text }),
     )?;
     Ok((Arc::new(media), Arc::new(recorder)))
-}
-
-/// Behind NAT, the SDP names the address that the far end can reach.
-fn advertise(report: MediaReport, advertised: Option<IpAddr>) -> MediaReport {
-    match (report, advertised) {
-        (MediaReport::Opened { leg, rtp }, Some(ip)) => {
-            MediaReport::Opened { leg, rtp: SocketAddr::new(ip, rtp.port()) }
-        }
-        (report, _) => report,
-    }
 }
 
 fn decisions(settings: &Settings, sip: &[SocketAddr], secrets: &Secrets, chance: &mut Chance) -> Decisions {
@@ -332,6 +322,7 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
     Rules {
         realm: settings.sip.realm.clone(),
         listeners: settings.sip.listen.iter().zip(sip).map(advertise).collect(),
+        media_advertised: settings.media.advertised,
         digests: settings.sip.listen.iter().map(|listener| listener.digest).collect(),
         expires_min: settings.sip.expires_min,
         expires_max: settings.sip.expires_max,

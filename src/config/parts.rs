@@ -135,7 +135,8 @@ fn read_bans(section: &Section<'_>) -> BanRules {
 
 pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSettings {
     let address = section.or("address", LOOPBACK, values::address);
-    if address.is_unspecified() && !section.has("advertised") {
+    // Of a socket for both kinds, each leg is told the address of its listener.
+    if address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && !section.has("advertised") {
         section.report.fault(
             &section.path("advertised"),
             "is missing, and media on every address cannot be written into SDP",

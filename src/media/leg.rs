@@ -223,7 +223,7 @@ impl Leg {
         let mut buffer = [0; rtcp::RTCP_BYTES_MAX];
         if let Some(bytes) = rtcp::write(&report, &mut buffer).and_then(|length| buffer.get(..length)) {
             // A report that the system will not take is a report lost: the next one says the same.
-            let _ = self.sockets.rtcp.send_to(bytes, aim.latch.rtcp_to(aim.remote.rtcp));
+            let _ = self.sockets.send_rtcp(bytes, aim.latch.rtcp_to(aim.remote.rtcp));
         }
     }
 

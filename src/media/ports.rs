@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use socket2::SockRef;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::MediaError;
 
@@ -27,6 +27,26 @@ pub(super) struct Pair {
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     pub(super) address: SocketAddr,
+}
+
+impl Pair {
+    /// Sends RTP; whether the system took it.
+    pub(super) fn send_rtp(&self, bytes: &[u8], to: SocketAddr) -> bool {
+        self.rtp.send_to(bytes, self.as_written(to)).is_ok()
+    }
+
+    /// Sends RTCP; whether the system took it.
+    pub(super) fn send_rtcp(&self, bytes: &[u8], to: SocketAddr) -> bool {
+        self.rtcp.send_to(bytes, self.as_written(to)).is_ok()
+    }
+
+    /// A socket of IPv6 reaches IPv4 by mapped addresses (RFC 4291 §2.5.5.2).
+    fn as_written(&self, to: SocketAddr) -> SocketAddr {
+        match to.ip() {
+            IpAddr::V4(v4) if self.address.is_ipv6() => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+            IpAddr::V4(_) | IpAddr::V6(_) => to,
+        }
+    }
 }
 
 impl Ports {
@@ -67,14 +87,20 @@ impl Ports {
 
 fn bind(address: IpAddr, port: u16) -> io::Result<Pair> {
     let bind_one = |port: u16| {
-        let socket = UdpSocket::bind((address, port))?;
+        let at = SocketAddr::new(address, port);
+        let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            // On every address, IPv4 is served as well: a phone of each kind can talk to one of the other.
+            socket.set_only_v6(!address.is_unspecified())?;
+        }
+        socket.bind(&at.into())?;
         socket.set_nonblocking(true)?;
         // Without the mark the call still works.
         let _ = match address {
-            IpAddr::V4(_) => SockRef::from(&socket).set_tos_v4(EXPEDITED),
-            IpAddr::V6(_) => SockRef::from(&socket).set_tclass_v6(EXPEDITED),
+            IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
+            IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED).and_then(|()| socket.set_tos_v4(EXPEDITED)),
         };
-        io::Result::Ok(socket)
+        io::Result::Ok(UdpSocket::from(socket))
     };
     let (rtp, rtcp) = (bind_one(port)?, bind_one(port + 1)?);
     Ok(Pair { rtp, rtcp, address: SocketAddr::new(address, port) })
@@ -101,6 +127,21 @@ pub(super) mod tests {
         drop((taken, first));
         ports.give_back();
         assert!(ports.open().is_ok_and(|pair| [31_730, 31_732].contains(&pair.address.port())));
+    }
+
+    #[test]
+    fn a_socket_on_every_address_reaches_both_kinds_and_one_of_ipv6_its_own() {
+        let heard = |at: &str, pair: &Pair| {
+            let phone = UdpSocket::bind(at).expect("a port");
+            phone.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("set");
+            pair.send_rtp(b"hello", phone.local_addr().expect("its address")) && phone.recv(&mut [0; 9]).is_ok()
+        };
+        let every = Ports::new("::".parse().expect("an address"), (31_750, 31_790)).expect("a range");
+        let every = every.open().expect("a pair");
+        assert!(heard("127.0.0.1:0", &every) && heard("[::1]:0", &every));
+        let one = Ports::new("::1".parse().expect("an address"), (31_750, 31_790)).expect("a range");
+        let one = one.open().expect("a pair");
+        assert!(heard("[::1]:0", &one) && !one.send_rtp(b"hello", ([127, 0, 0, 1], 9).into()));
     }
 
     #[test]

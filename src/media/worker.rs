@@ -490,14 +490,15 @@ impl Relay<'_> {
 /// Writes a packet and hands it to the system; false when it would not be taken.
 fn send(leg: &mut Leg, (header, payload): (Header, &[u8]), to: SocketAddr, outbound: &mut [u8]) -> bool {
     let bytes = packet::write(&header, payload, outbound).and_then(|length| outbound.get(..length));
-    let sent = bytes.is_some_and(|bytes| leg.sockets.rtp.send_to(bytes, to).is_ok());
+    let sent = bytes.is_some_and(|bytes| leg.sockets.send_rtp(bytes, to));
     if sent {
         leg.outgoing.count(payload.len());
     }
     sent
 }
 
-/// One datagram; `None` when there is none, or it was a passing fault of the socket.
+/// One datagram and its source, IPv4 in its own form; `None` when there is none, or it was a passing fault of the socket.
 fn receive(socket: &std::net::UdpSocket, inbound: &mut [u8]) -> Option<(usize, SocketAddr)> {
-    socket.recv_from(inbound).ok()
+    let (length, from) = socket.recv_from(inbound).ok()?;
+    Some((length, SocketAddr::new(from.ip().to_canonical(), from.port())))
 }

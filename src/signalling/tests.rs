@@ -178,6 +178,27 @@ async fn a_length_that_cannot_be_is_answered_400_and_the_connection_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_too_slowly_is_not_waited_for() {
+    let running = Running::of(Transport::Tcp);
+    let mut silent = TcpStream::connect(running.address()).await.expect("connected");
+    let slow = TcpStream::connect(running.address()).await.expect("connected");
+    let (mut heard, mut said) = slow.into_split();
+    // A byte now and then never lets the connection be idle.
+    let drip = tokio::spawn(async move {
+        for byte in OPTIONS.as_bytes().iter().cycle().take(4000) {
+            if said.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(if *byte == b'\r' { 500 } else { 60 })).await;
+        }
+    });
+    assert_eq!(read_all(&mut silent).await, "");
+    assert_eq!(heard.read(&mut [0; 9]).await.unwrap_or(0), 0);
+    drip.abort();
+    assert!(running.is_silent());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_connection_is_told_once_and_only_of_one_that_spoke() {
     let running = Running::of(Transport::Tcp);
     drop(TcpStream::connect(running.address()).await.expect("connected"));

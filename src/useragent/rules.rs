@@ -1,6 +1,6 @@
 //! What the user agent is built with: names, addresses and bounds, mapped by `app` from the settings.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::model::Transport;
@@ -13,6 +13,8 @@ pub struct Rules {
     pub realm: String,
     /// By the index in [`crate::model::Path`].
     pub listeners: Vec<Listener>,
+    /// Written into SDP in place of the media plane's own address, on legs of its kind (IPv4 or IPv6).
+    pub media_advertised: Option<IpAddr>,
     /// The digest algorithms that each listener offers, by the same index; what is missing offers both.
     pub digests: Vec<DigestChoice>,
     /// Shortest registration granted; a shorter wish gets 423.
@@ -106,6 +108,7 @@ impl Default for Rules {
         Rules {
             realm: "vigie".to_owned(),
             listeners: vec![Listener { transport: Transport::Udp, address: SocketAddr::from(([127, 0, 0, 1], 5060)) }],
+            media_advertised: None,
             digests: Vec::new(),
             expires_min: Duration::from_secs(30),
             expires_max: Duration::from_secs(600),

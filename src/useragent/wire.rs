@@ -1,6 +1,6 @@
 //! What goes out, and in which transaction: every message that we send passes here, and into the ladder.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -166,12 +166,14 @@ impl Wire {
         Some(request)
     }
 
-    /// Our RTP socket as the far end can reach it: one bound to every address is told by the listener's.
+    /// Our RTP socket as the far end can reach it: at the advertised address, when that is of the leg's kind (IPv4 or
+    /// IPv6); a socket bound to every address else at that of the listener, which the far end has just used.
     pub(super) fn reachable(&self, rtp: SocketAddr, path: Path) -> SocketAddr {
-        match self.rules.listener(path.listener) {
-            Some(listener) if rtp.ip().is_unspecified() => SocketAddr::new(listener.address.ip(), rtp.port()),
-            Some(_) | None => rtp,
-        }
+        let Some(listener) = self.rules.listener(path.listener) else { return rtp };
+        let is_both = rtp.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let is_of_kind = |ip: &IpAddr| !is_both || ip.is_ipv4() == listener.address.is_ipv4();
+        let own = if rtp.ip().is_unspecified() { listener.address.ip() } else { rtp.ip() };
+        SocketAddr::new(self.rules.media_advertised.filter(is_of_kind).unwrap_or(own), rtp.port())
     }
 
     /// Our Contact on this listener.
@@ -183,5 +185,34 @@ impl Wire {
                 format!("<sip:vigie@{address};transport={}>", transport.name())
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_on_every_address_is_told_by_one_of_the_legs_kind() {
+        let rules = |advertised: Option<&str>| Rules {
+            listeners: ["192.0.2.1:5060", "[2001:db8::1]:5060"]
+                .map(|at| Listener { transport: Transport::Udp, address: at.parse().expect("an address") })
+                .to_vec(),
+            media_advertised: advertised.map(|ip| ip.parse().expect("an address")),
+            ..Rules::default()
+        };
+        let told = |advertised: Option<&str>, rtp: &str| {
+            let (transactions, ladder, chance) = (Transactions::new(), Ladder::default(), Chance::new([1; 32]));
+            let wire = Wire { rules: rules(advertised), transactions, ladder, chance };
+            [0, 1].map(|listener| {
+                let peer = "192.0.2.9:1".parse().expect("an address");
+                let path = Path { listener, transport: Transport::Udp, peer };
+                wire.reachable(rtp.parse().expect("an address"), path).to_string()
+            })
+        };
+        assert_eq!(told(None, "[::]:4000"), ["192.0.2.1:4000", "[2001:db8::1]:4000"]);
+        assert_eq!(told(Some("203.0.113.1"), "[::]:4000"), ["203.0.113.1:4000", "[2001:db8::1]:4000"]);
+        assert_eq!(told(None, "10.0.0.1:4000"), ["10.0.0.1:4000", "10.0.0.1:4000"]);
+        assert_eq!(told(Some("203.0.113.1"), "10.0.0.1:4000"), ["203.0.113.1:4000", "203.0.113.1:4000"]);
     }
 }

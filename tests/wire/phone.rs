@@ -4,11 +4,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::digest;
 use super::harness::until;
+use super::link::Link;
 use super::text::{Text, token};
 use super::voice::Voice;
 
@@ -64,7 +64,7 @@ pub struct Phone {
 }
 
 struct Body {
-    socket: UdpSocket,
+    link: Link,
     local: SocketAddr,
     voice: Arc<Voice>,
     state: Mutex<State>,
@@ -73,10 +73,13 @@ struct Body {
 impl Phone {
     /// A phone of `user` at `address`.
     pub async fn start(address: impl Into<IpAddr>, server: SocketAddr, user: &str) -> Phone {
-        let address = address.into();
-        let socket = UdpSocket::bind((address, 0)).await.expect("the phone's SIP socket");
-        let local = socket.local_addr().expect("an address");
-        let voice = Arc::new(Voice::bind(address).await);
+        Phone::over(Link::udp(address.into()).await, server, user).await
+    }
+
+    /// A phone of `user` over an open way to the server.
+    pub async fn over(link: Link, server: SocketAddr, user: &str) -> Phone {
+        let local = link.local;
+        let voice = Arc::new(Voice::bind(local.ip()).await);
         let state = State {
             manner: Manner::Answers,
             dialog: None,
@@ -85,7 +88,7 @@ impl Phone {
             invites: 0,
             received: Vec::new(),
         };
-        let body = Arc::new(Body { socket, local, voice: voice.clone(), state: Mutex::new(state) });
+        let body = Arc::new(Body { link, local, voice: voice.clone(), state: Mutex::new(state) });
         let tasks = [tokio::spawn(body.clone().listen()), tokio::spawn(voice.clone().speak())];
         Phone { local, voice, server, user: user.into(), body, tasks }
     }
@@ -146,7 +149,7 @@ impl Phone {
     /// A request outside any dialog, without a body: with every header that it must have.
     pub fn plain(&self, method: &str, uri: &str, user: &str) -> String {
         let (local, tag, branch) = (self.local, token(), token());
-        let host = self.server.ip();
+        let host = host(self.server.ip());
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};rport;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
              From: <sip:{user}@{host}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {branch}@{}\r\nCSeq: 1 {method}\r\n\
@@ -157,7 +160,7 @@ impl Phone {
 
     /// Registers, answering the challenge; the last status.
     pub async fn register(&self, password: &str, expires: u32) -> u16 {
-        let host = self.server.ip();
+        let host = host(self.server.ip());
         let request = self.plain("REGISTER", &format!("sip:{host}"), &self.user);
         let request = request
             .replace(&format!("To: <sip:{host}>"), &format!("To: <sip:{}@{host}>", self.user))
@@ -174,8 +177,8 @@ impl Phone {
     /// An INVITE to a number, with an SDP offer.
     pub fn invite(&self, number: &str) -> String {
         let request = self.plain("INVITE", &format!("sip:{number}@{}", self.server), &self.user);
-        let from = format!("From: <sip:{}@{}>", self.user, self.server.ip());
-        let request = request.replace(&from, &format!("From: <sip:{}@{}>", self.user, self.local.ip()));
+        let from = format!("From: <sip:{}@{}>", self.user, host(self.server.ip()));
+        let request = request.replace(&from, &format!("From: <sip:{}@{}>", self.user, host(self.local.ip())));
         with_body(&request, &self.voice.sdp("sendrecv"))
     }
 
@@ -275,13 +278,12 @@ impl Body {
     }
 
     async fn send(&self, to: SocketAddr, text: String) {
-        self.socket.send_to(&Text(text).to_bytes(), to).await.expect("sent");
+        self.link.send(to, Text(self.link.adapt(&text)).to_bytes()).await;
     }
 
     async fn listen(self: Arc<Body>) {
-        let mut buffer = vec![0; 65_535];
-        while let Ok((length, from)) = self.socket.recv_from(&mut buffer).await {
-            let message = Text::read(&buffer[..length]);
+        while let Some((bytes, from)) = self.link.receive().await {
+            let message = Text::read(&bytes);
             for answer in self.take(&message) {
                 self.send(from, answer).await;
             }
@@ -390,6 +392,14 @@ impl Body {
         dialog.cseq += 1;
         let number = dialog.cseq.to_string();
         request_within(dialog, method, &number, self.local, sdp)
+    }
+}
+
+/// An address as a URI has it.
+fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 

@@ -128,8 +128,9 @@ impl Voice {
     /// Our SDP.
     pub fn sdp(&self, direction: &str) -> String {
         let (ip, port) = (self.local.ip(), self.local.port());
+        let kind = if ip.is_ipv4() { "IP4" } else { "IP6" };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n\
+            "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n\
              a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na={direction}\r\n"
         )
     }
@@ -137,7 +138,7 @@ impl Voice {
     /// Speaks to where an SDP says; without one, to nobody.
     pub fn aim(&self, sdp: &str) {
         let line = |begin: &str| sdp.lines().find_map(|line| line.strip_prefix(begin)).map(str::trim);
-        let address = line("c=IN IP4 ").and_then(|ip| ip.parse::<IpAddr>().ok());
+        let address = line("c=IN IP4 ").or_else(|| line("c=IN IP6 ")).and_then(|ip| ip.parse::<IpAddr>().ok());
         let port = line("m=audio ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         self.state().far_end = address.zip(port).map(SocketAddr::from);
     }

@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_address_is_written_as_such_and_reads_back() {
+        let rtp = "[2001:db8::7]:20000".parse().expect("address");
+        let offer = write_offer(&LocalMedia { rtp, ..local(Direction::Both) }, &[Codec::Pcma]);
+        assert_eq!(Description::parse(&offer).expect("readable").audio.expect("audio").rtp, rtp);
+        let text = text(offer);
+        assert!(text.contains(" IN IP6 2001:db8::7\r\ns=-\r\nc=IN IP6 2001:db8::7\r\n"), "{text}");
+    }
+
+    #[test]
     fn every_line_of_an_offer_is_answered_in_its_order() {
         let offer = "v=0\r\nc=IN IP4 1.2.3.4\r\nm=video 4006 RTP/AVP 34 96\r\nm=audio 4000 RTP/AVPF 96 97\r\n\
             a=rtpmap:96 PCMA/8000\r\na=rtpmap:97 telephone-event/8000\r\nm=application 9 UDP/BFCP *\r\n";
