@@ -1,5 +1,6 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
+mod entry;
 mod locks;
 mod recovery;
 mod vitals;
@@ -22,11 +23,12 @@ use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, RecorderReport};
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
-use crate::signalling::{Listeners, Received, Report, Sender, Signalling, SignallingError, Urgency};
+use crate::signalling::{Listeners, Report, Sender, Signalling, SignallingError};
 use crate::storage::{Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Listener, Rules, UserAgent};
 use crate::web::{self, Readiness};
+use entry::Entry;
 
 /// The software's name and version, as SIP's Server header and every record say it.
 pub const SOFTWARE: &str = concat!("Vigie/", env!("CARGO_PKG_VERSION"));
@@ -297,21 +299,8 @@ fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
 
 fn listen(listeners: Listeners, settings: &Settings, inbox: Inbox) -> Result<Signalling, SignallingError> {
     let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
-    listeners.start(trunks, move |sender: &Sender, report: Report| match report {
-        Report::Received(Received { path, bytes, urgency }) => {
-            let lane = match urgency {
-                Urgency::Live => Lane::First,
-                Urgency::New => Lane::Second,
-            };
-            if inbox.send(lane, Input::Sip { path, bytes: bytes.clone() }).is_err() {
-                metrics::counter!("vigie_inbox_refused_total").increment(1);
-                if let Some((path, answer)) = crate::signalling::refuse_overload(path, &bytes) {
-                    sender.send(path, &answer);
-                }
-            }
-        }
-        Report::Cut { path, why } => deliver(&inbox, Lane::First, Input::Cut { path, why }),
-    })
+    let entry = Entry::new(settings, inbox);
+    listeners.start(trunks, move |sender: &Sender, report: Report| entry.take(sender, report))
 }
 
 fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
@@ -331,6 +320,8 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         session_expires: settings.sip.session_expires,
         session_expires_min: settings.sip.session_expires_min,
         legs_max: CALLS_MAX * 2,
+        calls_max: settings.sip.calls_max.min(CALLS_MAX),
+        urgent_priority: settings.sip.urgent_priority,
         bans: settings.sip.bans.clone(),
         software: SOFTWARE.into(),
     }

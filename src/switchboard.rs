@@ -2,6 +2,7 @@
 
 pub mod decisions;
 pub mod inbox;
+pub mod lanes;
 mod log;
 
 use std::collections::HashMap;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use decisions::{Decisions, Why};
-pub use inbox::{Inbox, Lane};
+pub use inbox::Inbox;
+pub use lanes::Lane;
 pub use log::tell;
 
 use crate::clock;

@@ -104,6 +104,8 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
             expires_max + Duration::from_secs(300),
             values::duration(seconds(10, 172_800)),
         ),
+        calls_max: section.or("calls_max", 5000, values::whole(1..=5000)),
+        urgent_priority: section.or("urgent_priority", 2, values::whole(0..=9)),
         bans: read_bans(section),
     }
 }

@@ -85,6 +85,10 @@ pub struct SipSettings {
     pub connections_max: usize,
     /// A connection on which nothing came for so long is closed.
     pub connection_idle_max: Duration,
+    /// Calls at once, over all trunks.
+    pub calls_max: usize,
+    /// Lines of this priority or a more urgent one go first when there is too much; 0 is none.
+    pub urgent_priority: u8,
     /// When who fails too often is banned.
     pub bans: BanRules,
 }

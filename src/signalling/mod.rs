@@ -6,6 +6,7 @@ mod connect;
 mod connections;
 mod framing;
 mod identity;
+mod refused;
 mod station;
 mod stream;
 #[cfg(test)]
@@ -26,8 +27,9 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+pub use refused::Refused;
 pub use tls_peers::{TlsPeer, TlsPeers};
-pub use triage::Urgency;
+pub use triage::{Urgency, UrgentNumbers};
 
 use crate::config::certificates::CertificateError;
 use crate::config::settings::SipSettings;

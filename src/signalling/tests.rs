@@ -35,6 +35,8 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         connections_max: 100,
         connection_idle_max: Duration::from_secs(3600),
         bans: crate::model::centre::BanRules::default(),
+        calls_max: 5000,
+        urgent_priority: 0,
         nameservers: Vec::new(),
     }
 }

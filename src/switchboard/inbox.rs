@@ -1,113 +1,102 @@
-//! The switchboard's inbox: two bounded lanes, what belongs to live calls before what is new.
+//! The switchboard's inbox: bounded lanes behind one lock, and a receiver that sleeps until something comes.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::lanes::{Full, Lane, Lanes};
+use crate::clock;
 use crate::model::Input;
 
-/// Room in the first lane: results and in-dialog messages of every call the server can hold, several times over.
-pub const FIRST_LANE_MAX: usize = 65_536;
-
-/// Room in the second lane: half a second of new work at full load; beyond it new work is refused at once.
-pub const SECOND_LANE_MAX: usize = 1_024;
-
-/// Which lane an input takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Results, commands, and SIP that belongs to a dialog.
-    First,
-    /// New calls, registrations, OPTIONS.
-    Second,
-}
-
-/// The lane is full: the input was not taken.
-#[derive(Debug, thiserror::Error)]
-#[error("the switchboard's {0:?} lane is full")]
-pub struct Full(pub Lane);
-
 #[derive(Debug, Default)]
-struct Lanes {
-    first: VecDeque<Input>,
-    second: VecDeque<Input>,
+struct Waiting {
+    lanes: Lanes,
     closed: bool,
 }
 
 /// The inbox; clones are the senders.
 #[derive(Clone, Debug, Default)]
 pub struct Inbox {
-    lanes: Arc<(Mutex<Lanes>, Condvar)>,
+    waiting: Arc<(Mutex<Waiting>, Condvar)>,
 }
 
 impl Inbox {
     /// Hands an input over without waiting.
     ///
     /// # Errors
-    /// [`Full`] when the lane has no room; the sender decides what that means (503, or count and drop).
+    /// [`Full`] when the lane has no room, or calls in it are late; the sender decides what that means (503, or count
+    /// and drop).
     pub fn send(&self, lane: Lane, input: Input) -> Result<(), Full> {
-        let (lanes, ready) = &*self.lanes;
-        let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (queue, room) = match lane {
-            Lane::First => (&mut lanes.first, FIRST_LANE_MAX),
-            Lane::Second => (&mut lanes.second, SECOND_LANE_MAX),
-        };
-        if queue.len() >= room {
-            return Err(Full(lane));
-        }
-        queue.push_back(input);
+        let (waiting, ready) = &*self.waiting;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.lanes.push(lane, input, clock::moment())?;
+        ready.notify_one();
+        Ok(())
+    }
+
+    /// The same for what makes the work less: taken while there is room, however late what waits before it is.
+    ///
+    /// # Errors
+    /// [`Full`] when the lane has no room.
+    pub fn send_behind(&self, lane: Lane, input: Input) -> Result<(), Full> {
+        let (waiting, ready) = &*self.waiting;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.lanes.put(lane, input, clock::moment())?;
         ready.notify_one();
         Ok(())
     }
 
     /// The next input, waiting for one at most `patience`; `None` when none came or the inbox is closed.
     pub fn receive(&self, patience: Duration) -> Option<Input> {
-        let (lanes, ready) = &*self.lanes;
-        let mut guard = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.first.is_empty() && guard.second.is_empty() && !guard.closed && !patience.is_zero() {
+        let (waiting, ready) = &*self.waiting;
+        let mut guard = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.lanes.is_empty() && !guard.closed && !patience.is_zero() {
             guard = ready.wait_timeout(guard, patience).map_or_else(|poisoned| poisoned.into_inner().0, |(g, _)| g);
         }
-        guard.first.pop_front().or_else(|| guard.second.pop_front())
+        guard.lanes.pop(clock::moment())
     }
 
     /// Wakes the receiver for good.
     pub fn close(&self) {
-        let (lanes, ready) = &*self.lanes;
-        lanes.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        let (waiting, ready) = &*self.waiting;
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         ready.notify_all();
     }
 
     /// Whether [`Inbox::close`] was called.
     pub fn is_closed(&self) -> bool {
-        self.lanes.0.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Command, MediaReport, Ticket};
+    use crate::model::{Command, Ticket};
 
-    fn command(number: u64) -> Input {
-        Input::Command { ticket: Ticket(number), command: Command::Room }
-    }
-
+    /// Counts, never times: four senders, one slow receiver.
     #[test]
-    fn the_first_lane_is_served_first() {
+    fn with_many_senders_everything_taken_is_received_and_nothing_that_lives_is_refused() {
+        const EACH: u64 = 5000;
         let inbox = Inbox::default();
-        inbox.send(Lane::Second, command(2)).expect("room");
-        inbox.send(Lane::First, command(1)).expect("room");
-        assert_eq!(inbox.receive(Duration::ZERO), Some(command(1)));
-        assert_eq!(inbox.receive(Duration::ZERO), Some(command(2)));
-        assert_eq!(inbox.receive(Duration::ZERO), None);
-    }
-
-    #[test]
-    fn a_flood_of_new_work_leaves_room_for_results() {
-        let inbox = Inbox::default();
-        let taken = (0..SECOND_LANE_MAX as u64 * 2).filter(|n| inbox.send(Lane::Second, command(*n)).is_ok()).count();
-        assert_eq!(taken, SECOND_LANE_MAX);
-        let leg =
-            crate::model::LegId { call: "00000000-0000-7000-8000-000000000000".parse().expect("an id"), number: 0 };
-        assert!(inbox.send(Lane::First, Input::Media(MediaReport::Played { leg })).is_ok());
+        let senders: Vec<_> = (0..4u64)
+            .map(|sender| {
+                let inbox = inbox.clone();
+                std::thread::spawn(move || {
+                    let send = |lane, n| {
+                        let input = Input::Command { ticket: Ticket(sender * EACH + n), command: Command::Room };
+                        inbox.send(lane, input).is_ok()
+                    };
+                    (0..EACH).filter(|n| send(if n % 4 == 0 { Lane::First } else { Lane::Calls }, *n)).count()
+                })
+            })
+            .collect();
+        let mut received = 0;
+        while senders.iter().any(|sender| !sender.is_finished()) {
+            received += usize::from(inbox.receive(Duration::from_millis(1)).is_some());
+        }
+        let taken: usize = senders.into_iter().map(|sender| sender.join().expect("no panic")).sum();
+        received += std::iter::from_fn(|| inbox.receive(Duration::ZERO)).count();
+        assert_eq!(received, taken);
+        assert!(taken as u64 >= EACH, "each of what lives was taken: {taken}");
     }
 }

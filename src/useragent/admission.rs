@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
-use crate::model::{Centre, Chance, Credential, Moment, Path, RegulatorId, Trunk, TrunkId};
+use crate::model::{Centre, Chance, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
 
@@ -121,6 +121,17 @@ impl Admission {
     /// Where a trunk's name leads now.
     pub(super) fn learn(&mut self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
         self.reached.insert(trunk.clone(), addresses);
+    }
+
+    /// Whether this number's line goes first.
+    pub(super) fn is_urgent(&self, ddi: &E164, priority: u8) -> bool {
+        let line = self.centre.ddis.get(ddi).and_then(|line| self.centre.lines.get(line));
+        line.is_some_and(|line| line.demand.priority <= priority)
+    }
+
+    /// Whether any line goes first.
+    pub(super) fn has_urgent(&self, priority: u8) -> bool {
+        self.centre.lines.values().any(|line| line.demand.priority <= priority)
     }
 
     /// Whether there is such a regulator, with a password.

@@ -1,4 +1,4 @@
-//! Who failed too often: sources and accounts that are banned for a while, longer each time (decision 11).
+//! Who failed too often: sources and accounts that are banned for a while, longer each time (decision 12).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

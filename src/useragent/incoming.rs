@@ -164,6 +164,26 @@ impl UserAgent {
         beat.out.push(Effect::Alarm(Alarm { kind: "trunk-call-refused".to_owned(), call: None, text }));
     }
 
+    /// Whether one more call may begin: the last tenth of the calls is for the lines that go first.
+    fn has_room(&self, by: &Origination, request: &Request) -> bool {
+        let rules = &self.wire.rules;
+        if self.legs.live() >= rules.legs_max {
+            return false;
+        }
+        let Origination::Trunk(trunk) = by else { return true };
+        let is_urgent = || {
+            let ddi = trunk.numbers.normalise(&dialled(request));
+            ddi.is_some_and(|ddi| self.admission.is_urgent(&ddi, rules.urgent_priority))
+        };
+        let reserves = self.admission.has_urgent(rules.urgent_priority);
+        let fits = |live: usize, most: usize| {
+            let reserved = if reserves { most / 10 } else { 0 };
+            live < most - reserved || (live < most && is_urgent())
+        };
+        fits(self.legs.live_on(&trunk.id) as usize, trunk.calls_max as usize)
+            && fits(self.legs.live_on_trunks(), rules.calls_max)
+    }
+
     fn begin(&mut self, arrival: &Arrival, by: Origination, beat: &mut Beat<'_>) -> Result<(), Refusal> {
         let Arrival { key, path, request, bytes } = arrival;
         match Uri::parse(&request.uri).map(|uri| uri.scheme) {
@@ -174,10 +194,8 @@ impl UserAgent {
         check(request)?;
         let granted = lifetime::weigh(request, &self.wire.rules)?;
         let offer = read_offer(&request.headers, &request.body)?;
-        let is_full = self.legs.live() >= self.wire.rules.legs_max;
-        let is_trunk_full = matches!(&by, Origination::Trunk(t) if self.legs.live_on(&t.id) >= t.calls_max);
         let is_too_fast = matches!(&by, Origination::Trunk(t) if !self.trunks.admit(t, beat.now.moment));
-        if is_full || is_trunk_full || is_too_fast {
+        if is_too_fast || !self.has_room(&by, request) {
             beat.count(Counter::CallsRefused);
             return Err(Refusal::overloaded());
         }

@@ -44,6 +44,11 @@ impl Legs {
         self.by_id.len().max(indices).max(clocks).max(owned)
     }
 
+    /// Live legs of all trunks.
+    pub(super) fn live_on_trunks(&self) -> usize {
+        self.on_trunk.values().map(|live| *live as usize).sum()
+    }
+
     /// Live legs of one trunk.
     pub(super) fn live_on(&self, trunk: &TrunkId) -> u32 {
         self.on_trunk.get(trunk).copied().unwrap_or(0)

@@ -31,6 +31,10 @@ pub struct Rules {
     pub session_expires_min: Duration,
     /// Live legs at once; one more is refused with 503.
     pub legs_max: usize,
+    /// Live calls over all trunks; one more is refused with 503.
+    pub calls_max: usize,
+    /// Lines of this priority or a more urgent one have the last tenth of the calls to themselves; 0 is none.
+    pub urgent_priority: u8,
     /// When who fails too often is banned.
     pub bans: BanRules,
     /// Server and User-Agent: `Vigie/0.1.0`.
@@ -117,6 +121,8 @@ impl Default for Rules {
             session_expires: Duration::from_secs(1800),
             session_expires_min: SESSION_EXPIRES_MIN,
             legs_max: 4000,
+            calls_max: 2000,
+            urgent_priority: 2,
             bans: BanRules::default(),
             software: concat!("Vigie/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

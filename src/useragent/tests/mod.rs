@@ -15,4 +15,5 @@ mod refreshing;
 mod registering;
 mod reliable;
 mod replaces;
+mod reserving;
 mod talking;

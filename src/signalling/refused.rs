@@ -1,0 +1,92 @@
+//! The INVITEs refused for want of room, for as long as they may come again: each gets its 503 again, and its ACK ends here.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::model::Moment;
+
+/// How long an INVITE is repeated (RFC 3261 §17.1.1.2: timer B, 64·T1).
+const REMEMBERED_FOR: Duration = Duration::from_secs(32);
+
+/// Refusals remembered at once: 2,000 a second for as long as they count; with more, the oldest are forgotten.
+const REFUSED_MAX: usize = 65_536;
+
+/// How far into a message the topmost Via's branch is looked for.
+const LOOK_BYTES_MAX: usize = 2048;
+
+/// What was refused: a number an INVITE, of its branch and its sender, so that nobody can make two of them alike.
+#[derive(Debug, Default)]
+pub struct Refused {
+    hasher: RandomState,
+    marks: HashSet<u64>,
+    order: VecDeque<(Moment, u64)>,
+}
+
+impl Refused {
+    /// Remembers that this INVITE was refused.
+    pub fn note(&mut self, datagram: &[u8], peer: SocketAddr, now: Moment) {
+        let Some(mark) = self.mark(datagram, peer) else { return };
+        if self.marks.insert(mark) {
+            self.order.push_back((now, mark));
+        }
+        while self.order.len() > REFUSED_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    /// Whether this is such an INVITE again, or the ACK of its 503.
+    pub fn knows(&mut self, datagram: &[u8], peer: SocketAddr, now: Moment) -> bool {
+        while self.order.front().is_some_and(|(at, _)| now.since(*at) >= REMEMBERED_FOR) {
+            self.forget_oldest();
+        }
+        !self.marks.is_empty() && self.mark(datagram, peer).is_some_and(|mark| self.marks.contains(&mark))
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, mark)) = self.order.pop_front() {
+            self.marks.remove(&mark);
+        }
+    }
+
+    /// RFC 3261 §17.2.3: the branch names the transaction, and the ACK of a refusal has its INVITE's.
+    fn mark(&self, datagram: &[u8], peer: SocketAddr) -> Option<u64> {
+        const BRANCH: &[u8] = b"branch=";
+        let look = datagram.get(..LOOK_BYTES_MAX).unwrap_or(datagram);
+        let at = look.windows(BRANCH.len()).position(|window| window.eq_ignore_ascii_case(BRANCH))?;
+        let rest = look.get(at + BRANCH.len()..)?;
+        let end = rest.iter().position(|b| matches!(b, b';' | b',' | b'\r' | b'\n' | b' ')).unwrap_or(rest.len());
+        Some(self.hasher.hash_one((rest.get(..end)?, peer)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(method: &str, branch: u32) -> Vec<u8> {
+        format!("{method} sip:1 SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK{branch};rport\r\n\r\n").into_bytes()
+    }
+
+    #[test]
+    fn a_refused_call_is_known_again_by_its_repetition_and_its_ack_until_it_cannot_come_again() {
+        let peer = ([127, 0, 0, 2], 5060).into();
+        let mut refused = Refused::default();
+        refused.note(&message("INVITE", 1), peer, Moment(0));
+        let soon = Moment(31_000_000);
+        assert!(refused.knows(&message("INVITE", 1), peer, soon) && refused.knows(&message("ACK", 1), peer, soon));
+        assert!(!refused.knows(&message("INVITE", 2), peer, soon));
+        assert!(!refused.knows(&message("INVITE", 1), ([127, 0, 0, 3], 5060).into(), soon));
+        assert!(!refused.knows(&message("INVITE", 1), peer, Moment(32_000_000)));
+        assert!(refused.marks.is_empty() && refused.order.is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_refusals_fills_nothing() {
+        let mut refused = Refused::default();
+        let peer = ([127, 0, 0, 2], 5060).into();
+        (0..REFUSED_MAX as u32 * 2).for_each(|n| refused.note(&message("INVITE", n), peer, Moment(1)));
+        assert_eq!((refused.marks.len(), refused.order.len()), (REFUSED_MAX, REFUSED_MAX));
+    }
+}
