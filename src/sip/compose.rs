@@ -27,7 +27,7 @@ pub fn response(request: &Request, status: u16, to_tag: Option<&str>) -> Respons
     for name in ["Call-ID", "CSeq"] {
         copy(request, &mut out, name);
     }
-    if (101..300).contains(&status) && request.method == Method::Invite {
+    if (101..300).contains(&status) && matches!(request.method, Method::Invite | Method::Subscribe) {
         copy(request, &mut out, "Record-Route");
     }
     if status == 100 {

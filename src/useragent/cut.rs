@@ -81,7 +81,7 @@ impl UserAgent {
 }
 
 /// Whether two Contacts name the same phone.
-fn is_same_phone(a: &str, b: &str) -> bool {
+pub(super) fn is_same_phone(a: &str, b: &str) -> bool {
     let as_uris = || Some(Uri::parse(a)?.is_same_as(&Uri::parse(b)?));
     a == b || as_uris().unwrap_or(false)
 }

@@ -63,7 +63,8 @@ impl UserAgent {
             }
             Method::Register => self.challenge((path, request), Gate::Registrar, request.headers.to(), beat),
             _ if is_within => {
-                let is_known = self.legs.of_dialog(request).is_some();
+                let is_watching = request.method == Method::Subscribe && self.subscriptions.has_dialog(request);
+                let is_known = is_watching || self.legs.of_dialog(request).is_some();
                 (!is_known).then(|| answer(request, 481, &self.wire.rules))
             }
             Method::Invite if is_from_trunk => None,
@@ -77,10 +78,10 @@ impl UserAgent {
             }
             Method::Options => Some(self.describe(request)),
             Method::Bye => Some(answer(request, 481, &self.wire.rules)),
+            Method::Subscribe => self.subscribe_at_door((path, request), beat),
             Method::Info
             | Method::Update
             | Method::Prack
-            | Method::Subscribe
             | Method::Notify
             | Method::Refer
             | Method::Message
@@ -90,7 +91,7 @@ impl UserAgent {
     }
 
     /// The challenge to a request without the right password; only what has it costs us a transaction.
-    fn challenge(
+    pub(super) fn challenge(
         &mut self,
         (path, request): Asked<'_>,
         gate: Gate,
@@ -134,7 +135,7 @@ impl UserAgent {
 
     /// Whether an INVITE claims to be a regulator's, known or not: its From is of our realm, of one of our own
     /// addresses, or of any name. A number at another address is a stranger's call.
-    fn claims_regulator(&self, request: &Request) -> bool {
+    pub(super) fn claims_regulator(&self, request: &Request) -> bool {
         if request.headers.has(Gate::Proxy.answers()) {
             return true;
         }
@@ -169,6 +170,12 @@ impl UserAgent {
                 }
             }
             Happening::Cancelled { invite, cancel } => self.cancelled(&invite, &cancel, beat),
+            Happening::Response { key, response, .. } if self.subscriptions.awaits(&key) => {
+                self.lamp_heard(&key, &response, beat);
+            }
+            Happening::TimedOut { key } | Happening::Cut { key, .. } if self.subscriptions.awaits(&key) => {
+                self.subscriptions.lose(&key)
+            }
             Happening::Response { key, path, response } => {
                 if !self.carrier_answered(&key, &response, beat) {
                     self.responded(&key, path, &response, beat);
@@ -199,7 +206,9 @@ impl UserAgent {
                 beat.refuse(arrived, "the password is another user's");
             }
             if response.is_success() {
-                self.follow(arrival.path, user_of(request.headers.to()).as_deref(), beat.now.moment);
+                let user = user_of(request.headers.to());
+                self.follow(arrival.path, user.as_deref(), beat.now.moment);
+                self.follow_watcher(arrival.path, user.as_deref(), beat);
             }
             return self.wire.respond(&arrival.key, response, None, beat);
         }
@@ -210,6 +219,9 @@ impl UserAgent {
             // RFC 3261 §14.2: the first INVITE of this dialog-to-be has no final answer yet.
             let response = self.try_later().response(request, &self.wire.rules);
             return self.wire.respond(&arrival.key, response, None, beat);
+        }
+        if request.method == Method::Subscribe {
+            return self.subscribed(&arrival, beat);
         }
         match self.originator(&arrival, beat) {
             Ok(by) => self.invited(arrival, by, beat),
@@ -235,10 +247,16 @@ impl UserAgent {
         if let Some(trunk) = self.admission.trunk_of((arrival.path, request)) {
             return Ok(Origination::Trunk(Box::new(trunk.clone())));
         }
+        self.prove_regulator(arrival, beat).map(Origination::Regulator)
+    }
+
+    /// The registered regulator whose password a request was made with.
+    pub(super) fn prove_regulator(&mut self, arrival: &Arrival, beat: &mut Beat<'_>) -> Result<RegulatorId, Response> {
+        let request = &arrival.request;
         let claimed = user_of(request.headers.from()).unwrap_or_default();
         let proof = self.admission.prove((arrival.path, request), Gate::Proxy, beat.now.moment);
         match proof {
-            Proof::Is(regulator) if self.may_dial(&regulator, &claimed) => Ok(Origination::Regulator(regulator)),
+            Proof::Is(regulator) if self.may_dial(&regulator, &claimed) => Ok(regulator),
             Proof::Is(_) => Err(answer(request, 403, &self.wire.rules)),
             Proof::Nothing | Proof::Stale => {
                 let mut response = answer(request, Gate::Proxy.status(), &self.wire.rules);

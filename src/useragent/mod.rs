@@ -16,6 +16,7 @@ mod forks;
 mod incoming;
 mod keys;
 mod ladder;
+mod lamp;
 mod leg;
 mod legs;
 mod lifetime;
@@ -29,10 +30,12 @@ mod registrar;
 mod reoffer;
 mod replaces;
 pub mod rules;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trunks;
 mod update;
+mod watching;
 mod wire;
 mod within;
 
@@ -57,6 +60,7 @@ use ladder::Ladder;
 use legs::Legs;
 use refer::Referrals;
 use registrar::Registrar;
+use subscriptions::Subscriptions;
 use trunks::Trunks;
 use wire::{Beat, Wire};
 
@@ -70,6 +74,7 @@ pub struct UserAgent {
     referrals: Referrals,
     bans: Bans,
     trunks: Trunks,
+    subscriptions: Subscriptions,
     /// When a trunk's call was last refused, by status.
     refusals: BTreeMap<u16, Moment>,
 }
@@ -123,6 +128,8 @@ pub enum Why {
     Ban,
     /// A carrier is registered with, or asked whether it lives.
     Trunk,
+    /// A subscription ends.
+    Subscription,
 }
 
 impl UserAgent {
@@ -139,8 +146,9 @@ impl UserAgent {
         let (transactions, ladder) = (Transactions::new(), Ladder::default());
         let bans = Bans::new(rules.bans.clone());
         let wire = Wire { rules, transactions, ladder, chance };
-        let (legs, referrals) = (Legs::default(), Referrals::default());
-        UserAgent { wire, legs, admission, registrar, referrals, bans, trunks, refusals: BTreeMap::new() }
+        let (legs, referrals, subscriptions) = (Legs::default(), Referrals::default(), Subscriptions::default());
+        let refusals = BTreeMap::new();
+        UserAgent { wire, legs, admission, registrar, referrals, subscriptions, bans, trunks, refusals }
     }
 
     /// A datagram came in.
@@ -184,6 +192,7 @@ impl UserAgent {
 
     /// Nothing can be sent that way now.
     pub fn cut(&mut self, path: Path, why: &str, now: Now, out: &mut Vec<Effect>) {
+        self.subscriptions.cut(path, now.moment);
         let mut beat = Beat { now, out };
         self.path_is_cut(path, why, &mut beat);
         self.registrations_cut(path, &beat);
@@ -204,7 +213,7 @@ impl UserAgent {
     pub fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
         let mut beat = Beat { now, out };
         self.drop_referrals(&mut beat);
-        self.legs.take_changed();
+        self.tell_watchers(&mut beat);
     }
 
     /// Where a trunk can be reached.
@@ -250,6 +259,7 @@ impl UserAgent {
             self.tick_leg(leg, &mut beat);
         }
         self.tick_referrals(&mut beat);
+        self.tick_subscriptions(&mut beat);
         for call in self.legs.forget(now.moment) {
             self.wire.ladder.forget(call);
         }
@@ -266,7 +276,8 @@ impl UserAgent {
         let referral = self.referrals.deadline().map(|at| (at, Why::Referral));
         let ban = self.bans.deadline().map(|at| (at, Why::Ban));
         let trunk = self.trunks.deadline().map(|at| (at, Why::Trunk));
-        transaction.into_iter().chain(leg).chain(binding).chain(referral).chain(ban).chain(trunk).min()
+        let subscription = self.subscriptions.deadline().map(|at| (at, Why::Subscription));
+        [transaction, leg, binding, referral, ban, trunk, subscription].into_iter().flatten().min()
     }
 
     /// The SIP Call-ID of a leg, while it lives and a little longer.
@@ -285,6 +296,7 @@ impl UserAgent {
             ("bindings", self.registrar.bindings.count()),
             ("transfers asked for", self.referrals.count()),
             ("asked of carriers", self.trunks.count()),
+            ("subscriptions", self.subscriptions.count_kept()),
         ]
     }
 

@@ -88,6 +88,16 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPD
 pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 /// Those that our requests within a dialog name: no reliable 18x to a re-INVITE is wanted.
 pub const SUPPORTED_WITHIN: &str = "timer, replaces, norefersub";
+/// Shortest subscription granted; a shorter wish gets 423.
+pub const SUBSCRIPTION_MIN: Duration = Duration::from_secs(60);
+/// Longest subscription granted: a lamp whose phone was lost or whose connection was cut is dark no longer than this.
+pub const SUBSCRIPTION_MAX: Duration = Duration::from_secs(600);
+/// Subscriptions in all, at some 2 kB each: a hundred regulators who watch eighty others.
+pub const SUBSCRIPTIONS_MAX: usize = 8192;
+/// Subscriptions of one regulator: a panel of fifty lamps on each of five devices.
+pub const SUBSCRIPTIONS_EACH_MAX: usize = 256;
+/// Seconds after which a subscription that found no room may be tried again.
+pub const SUBSCRIBE_AFTER_S: u32 = 60;
 /// The event packages that may be subscribed to (RFC 6665 §8.2.2): RFC 4235, and within a call RFC 3515.
 pub const ALLOW_EVENTS: &str = "dialog, refer";
 /// The shortest interval of a session timer that its standard allows (RFC 4028 §5).

@@ -30,6 +30,7 @@ mod early;
 mod failing_disk;
 mod hearing;
 mod holding;
+mod lamps;
 mod lines;
 mod losing;
 mod refusing;

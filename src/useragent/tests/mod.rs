@@ -9,6 +9,7 @@ mod dialling;
 mod far;
 mod hostile;
 mod incoming;
+mod lamps;
 mod reaching;
 mod refer;
 mod refreshing;

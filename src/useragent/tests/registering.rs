@@ -167,7 +167,7 @@ fn options_is_answered_and_other_methods_are_refused_without_a_trace() {
     let response = bench.receive(PHONE, &text("OPTIONS")).pop().unwrap();
     assert_eq!((status(&response), header(&response, "Accept")), ("200", crate::useragent::rules::ACCEPTED));
     assert!(header(&response, "Allow").contains("INVITE"));
-    let refused = bench.receive(PHONE, &text("SUBSCRIBE")).pop().unwrap();
+    let refused = bench.receive(PHONE, &text("MESSAGE")).pop().unwrap();
     assert_eq!(status(&refused), "405");
     assert!(header(&refused, "Allow").contains("BYE"));
     assert_eq!(statuses(&bench.receive(PHONE, &text("BREW"))), ["501"]);
