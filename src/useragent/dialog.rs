@@ -238,3 +238,75 @@ fn routes(addresses: Vec<NameAddr>) -> Option<Vec<String>> {
     let is_bounded = addresses.len() <= ROUTES_MAX && addresses.iter().all(|a| a.uri.len() <= URI_LENGTH_MAX);
     is_bounded.then(|| addresses.into_iter().map(|address| address.uri).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::useragent::Listener;
+
+    fn dialog(transport: Transport, contact: &str, record_routes: &[&str]) -> Dialog {
+        let mut invite = Request::new(Method::Invite, "sip:us".to_owned());
+        for route in record_routes {
+            invite.headers.push("Record-Route", format!("<{route}>"));
+        }
+        for (name, value) in [("From", "<sip:a@b>;tag=far"), ("To", "<sip:us>"), ("Call-ID", "c"), ("CSeq", "1 INVITE")]
+        {
+            invite.headers.push(name, value);
+        }
+        invite.headers.push("Contact", format!("<{contact}>"));
+        let path = Path { listener: 0, transport, peer: ([192, 0, 2, 1], 40_000).into() };
+        Dialog::of_invite(&invite, path, "ours".into()).expect("a dialog")
+    }
+
+    fn rules() -> Rules {
+        let listener = |transport, port| Listener { transport, address: ([192, 0, 2, 9], port).into() };
+        Rules { listeners: vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)], ..Rules::default() }
+    }
+
+    fn way(dialog: &Dialog) -> String {
+        let path = dialog.next_path(&rules());
+        format!("{}:{} of {}", path.transport.name(), path.peer, path.listener)
+    }
+
+    #[test]
+    fn requests_go_to_the_first_route_or_back_where_messages_came_from() {
+        let of = |contact, routes: &[&str]| way(&dialog(Transport::Udp, contact, routes));
+        assert_eq!(
+            of("sip:x@198.51.100.7", &[]),
+            "udp:192.0.2.1:40000 of 0",
+            "never to the Contact: it may be behind NAT"
+        );
+        assert_eq!(of("sip:x@y", &["sip:192.0.2.5;lr"]), "udp:192.0.2.5:5060 of 0");
+        assert_eq!(of("sip:x@y", &["sip:192.0.2.5:5070;transport=tcp;lr"]), "tcp:192.0.2.5:5070 of 1");
+        assert_eq!(of("sip:x@y", &["sip:proxy.example;lr"]), "udp:192.0.2.1:40000 of 0", "a name: where it came from");
+        assert_eq!(
+            of("sip:x@y", &["sip:192.0.2.5;transport=tls;lr"]),
+            "udp:192.0.2.1:40000 of 0",
+            "no listener for it"
+        );
+    }
+
+    #[test]
+    fn an_open_connection_is_used_until_it_is_cut() {
+        let mut dialog = dialog(Transport::Tcp, "sip:x@192.0.2.1:5062", &[]);
+        assert_eq!(way(&dialog), "tcp:192.0.2.1:40000 of 0");
+        dialog.cut_since = Some(Moment(1));
+        assert_eq!(way(&dialog), "tcp:192.0.2.1:5062 of 0");
+        dialog.came_by(Path { peer: ([192, 0, 2, 1], 40_002).into(), ..dialog.path });
+        assert_eq!(way(&dialog), "tcp:192.0.2.1:40002 of 0");
+    }
+
+    #[test]
+    fn a_strict_router_becomes_the_request_uri_and_the_target_the_last_route() {
+        let of = |routes: &[&str]| {
+            let request = dialog(Transport::Udp, "sip:x@y", routes).request(Method::Bye, &rules());
+            let routes: Vec<_> = request.headers.all("Route").map(|route| route.into_owned()).collect();
+            (request.uri, routes)
+        };
+        assert_eq!(
+            of(&["sip:p1;lr", "sip:p2;lr"]),
+            ("sip:x@y".into(), vec!["<sip:p1;lr>".into(), "<sip:p2;lr>".into()])
+        );
+        assert_eq!(of(&["sip:p1", "sip:p2;lr"]), ("sip:p1".into(), vec!["<sip:p2;lr>".into(), "<sip:x@y>".into()]));
+    }
+}

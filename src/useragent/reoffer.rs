@@ -70,6 +70,11 @@ impl Asking {
 }
 
 impl Leg {
+    /// Whether both sides have agreed on a call that is not over.
+    fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Confirmed { .. })
+    }
+
     /// Whether nothing stands in the way of an offer of ours (RFC 3261 §14.1).
     fn is_free(&self) -> bool {
         matches!(self.stage, Stage::Confirmed { reoffered: None }) && self.asking.open.is_none()
@@ -168,9 +173,7 @@ impl UserAgent {
     /// The clock of refreshes, of offers put off, and of the end of a dialog that nobody refreshed (RFC 4028 §10).
     pub(super) fn tick_changes(&mut self, id: LegId, beat: &mut Beat<'_>) {
         let now = beat.now.moment;
-        let Some(leg) = self.legs.find_mut(id).filter(|leg| matches!(leg.stage, Stage::Confirmed { .. })) else {
-            return;
-        };
+        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.is_settled()) else { return };
         let lifetime = leg.lifetime.as_ref().map(|lifetime| (lifetime.refresh_at, lifetime.ends_at));
         if lifetime.is_some_and(|(_, ends_at)| ends_at <= now) {
             return self.is_lost(id, "the call was not refreshed in time (session timer)".to_owned(), beat);
@@ -211,7 +214,8 @@ impl UserAgent {
             leg.dialog.retarget(contacts.as_ref().and_then(|c| c.first()).map(|c| c.address.uri.clone()));
             self.acknowledge_ok(id, response, beat);
         }
-        let Some(leg) = self.legs.find_mut(id) else { return };
+        // Of a leg that is over meanwhile nothing more is said.
+        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.is_settled()) else { return };
         let Some(open) = leg.asking.open.take_if(|open| open.key == *key) else { return };
         self.legs.reckon(id);
         match response.status {
@@ -310,7 +314,7 @@ impl UserAgent {
     /// No answer at all to a request of ours within a dialog: the far end is gone (RFC 3261 §12.2.1.2), unless only its
     /// way is, and then it is asked again over another.
     pub(super) fn change_unanswered(&mut self, id: LegId, key: &ClientKey, is_cut: bool, beat: &mut Beat<'_>) {
-        let Some(leg) = self.legs.find_mut(id) else { return };
+        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.is_settled()) else { return };
         let Some(open) = leg.asking.open.take_if(|open| open.key == *key) else { return };
         if let Some(before) = open.before {
             leg.media.take_back(*before);

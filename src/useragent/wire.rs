@@ -116,7 +116,8 @@ impl Wire {
         self.send(compose::response_path(path, &via), response.to_bytes(), None, beat);
     }
 
-    /// Asks in a transaction of its own.
+    /// Asks in a transaction of its own. RFC 3261 §18.1.1 would have what is longer than 1300 bytes go by TCP: a phone
+    /// that registered by UDP listens nowhere else, so it goes in fragments, which networks of our days carry.
     pub(super) fn request(
         &mut self,
         path: Path,

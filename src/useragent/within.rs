@@ -177,7 +177,7 @@ impl UserAgent {
         let is_first = matches!(was, Stage::Accepted(_));
         self.legs.turn(id, Stage::Confirmed { reoffered: None }, beat.now.moment);
         if is_leaving {
-            return self.say_bye(id, None, beat);
+            return self.say_bye(id, Some(EndedBy::Message), beat);
         }
         if is_offer && !self.take_late_answer(id, path, request, beat) {
             return;

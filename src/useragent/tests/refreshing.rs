@@ -177,6 +177,16 @@ fn an_offer_without_any_answer_ends_the_call() {
 }
 
 #[test]
+fn an_answer_to_an_offer_of_a_call_that_is_over_is_acknowledged_and_no_more() {
+    let (mut bench, leg, _) = talking("");
+    let ours = bench.order(reoffer(leg, Codec::Pcmu)).pop().unwrap();
+    assert_eq!(statuses(&bench.order(LegOrder::Hangup { leg, why: EndedBy::Regulator })), ["BYE"]);
+    assert_eq!(statuses(&bench.receive(TRUNK, &answer_to(&ours, "200", "", "", &offer("0 101")))), ["ACK"]);
+    bench.pass(Duration::from_secs(40));
+    assert!(bench.signals().is_empty());
+}
+
+#[test]
 fn keys_told_by_info_are_told_and_other_bodies_refused() {
     let (mut bench, leg, ok) = talking("");
     let to_tag = tag(header(&ok, "To")).to_owned();
