@@ -49,7 +49,8 @@ async fn the_greeting_is_heard_before_the_call_is_accepted_and_the_answer_accept
     caller.talks().await;
     anne.voice.hears(440.0, 300).await;
     assert_eq!(caller.receives("SIP/2.0 200 OK").await.header("Call-ID"), early.header("Call-ID"));
-    caller.hang_up().await;
+    anne.hang_up().await;
+    caller.is_over().await;
     let story = server.api.sealed().await;
     let call = &story["call"];
     assert!(call["accepted_at"].is_string(), "{call:#}");
