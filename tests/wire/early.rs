@@ -17,13 +17,14 @@ async fn confirm(caller: &Phone, early: &Text) -> Text {
     let of = |name: &str| format!("{name}: {}\r\n", early.header(name));
     let uri = early.contact();
     let prack = format!(
-        "PRACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n{}{}{}CSeq: 2 PRACK\r\n\
+        "PRACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n{}{}{}CSeq: {} PRACK\r\n\
          RAck: {} {}\r\nContent-Length: 0\r\n\r\n",
         caller.local,
         token(),
         of("From"),
         of("To"),
         of("Call-ID"),
+        caller.next_number(),
         early.header("RSeq"),
         early.header("CSeq")
     );

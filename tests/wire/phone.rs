@@ -215,6 +215,14 @@ impl Phone {
         .await;
     }
 
+    /// The number of the next request within its call.
+    pub fn next_number(&self) -> u32 {
+        let mut state = self.body.state();
+        let dialog = state.dialog.as_mut().expect("a call");
+        dialog.cseq += 1;
+        dialog.cseq
+    }
+
     /// Hangs up, and waits for the answer.
     pub async fn hang_up(&self) {
         let bye = self.body.within("BYE", None);
