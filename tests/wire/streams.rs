@@ -18,11 +18,6 @@ fn certify(setup: &Setup) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-/// Listeners besides the usual one, as the configuration writes them.
-fn also(setup: Setup, listeners: &[String]) -> Setup {
-    setup.change("listen = [\"udp:", &format!("listen = [{}, \"udp:", listeners.join(", ")))
-}
-
 /// Registers anne's phone, calls her, and lets both hear each other.
 async fn is_called(server: &Server, anne: Phone) {
     let password = server.password("anne");
@@ -51,7 +46,7 @@ async fn a_regulator_registers_and_is_called_over_tcp_tls_and_websockets() {
         format!("\"ws:{ws}\""),
         format!("{{ address = \"wss:{wss}\", {shown}, origins = [\"https://desk.example\"] }}"),
     ];
-    let server = also(setup, &listeners).start().await;
+    let server = setup.listening(&listeners.join(", ")).start().await;
 
     is_called(&server, Phone::over(Link::tcp(tcp).await, tcp, "anne").await).await;
     let link = Link::tls(tls, &certificate).await.expect("trusted");
@@ -79,7 +74,8 @@ async fn a_regulator_registers_and_is_called_over_tcp_tls_and_websockets() {
 async fn a_regulator_with_ipv6_talks_to_a_caller_with_ipv4() {
     let (udp, tcp) = (free_port(), free_port());
     let listeners = [format!("\"udp:[::1]:{udp}\""), format!("\"tcp:[::1]:{tcp}\"")];
-    let server = also(Setup::new(), &listeners).change("[media]\n", "[media]\naddress = \"::\"\n").start().await;
+    let server =
+        Setup::new().listening(&listeners.join(", ")).change("[media]\n", "[media]\naddress = \"::\"\n").start().await;
     let [udp, tcp] = [udp, tcp].map(|port| format!("[::1]:{port}").parse().expect("an address"));
 
     is_called(&server, Phone::start(std::net::Ipv6Addr::LOCALHOST, udp, "anne").await).await;
@@ -94,7 +90,7 @@ async fn a_regulator_with_ipv6_talks_to_a_caller_with_ipv4() {
 #[tokio::test]
 async fn a_phone_whose_connection_is_lost_is_noticed_at_once() {
     let tcp = local(free_port());
-    let server = also(Setup::new(), &[format!("\"tcp:{tcp}\"")]).start().await;
+    let server = Setup::new().listening(&format!("\"tcp:{tcp}\"")).start().await;
     let anne = Phone::over(Link::tcp(tcp).await, tcp, "anne").await;
     assert_eq!(anne.register(&server.password("anne"), 600).await, 200);
     server.api.regulator_is("anne", "ready").await;
