@@ -183,6 +183,11 @@ impl Switch {
         self.calls.values()
     }
 
+    /// Regulators' own calls to colleagues and numbers, to look at.
+    pub fn consults(&self) -> impl Iterator<Item = &Consult> {
+        self.consults.values()
+    }
+
     /// Everything that is kept, by table.
     pub fn count_kept(&self) -> Vec<(&'static str, usize)> {
         vec![

@@ -137,9 +137,11 @@ fn lines() -> Vec<Line> {
     vec![cherbourg, rouen, dijon, cannes, child, english, urgent, office, night]
 }
 
-type Person = (&'static str, &'static str, &'static [(&'static str, u8)], &'static [(&'static str, u32)]);
+/// Id, employer, skills, regions.
+pub type Person = (&'static str, &'static str, &'static [(&'static str, u8)], &'static [(&'static str, u32)]);
 
-const PEOPLE: [Person; 12] = [
+/// Everybody who may answer.
+pub const PEOPLE: [Person; 12] = [
     ("alix", "sos-cherbourg", &[("regulation", 80), ("paediatrics", 60)], &[("cotentin", 0), ("seine", 5)]),
     ("basile", "sos-cherbourg", &[("regulation", 70)], &[("cotentin", 0)]),
     ("chloe", "sos-cherbourg", &[("regulation", 60), ("administration", 50)], &[("cotentin", 0), ("azur", 15)]),

@@ -5,13 +5,13 @@ use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vigie::call::{CONSULT_RING_MAX, Call, NOBODY_GRACE, State, Switch};
+use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, NOBODY_GRACE, State, Switch};
 use vigie::model::{
-    Action, CallId, Centre, EventKind, Fact, Input, Moment, Now, PauseReason, Regulator, RegulatorId, RegulatorState,
-    SkillId,
+    Action, CallId, Centre, EventKind, Fact, Input, LegId, Moment, Now, PauseReason, Regulator, RegulatorId,
+    RegulatorState, SkillId,
 };
 
-use crate::ledger::{Ledger, demand};
+use crate::ledger::{Ledger, demand, is_handed_on};
 
 /// A step's actions: an end of everything at once would be the most.
 const ACTIONS_MAX: usize = 400;
@@ -30,6 +30,8 @@ pub struct Checks {
     calls: HashMap<CallId, (Discriminant<State>, usize, Moment)>,
     missed: Option<(Moment, String)>,
     late: u32,
+    /// The colleagues whom regulators' own calls ring.
+    consulted: BTreeSet<(CallId, RegulatorId)>,
 }
 
 impl Checks {
@@ -41,6 +43,7 @@ impl Checks {
             calls: HashMap::new(),
             missed: None,
             late: 0,
+            consulted: BTreeSet::new(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Checks {
         demand!(stores <= 1, "a step stored in {stores} transactions");
         self.check_order(switch, now.moment, actions)?;
         self.check_calls(switch, now.moment)?;
+        self.check_consults(switch, now.moment)?;
         self.check_regulators(switch, now.moment)?;
         self.check_meeting(switch, now.moment)
     }
@@ -122,6 +126,32 @@ impl Checks {
         Ok(())
     }
 
+    /// A colleague who is asked is busy with nothing else, and nobody asks for ever.
+    fn check_consults(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
+        for consult in switch.consults() {
+            demand!(consult.deadline + SLACK >= now, "{} should have ended", consult.id);
+            let Some(to) = consult.to.regulator() else { continue };
+            self.consulted.insert((consult.id, to.clone()));
+            let state = switch.room().state_of(to);
+            let call = consult.id;
+            let stands = match consult.state {
+                ConsultState::Ringing => state == Some(&RegulatorState::Ringing { call }),
+                ConsultState::Talking { .. } => state == Some(&RegulatorState::Talking { call }),
+                ConsultState::Leaving => true,
+            };
+            demand!(stands, "{call} is with {to}, who is {state:?}: {:?}", consult.state);
+            let is_free = switch.room().state_of(&consult.by) == Some(&RegulatorState::Ready);
+            demand!(!is_free || consult.state == ConsultState::Leaving, "{} asks and is ready", consult.by);
+        }
+        Ok(())
+    }
+
+    /// Whether a phone may ring for this call: it was offered to its person, or a colleague asks.
+    pub fn may_ring(&self, call: &str, user: &str) -> bool {
+        let asked = call.parse().is_ok_and(|call| self.consulted.contains(&(call, RegulatorId::from(user))));
+        asked || self.ledger.was_offered(call, user)
+    }
+
     /// Each regulator who is busy is busy with a live call, and nobody is stuck.
     fn check_regulators(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
         let room = switch.room();
@@ -145,19 +175,33 @@ impl Checks {
                     Duration::MAX
                 }
                 RegulatorState::Ringing { call } => {
-                    let rings = switch
-                        .calls()
-                        .any(|c| c.id == *call && matches!(&c.state, State::Offering(o) if o.regulator == *id));
-                    demand!(rings, "{id} rings for {call}, which is not offered to him");
-                    rules.ring_duration_max
+                    let is_asked = switch.consults().any(|c| c.id == *call && c.to.regulator() == Some(id));
+                    let rings = switch.calls().any(|c| {
+                        c.id == *call
+                            && match &c.state {
+                                State::Offering(o) => o.regulator == *id,
+                                State::Transferring(handover) => handover.to.regulator() == Some(id),
+                                _ => false,
+                            }
+                    });
+                    demand!(rings || is_asked, "{id} rings for {call}, which is not offered to him");
+                    if is_asked { CONSULT_RING_MAX } else { rules.ring_duration_max }
                 }
                 RegulatorState::Talking { call } => {
+                    let is_over = |leg: LegId, call: &Call| {
+                        call.leg(leg).is_some_and(|leg| leg.regulator.as_ref() == Some(id) && leg.is_alive())
+                    };
                     let talks = switch.calls().any(|c| {
                         c.id == *call
-                            && c.record.regulator.as_ref() == Some(id)
-                            && matches!(c.state, State::Talking { .. })
+                            && match &c.state {
+                                State::Talking { leg } => is_over(*leg, c),
+                                State::Transferring(handover) => is_over(handover.by, c),
+                                _ => false,
+                            }
                     });
-                    demand!(talks, "{id} talks on {call}, which does not talk with him");
+                    let asks =
+                        switch.consults().any(|c| c.id == *call && (c.by == *id || c.to.regulator() == Some(id)));
+                    demand!(talks || asks, "{id} talks on {call}, which does not talk with him");
                     TALK_MAX
                 }
                 RegulatorState::WrapUp => self.centre.lines.values().map(|line| line.wrap_up).max().unwrap_or_default(),
@@ -199,9 +243,14 @@ impl Checks {
     fn check_order(&self, switch: &Switch, now: Moment, actions: &[Action]) -> Result<(), String> {
         let facts =
             actions.iter().filter_map(|action| if let Action::Store(facts) = action { Some(facts) } else { None });
-        for fact in facts.flatten() {
+        let facts: Vec<Fact> = facts.flatten().cloned().collect();
+        for fact in &facts {
             let Fact::Event(event) = fact else { continue };
-            let EventKind::CallOffered { regulator, .. } = &event.kind else { continue };
+            let EventKind::CallOffered { regulator, offer, .. } = &event.kind else { continue };
+            // Whom a regulator chooses is nobody's turn.
+            if event.call().is_some_and(|call| is_handed_on(call, *offer, &facts)) {
+                continue;
+            }
             let served = switch.calls().find(|call| Some(call.id) == event.call());
             let (Some(served), Some(one)) = (served, self.centre.regulators.get(regulator)) else { continue };
             let place = |call: &Call| (call.record.priority, call.queued.moment);
@@ -229,6 +278,7 @@ impl Checks {
 
     /// What must hold when the day is over and two hours have passed.
     pub fn close(&self, switch: &Switch) -> Result<(), String> {
+        demand!(switch.consults().next().is_none(), "colleagues still talk: {:?}", switch.consults().next());
         demand!(switch.calls().next().is_none(), "a call is still there: {:?}", switch.calls().next());
         for id in self.centre.regulators.keys() {
             let state = switch.room().state_of(id);

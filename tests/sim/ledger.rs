@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use vigie::model::centre::RecordingPolicy;
+use vigie::model::event::{TransferKind, TransferParty};
 use vigie::model::{
-    Binding, CallId, CallRecord, DeviceId, EndedBy, Event, EventKind, Fact, Now, OfferEnd, OfferRecord, Outcome,
-    RegulatorId, RegulatorState, Subject,
+    Binding, CallId, CallRecord, DeviceId, EndedBy, Event, EventKind, Fact, Now, OfferEnd, OfferNumber, OfferRecord,
+    Outcome, RegulatorId, RegulatorState, Subject,
 };
 
 /// What is known of one offer.
@@ -23,6 +24,10 @@ struct CallStory {
     offers: BTreeMap<u16, OfferStory>,
     live_offer: Option<u16>,
     talks: bool,
+    /// It was told that the caller was handed on to a regulator; who has it now is told next.
+    is_handed: bool,
+    transferred: u32,
+    attended: u32,
     answered: u32,
     ended: u32,
     sealed: u32,
@@ -48,6 +53,8 @@ pub struct Tally {
     pub abandoned: u32,
     pub offers: u32,
     pub returned: u32,
+    pub transferred: u32,
+    pub attended: u32,
     pub sealed: u32,
     pub failed: u32,
     pub steps: u64,
@@ -61,6 +68,8 @@ impl Tally {
         self.abandoned += other.abandoned;
         self.offers += other.offers;
         self.returned += other.returned;
+        self.transferred += other.transferred;
+        self.attended += other.attended;
         self.sealed += other.sealed;
         self.failed += other.failed;
         self.steps += other.steps;
@@ -177,7 +186,9 @@ impl Ledger {
             }
             EventKind::CallQueued { .. } => story.talks = false,
             EventKind::CallOffered { offer, regulator, .. } => {
-                demand!(!story.talks, "{call} was offered while it talked");
+                // A regulator may hand a caller on while they talk, and at no other time.
+                let is_handed = is_handed_on(call, *offer, beside);
+                demand!(story.talks == is_handed, "{call} was offered while it talked: {}", story.talks);
                 demand!(story.live_offer.is_none(), "{call} has two live offers");
                 story.live_offer = Some(offer.0);
                 let told = story.offers.entry(offer.0).or_default();
@@ -188,7 +199,8 @@ impl Ledger {
                 story.end_offer(call, offer.0, regulator, *end)?;
             }
             EventKind::CallAnswered { offer, regulator, recorded, .. } => {
-                demand!(!story.talks, "{call} has a second winner, {regulator}");
+                let is_handed = std::mem::take(&mut story.is_handed);
+                demand!(story.talks == is_handed, "{call} has a second winner, {regulator}");
                 story.end_offer(call, offer.0, regulator, OfferEnd::Accepted)?;
                 story.talks = true;
                 story.answered += 1;
@@ -201,7 +213,13 @@ impl Ledger {
             }
             EventKind::RecordingSealed { .. } => story.sealed += 1,
             EventKind::RecordingFailed { .. } => story.failed += 1,
-            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } | EventKind::CallTransferred { .. } => {
+            EventKind::CallTransferred { to, kind, .. } => {
+                demand!(story.talks, "{call} was handed on and nobody had it");
+                story.is_handed = matches!(to, TransferParty::Regulator(_));
+                story.transferred += 1;
+                story.attended += u32::from(*kind == TransferKind::Attended);
+            }
+            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
             }
             EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),
@@ -239,6 +257,15 @@ impl Ledger {
     }
 }
 
+/// Whether an offer is a regulator's handing on.
+pub fn is_handed_on(call: CallId, number: OfferNumber, facts: &[Fact]) -> bool {
+    let is_its = |fact: &Fact| match fact {
+        Fact::Offer { call: of, offer } => *of == call && offer.number == number && offer.handed_by.is_some(),
+        _ => false,
+    };
+    facts.iter().any(is_its)
+}
+
 impl CallStory {
     fn end_offer(&mut self, call: CallId, number: u16, regulator: &RegulatorId, end: OfferEnd) -> Result<(), String> {
         let offer = self.offers.entry(number).or_default();
@@ -274,7 +301,10 @@ impl CallStory {
         tally.answered += u32::from(is_answered);
         tally.abandoned += u32::from(record.outcome == Some(Outcome::Abandoned));
         tally.offers += self.offers.len() as u32;
-        tally.returned += self.answered.saturating_sub(1);
+        demand!(!self.is_handed, "{call} was handed on and nobody was told to have it");
+        tally.returned += self.answered.saturating_sub(1 + self.transferred);
+        tally.transferred += self.transferred;
+        tally.attended += self.attended;
         tally.sealed += self.sealed;
         tally.failed += self.failed;
         Ok(())

@@ -1,5 +1,7 @@
 //! The people: callers with their patience, regulators with their habits and their mishaps.
 
+mod asking;
+
 use std::net::SocketAddr;
 
 use vigie::model::Chance;
@@ -31,6 +33,12 @@ pub enum Wish {
     EndShift,
     /// Dial a feature code.
     Errand(&'static str),
+    /// Dial a colleague, beside this call or beside none.
+    Consult(Option<String>),
+    /// Hand the caller of this call on to a colleague, unasked.
+    HandOn(String),
+    /// Join the caller of the first call with the colleague of the second.
+    Join(String, String),
 }
 
 /// Somebody with a phone.
@@ -243,7 +251,8 @@ impl Caller {
                 self.is_dead = true;
                 self.phone.lose_power(turn);
             }
-            Wish::GiveUp(_) | Wish::Answer(..) | Wish::Register | Wish::PowerOn | Wish::EndShift | Wish::Errand(_) => {}
+            Wish::GiveUp(_) | Wish::Answer(..) | Wish::Register | Wish::PowerOn | Wish::EndShift => {}
+            Wish::Errand(_) | Wish::Consult(_) | Wish::HandOn(_) | Wish::Join(..) => {}
         }
     }
 
@@ -266,6 +275,7 @@ impl Caller {
                 }
             }
             News::Talks { .. } | News::Rings { .. } | News::Registered { .. } => {}
+            News::Referred { .. } | News::Progress { .. } => {}
         }
     }
 }
@@ -281,9 +291,12 @@ pub struct Device {
     restarts: u16,
     home: [u8; 4],
     tries: u32,
-    errand: Option<&'static str>,
+    /// What is being dialled: a feature code or a colleague, and the call beside which.
+    errand: Option<(String, Option<String>)>,
     errands: u32,
     challenges: u32,
+    /// The phone leaves by itself when what it asked is taken: these calls.
+    leaves: Vec<String>,
 }
 
 impl Device {
@@ -301,6 +314,7 @@ impl Device {
             errand: None,
             errands: 0,
             challenges: 0,
+            leaves: Vec::new(),
         }
     }
 
@@ -342,6 +356,12 @@ impl Device {
             Wish::HangUp(call_id) => self.phone.hang_up(&call_id, turn),
             Wish::Hold(call_id, on) => self.phone.reinvite(&call_id, on, turn),
             Wish::Errand(code) => self.start_errand(code, turn),
+            Wish::Consult(beside) => self.consult(beside, turn),
+            Wish::HandOn(call_id) => {
+                let colleague = self.draw_colleague();
+                self.phone.refer(&call_id, &format!("<sip:{colleague}@{REALM}>"), turn);
+            }
+            Wish::Join(talk, own) => self.join(&talk, &own, turn),
             Wish::Dial | Wish::GiveUp(_) | Wish::PowerOn => {}
         }
     }
@@ -361,19 +381,24 @@ impl Device {
         if self.phone.is_busy() {
             return wish(turn, 20_000, Wish::Errand(code));
         }
-        self.errand = Some(code);
-        self.errands += 1;
-        self.challenges = 0;
-        self.dial(None, turn);
+        self.start_dialling(code.to_owned(), None, turn);
         if code == "*10" {
             let after = 60_000 + self.phone.chance.below(400_000);
             wish(turn, after, Wish::Errand("*11"));
         }
     }
 
+    fn start_dialling(&mut self, what: String, beside: Option<String>, turn: &mut Turn) {
+        self.errand = Some((what, beside));
+        self.errands += 1;
+        self.challenges = 0;
+        self.dial(None, turn);
+    }
+
     fn dial(&mut self, authorization: Option<String>, turn: &mut Turn) {
-        let Some(code) = self.errand else { return };
-        let call_id = format!("errand-{}-{}-{}", self.user, self.phone.address, self.errands);
+        let Some((code, _)) = self.errand.clone() else { return };
+        let kind = if code.starts_with('*') { "errand" } else { "consult" };
+        let call_id = format!("{kind}-{}-{}-{}", self.user, self.phone.address, self.errands);
         let uri = format!("sip:{code}@{REALM}");
         let from = format!("<sip:{}@{REALM}>", self.user);
         let rtp = SocketAddr::new(self.phone.address.ip(), 40_000 + (self.errands % 10_000) as u16 * 2);
@@ -389,6 +414,10 @@ impl Device {
             headers,
         };
         self.phone.invite(wanted, turn);
+        if kind == "consult" && self.challenges > 0 {
+            let after = 2_000 + self.phone.chance.below(90_000);
+            wish(turn, after, Wish::HangUp(call_id));
+        }
     }
 
     fn learn(&mut self, news: News, turn: &mut Turn) {
@@ -397,7 +426,7 @@ impl Device {
             News::Talks { call_id } => self.talk(call_id, turn),
             News::Over => {}
             News::Refused { answer } => {
-                let code = self.errand.unwrap_or("*11");
+                let code = self.errand.as_ref().map_or("*11", |(code, _)| code.as_str());
                 let uri = format!("sip:{code}@{REALM}");
                 let cnonce = self.phone.token();
                 if answer.status() == Some(407)
@@ -409,6 +438,8 @@ impl Device {
                 }
             }
             News::Registered { answer } => self.registered(answer, turn),
+            News::Referred { call_id, status } => self.referred(call_id, status, turn),
+            News::Progress { call_id, status } => self.hear_progress(call_id, status, turn),
         }
     }
 
@@ -463,6 +494,16 @@ impl Device {
 
     fn talk(&mut self, call_id: String, turn: &mut Turn) {
         let is_errand = call_id.starts_with("errand");
+        if call_id.starts_with("consult") {
+            let beside = self.errand.as_ref().and_then(|(_, beside)| beside.clone());
+            let after = 500 + self.phone.chance.below(20_000);
+            if let Some(talk) = beside
+                && is_one_of(&mut self.phone.chance, 700)
+            {
+                wish(turn, after, Wish::Join(talk, call_id));
+            }
+            return;
+        }
         let chance = &mut self.phone.chance;
         if is_errand {
             let after = 500 + chance.below(20_000);
@@ -474,7 +515,7 @@ impl Device {
             let (at, back) = (chance.below(talk + 1), 2_000 + chance.below(90_000));
             wish(turn, at, Wish::Hold(call_id.clone(), true));
             if !is_one_of(chance, 200) {
-                wish(turn, at + back, Wish::Hold(call_id, false));
+                wish(turn, at + back, Wish::Hold(call_id.clone(), false));
             }
         }
         if is_one_of(chance, 20) {
@@ -484,6 +525,18 @@ impl Device {
         if is_one_of(chance, 40) {
             let at = chance.below(talk + 1);
             wish(turn, at, Wish::Errand("*10"));
+        }
+        if is_one_of(chance, 70) {
+            let at = chance.below(talk + 1);
+            wish(turn, at, Wish::HandOn(call_id.clone()));
+        }
+        if is_one_of(chance, 100) {
+            let at = chance.below(talk + 1);
+            wish(turn, at, Wish::Consult(Some(call_id)));
+        }
+        if is_one_of(&mut self.phone.chance, 30) {
+            let after = 5_000 + self.phone.chance.below(600_000);
+            wish(turn, after, Wish::Consult(None));
         }
     }
 }

@@ -109,6 +109,10 @@ pub enum News {
     Over,
     /// Our call was refused; the whole answer.
     Refused { answer: Text },
+    /// Our REFER was answered.
+    Referred { call_id: String, status: u16 },
+    /// How far what a REFER asked has come: the status of a NOTIFY.
+    Progress { call_id: String, status: u16 },
     /// A REGISTER was answered (or was not).
     Registered { answer: Option<Text> },
 }
@@ -271,6 +275,16 @@ impl Phone {
 
     /// A request within a dialog.
     fn within(&mut self, method: &str, call_id: &str, body: Option<&str>, turn: &mut Turn) -> Option<String> {
+        self.within_with(method, call_id, (None, body), turn)
+    }
+
+    fn within_with(
+        &mut self,
+        method: &str,
+        call_id: &str,
+        (header, body): (Option<(&str, &str)>, Option<&str>),
+        turn: &mut Turn,
+    ) -> Option<String> {
         let branch = format!("z9hG4bK{}", self.token());
         let (via, contact) = (self.via(&branch), self.contact());
         let talk = self.talks.get_mut(call_id)?;
@@ -283,6 +297,9 @@ impl Phone {
             .with("Call-ID", call_id)
             .with("CSeq", &format!("{} {method}", talk.cseq))
             .with("Contact", &contact);
+        if let Some((name, value)) = header {
+            letter = letter.with(name, value);
+        }
         if let Some(body) = body {
             letter = letter.with_sdp(body);
         }
@@ -298,6 +315,20 @@ impl Phone {
         talk.holding = holding;
         let body = sdp(talk.rtp, talk.version, talk.codecs, if holding { "sendonly" } else { "sendrecv" });
         self.within("INVITE", call_id, Some(&body), turn);
+    }
+
+    /// Hands the other side of a call on: to this URI.
+    pub fn refer(&mut self, call_id: &str, to: &str, turn: &mut Turn) {
+        if self.talks.get(call_id).is_some_and(|talk| talk.stage == Stage::Confirmed) {
+            self.within_with("REFER", call_id, (Some(("Refer-To", to)), None), turn);
+        }
+    }
+
+    /// The Replaces by which a call of ours is named to Vigie, escaped for a URI.
+    pub fn replaces(&self, call_id: &str) -> Option<String> {
+        let talk = self.talks.get(call_id).filter(|talk| talk.stage == Stage::Confirmed)?;
+        let (to, from) = (between(&talk.remote, ";tag="), between(&talk.local, ";tag="));
+        Some(format!("{}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}", call_id.replace('@', "%40").replace(':', "%3A")))
     }
 
     /// Ends a call, whatever its stage.

@@ -148,8 +148,15 @@ impl MediaPlane {
             }
             MediaCommand::Play { leg, sounds, after } => self.play(*leg, sounds.len() as u64, *after, &mut outcome),
             MediaCommand::Rename { from, to } => {
+                if !from.call.is_beside(to.call) {
+                    return Err(format!("leg {from} would be {to} on another thread"));
+                }
                 let leg = self.legs.remove(from).ok_or(format!("no leg {from} to be named {to}"))?;
-                self.legs.insert(*to, leg);
+                if self.legs.insert(*to, leg).is_some() {
+                    return Err(format!("{from} took the name of {to}, which is open"));
+                }
+                let bridged = self.legs.values_mut().filter(|leg| leg.bridged == Some(*from));
+                bridged.for_each(|leg| leg.bridged = Some(*to));
             }
             MediaCommand::Quiet { leg } => {
                 if let Some(open) = self.find(*leg) {

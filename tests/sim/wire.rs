@@ -11,19 +11,21 @@ pub struct Text {
     /// The request or status line.
     pub start: String,
     headers: Vec<(String, String)>,
+    /// What follows the headers.
+    pub body: String,
 }
 
 impl Text {
     /// Reads a message; `None` when it is none.
     pub fn read(bytes: &[u8]) -> Option<Text> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let (head, _) = text.split_once("\r\n\r\n")?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.split("\r\n");
         let start = lines.next()?.to_owned();
         let headers = lines
             .map(|line| line.split_once(':').map(|(n, v)| (n.trim().to_ascii_lowercase(), v.trim().to_owned())))
             .collect::<Option<Vec<_>>>()?;
-        Some(Text { start, headers })
+        Some(Text { start, headers, body: body.to_owned() })
     }
 
     /// The status of a response.

@@ -350,7 +350,7 @@ impl World {
         let Some(who) = self.people.get_mut(&person).filter(|who| who.is_alive()) else { return Ok(()) };
         if let (Person::Regulator(device), "INVITE") = (&*who, text.method()) {
             let (call, user) = (text.header("x-vigie-call"), device.user.as_str());
-            let is_offered = self.checks.ledger.was_offered(call, user);
+            let is_offered = self.checks.may_ring(call, user);
             demand!(is_offered, "{user}'s phone rings for {call}, which was never offered to {user}");
         }
         who.phone_mut().now_ms = now_ms;
@@ -495,10 +495,9 @@ impl World {
         }
         let mut doubts = Vec::new();
         let switch = self.subject.inner.switch();
-        let live: HashSet<&str> = switch
-            .calls()
-            .flat_map(|call| call.legs.iter().filter(|leg| leg.is_alive()).map(|leg| leg.sip_call_id.as_str()))
-            .collect();
+        let own = switch.consults().flat_map(|consult| consult.legs.iter());
+        let legs = switch.calls().flat_map(|call| call.legs.iter()).chain(own);
+        let live: HashSet<&str> = legs.filter(|leg| leg.is_alive()).map(|leg| leg.sip_call_id.as_str()).collect();
         let mut on_phones = HashSet::new();
         for (person, who) in self.people.iter().filter(|(_, who)| who.is_alive()) {
             for talk in who.phone().talks.values() {

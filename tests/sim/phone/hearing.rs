@@ -36,6 +36,7 @@ impl Phone {
                 self.turn_to(&call_id, Stage::Over, turn);
                 Some(News::Over)
             }
+            "REFER" => Some(News::Referred { call_id, status }),
             _ => None,
         }
     }
@@ -158,7 +159,8 @@ impl Phone {
             _ => {
                 let is_known = talk_stage(self, &call_id).is_some_and(|stage| stage != Stage::Over);
                 self.reply(text, if is_known { 200 } else { 481 }, key, turn);
-                None
+                let status = text.body.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok());
+                status.filter(|_| method == "NOTIFY").map(|status| News::Progress { call_id, status })
             }
         }
     }
