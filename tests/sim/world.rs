@@ -348,7 +348,9 @@ impl World {
         };
         let now_ms = self.now_us / 1_000;
         let Some(who) = self.people.get_mut(&person).filter(|who| who.is_alive()) else { return Ok(()) };
-        if let (Person::Regulator(device), "INVITE") = (&*who, text.method()) {
+        if let (Person::Regulator(device), "INVITE") = (&*who, text.method())
+            && !text.header("to").contains(";tag=")
+        {
             let (call, user) = (text.header("x-vigie-call"), device.user.as_str());
             let is_offered = self.checks.may_ring(call, user);
             demand!(is_offered, "{user}'s phone rings for {call}, which was never offered to {user}");

@@ -29,6 +29,7 @@ mod dispatching;
 mod early;
 mod early_media;
 mod failing_disk;
+mod handing_on;
 mod hearing;
 mod holding;
 mod lamps;

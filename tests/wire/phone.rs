@@ -202,6 +202,46 @@ impl Phone {
         self.talks().await;
     }
 
+    /// A regulator's phone dials, answering the challenge.
+    pub async fn dial_as(&self, password: &str, whom: &str) {
+        let uri = format!("sip:{whom}@{}", self.server);
+        let request = with_body(&self.plain("INVITE", &uri, &self.user), &self.voice.sdp("sendrecv"));
+        self.dial(request.clone()).await;
+        let challenged = self.answer_of(&header(&request, "Call-ID"), &header(&request, "CSeq")).await;
+        assert_eq!(challenged.status(), 407, "{}", challenged.0);
+        let login = (self.user.as_str(), password);
+        let proof = digest::answer(&challenged.header("Proxy-Authenticate"), login, ("INVITE", &uri));
+        let tagged = header(&request, "From");
+        let again = digest::again(&request, &format!("Proxy-Authorization: {proof}"));
+        self.dial(again.replace(&tagged, &format!("{tagged}b"))).await;
+    }
+
+    /// The transfer button: hands the other side on to this URI; the REFER's answer.
+    pub async fn refer(&self, to: &str) -> u16 {
+        let refer = self.body.within("REFER", None);
+        let refer = refer.replace("Content-Length: 0", &format!("Refer-To: <{to}>\r\nContent-Length: 0"));
+        self.request(&refer).await.status()
+    }
+
+    /// The same, to whoever talks with another phone of the same person (RFC 5589 §7).
+    pub async fn refer_to_partner_of(&self, other: &Phone) -> u16 {
+        let dialog = other.body.state().dialog.clone().expect("a call to join with");
+        let tag = |side: &str| side.split_once(";tag=").map_or(String::new(), |(_, tag)| tag.to_owned());
+        let (to, from) = (tag(&dialog.remote), tag(&dialog.local));
+        let call_id = dialog.call_id.replace('@', "%40");
+        self.refer(&format!("sip:partner@{}?Replaces={call_id}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}", self.server.ip()))
+            .await
+    }
+
+    /// Waits for a NOTIFY that a transfer has come so far.
+    pub async fn is_told(&self, status: u16) {
+        let told = || {
+            let is_it = |one: &Text| one.body().starts_with(&format!("SIP/2.0 {status}"));
+            std::future::ready(self.received("NOTIFY").iter().any(is_it).then_some(()))
+        };
+        until(&format!("{} is told {status}", self.user), told).await;
+    }
+
     /// Gives up a call that is not yet accepted.
     pub async fn cancel(&self) {
         let invite = self.body.state().dialog.as_ref().expect("a call to cancel").invite.clone();

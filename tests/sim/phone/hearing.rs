@@ -182,6 +182,9 @@ impl Phone {
     }
 
     fn hear_invite(&mut self, text: &Text, call_id: String, key: (String, String), turn: &mut Turn) -> Option<News> {
+        if text.header("to").contains(";tag=") {
+            return self.hear_reinvite(text, &call_id, key, turn);
+        }
         if let Some(talk) = self.talks.get(&call_id) {
             // Repeated: the last answer again, or still ringing.
             let again = talk.last.as_ref().map(|last| last.bytes.clone());
@@ -217,5 +220,20 @@ impl Phone {
         turn.sends.push(text.answer(180, "Ringing", &tag).with("Contact", &self.contact()).bytes());
         self.talks.insert(call_id.clone(), talk);
         Some(News::Rings { call_id })
+    }
+
+    /// Vigie keeps the dialog alive, or offers other media: it is answered as it stands.
+    fn hear_reinvite(&mut self, text: &Text, call_id: &str, key: (String, String), turn: &mut Turn) -> Option<News> {
+        let contact = self.contact();
+        let Some(talk) = self.talks.get(call_id).filter(|talk| talk.stage != Stage::Over) else {
+            self.reply(text, 481, key, turn);
+            return None;
+        };
+        let way = if talk.holding { "sendonly" } else { "sendrecv" };
+        let body = sdp(talk.rtp, talk.version, talk.codecs, way);
+        let bytes = text.answer(200, "OK", "").with("Contact", &contact).with_sdp(&body).bytes();
+        self.answered.insert(key, bytes.clone());
+        turn.sends.push(bytes);
+        None
     }
 }
