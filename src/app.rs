@@ -1,5 +1,6 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
+mod carriers;
 mod entry;
 mod locks;
 mod recovery;
@@ -23,7 +24,7 @@ use crate::media::{self, Media, MediaError};
 use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, RecorderReport};
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
-use crate::signalling::{Listeners, Report, Sender, Signalling, SignallingError};
+use crate::signalling::{Listeners, Report, Resolver, Sender, Signalling, SignallingError};
 use crate::storage::{Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Listener, Rules, UserAgent};
@@ -148,8 +149,10 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let door = Door::new(inbox.clone());
     let (media, recorder) = start_planes(&settings, parts, &inbox)?;
     deliver(&inbox, Lane::First, Input::Remembered(storage.remembered(clock::utc()).await?));
+    let resolver = Resolver::new(settings.centre.trunks.keys());
     let drivers = Drivers {
         signalling: listeners.sender(),
+        resolver: resolver.clone(),
         media: media.clone(),
         recorder: recorder.clone(),
         storage: writer.clone(),
@@ -171,12 +174,14 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         metrics,
         ready: readiness.clone(),
     };
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(serve_web(http, doors, stopped.clone())),
         tokio::spawn(vitals::publish(Arc::downgrade(&media), storage.clone(), stopped.clone())),
-        tokio::spawn(prune(storage.clone(), stopped)),
+        tokio::spawn(prune(storage.clone(), stopped.clone())),
     ];
-    let signalling = listen(listeners, &settings, inbox)?;
+    let sender = listeners.sender();
+    let signalling = listen(listeners, &settings, inbox.clone())?;
+    tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
     Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, locks, planes, stop, tasks })
 }
@@ -239,6 +244,7 @@ fn start_planes(
 fn decisions(settings: &Settings, sip: &[SocketAddr], secrets: &Secrets, chance: &mut Chance) -> Decisions {
     let centre = Arc::new(settings.centre.clone());
     let useragent = UserAgent::new(rules(settings, sip), centre.clone(), secrets.credentials.clone(), chance.fork());
+    let useragent = useragent.with_trunk_passwords(secrets.trunk_passwords.clone());
     Decisions::new(useragent, Switch::new(centre, SOFTWARE.into(), chance.fork()))
 }
 

@@ -21,9 +21,9 @@ pub use log::tell;
 
 use crate::clock;
 use crate::media::Media;
-use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Reply, Ticket};
+use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Now, Reply, Ticket};
 use crate::recorder::Recorder;
-use crate::signalling::Sender;
+use crate::signalling::{Resolver, Sender};
 use crate::storage::Writer;
 
 /// Without any deadline the loop still looks up this often.
@@ -41,6 +41,8 @@ type Tickets = Arc<Mutex<HashMap<Ticket, oneshot::Sender<Reply>>>>;
 pub struct Drivers {
     /// SIP out.
     pub signalling: Sender,
+    /// Looks trunks' names up.
+    pub resolver: Resolver,
     /// The media plane.
     pub media: Arc<Media>,
     /// The recorder.
@@ -213,8 +215,25 @@ impl Loop {
         metrics::gauge!("vigie_calls_sealing").set(census.calls_sealing);
         metrics::gauge!("vigie_waiting").set(census.waiting);
         metrics::gauge!("vigie_wait_longest_seconds").set(census.wait_longest.as_secs_f64());
+        self.count_trunks(now);
         for (state, count) in census.regulators {
             metrics::gauge!("vigie_regulators", "state" => state).set(count);
+        }
+    }
+
+    /// Only of trunks that are reached somewhere: of the others nothing is known.
+    fn count_trunks(&self, now: Now) {
+        for trunk in self.decisions.trunks(now) {
+            let name = trunk.trunk.to_string();
+            if trunk.targets.is_empty() && trunk.trouble.is_none() && trunk.registration.is_none() {
+                continue;
+            }
+            let is_up = trunk.targets.iter().any(|target| target.is_up != Some(false));
+            metrics::gauge!("vigie_trunk_up", "trunk" => name.clone()).set(u32::from(is_up));
+            if trunk.registration.is_some() {
+                let is_registered = trunk.registered_until.is_some();
+                metrics::gauge!("vigie_trunk_registered", "trunk" => name).set(u32::from(is_registered));
+            }
         }
     }
 
@@ -222,7 +241,7 @@ impl Loop {
         match action {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
             Action::Ban { source, until } => self.drivers.signalling.ban(source, until),
-            Action::Resolve { .. } => {}
+            Action::Resolve { trunk } => self.drivers.resolver.resolve(&trunk),
             Action::Media(command) => self.drivers.media.send(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
             Action::Store(facts) => {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::model::Moment;
 use crate::model::centre::AddressBlock;
+use crate::model::{Moment, TrunkId};
 
 /// Sources remembered at once; beyond it the quiet ones are forgotten, and a flood of forged addresses fills nothing.
 const SOURCES_MAX: usize = 16_384;
@@ -26,6 +26,8 @@ struct Bucket {
 #[derive(Debug)]
 pub struct Admission {
     trunks: Vec<AddressBlock>,
+    /// Where each trunk's name leads.
+    learned: HashMap<TrunkId, Vec<IpAddr>>,
     rate_max: u64,
     sources: HashMap<IpAddr, Bucket>,
     bans: HashMap<IpAddr, Moment>,
@@ -45,12 +47,20 @@ pub enum Verdict {
 impl Admission {
     /// Admits `rate_max` messages a second from each address outside `trunks`.
     pub fn new(trunks: Vec<AddressBlock>, rate_max: u32) -> Admission {
-        Admission { trunks, rate_max: u64::from(rate_max.max(1)), sources: HashMap::new(), bans: HashMap::new() }
+        let (learned, sources, bans) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Admission { trunks, learned, rate_max: u64::from(rate_max.max(1)), sources, bans }
     }
 
     /// Whether an address is a trunk's.
     pub fn is_trunk(&self, source: IpAddr) -> bool {
         self.trunks.iter().any(|block| block.contains(source))
+            || self.learned.values().any(|addresses| addresses.contains(&source))
+    }
+
+    /// Takes what DNS says of a trunk in place of what it said before.
+    pub fn learn(&mut self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
+        let addresses = addresses.into_iter().map(|address| address.to_canonical());
+        self.learned.insert(trunk.clone(), addresses.collect());
     }
 
     /// Whether nothing is taken from an address.

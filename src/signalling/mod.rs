@@ -7,6 +7,7 @@ mod connections;
 mod framing;
 mod identity;
 mod refused;
+mod resolver;
 mod station;
 mod stream;
 #[cfg(test)]
@@ -28,13 +29,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub use refused::Refused;
+pub use resolver::{Names, Reached, Resolved, Resolver};
 pub use tls_peers::{TlsPeer, TlsPeers};
 pub use triage::{Urgency, UrgentNumbers};
 
 use crate::config::certificates::CertificateError;
 use crate::config::settings::SipSettings;
 use crate::model::centre::AddressBlock;
-use crate::model::{Moment, Path, Transport};
+use crate::model::{Moment, Path, Transport, TrunkId};
 use crate::sip::{Message, Method, compose};
 use accept::Door;
 use admission::Admission;
@@ -229,6 +231,16 @@ impl Sender {
     /// address is never banned.
     pub fn ban(&self, source: IpAddr, until: Option<Moment>) {
         self.station.ban(source, until);
+    }
+
+    /// Where a trunk's name leads now: these addresses are neither limited nor banned.
+    pub fn know_trunk(&self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
+        self.station.know_trunk(trunk, addresses);
+    }
+
+    /// Whether an address is a trunk's, as configured or as looked up.
+    pub fn is_trunk(&self, address: IpAddr) -> bool {
+        self.station.is_trunk(address)
     }
 
     /// What is known of the places that are connected to over TLS.

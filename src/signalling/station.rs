@@ -15,7 +15,7 @@ use super::udp::UdpListener;
 use super::{Received, Report, Sender, connect, triage};
 use crate::clock;
 use crate::config::settings::{ListenerSettings, SipSettings};
-use crate::model::{Moment, Path, Transport};
+use crate::model::{Moment, Path, Transport, TrunkId};
 
 /// Two line ends, by which a phone asks whether the way is open (RFC 5626 §3.5.1).
 pub(super) const PING: &[u8] = b"\r\n\r\n";
@@ -89,6 +89,15 @@ impl Station {
             Verdict::Banned => metrics::counter!("vigie_sip_banned_dropped_total").increment(1),
         }
         verdict
+    }
+
+    /// Where a trunk's name leads now.
+    pub(super) fn know_trunk(&self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
+        self.admission().learn(trunk, addresses);
+    }
+
+    pub(super) fn is_trunk(&self, address: IpAddr) -> bool {
+        self.admission().is_trunk(address)
     }
 
     /// Against which limits a connection of this source counts; `None` when it is banned.

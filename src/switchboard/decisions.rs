@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::call::signal::LegOrder;
 use crate::call::{Order, Switch, SwitchInput};
+use crate::model::command::TrunkView;
 use crate::model::{Action, Command, Fact, Input, Moment, Now, Ticket};
 use crate::useragent::{Effect, UserAgent};
 
@@ -34,6 +35,11 @@ impl Decisions {
     /// The switch, to look at.
     pub fn switch(&self) -> &Switch {
         &self.switch
+    }
+
+    /// The trunks, to look at.
+    pub fn trunks(&self, now: Now) -> Vec<TrunkView> {
+        self.useragent.trunk_views(now)
     }
 
     /// Everything that is kept now, by table: all zero once nothing lives and nobody is registered. A table that

@@ -10,7 +10,7 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 23] = [
+const COUNTERS: [(&str, &str); 24] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -24,6 +24,7 @@ const COUNTERS: [(&str, &str); 23] = [
     ("vigie_sip_cut_total", "Connections lost and places that nobody listens at, by transport"),
     ("vigie_inbox_refused_total", "Inputs refused because the switchboard's inbox was full"),
     ("vigie_calls_received_total", "Calls received from a trunk"),
+    ("vigie_calls_refused_total", "Calls refused with 503: over a limit of calls, or of calls a second"),
     ("vigie_calls_answered_total", "Calls answered by a regulator"),
     ("vigie_calls_abandoned_total", "Calls abandoned before an answer"),
     ("vigie_offers_made_total", "Offers made to regulators"),
@@ -40,7 +41,7 @@ const COUNTERS: [(&str, &str); 23] = [
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 13] = [
     ("vigie_info", "1, with the version as a label"),
     ("vigie_sip_connections", "Open SIP connections by transport"),
     ("vigie_storage_facts_waiting", "Facts that are not stored yet"),
@@ -50,6 +51,8 @@ const GAUGES: [(&str, &str); 11] = [
     ("vigie_waiting", "Callers in the waiting room"),
     ("vigie_wait_longest_seconds", "The longest present wait, in seconds"),
     ("vigie_regulators", "Regulators by state"),
+    ("vigie_trunk_up", "Whether any place of a trunk is reached, by trunk: 1 or 0"),
+    ("vigie_trunk_registered", "Whether Vigie is registered with a carrier, by trunk: 1 or 0"),
     ("vigie_outbox_pending", "Events owed to each endpoint"),
     ("vigie_outbox_dead", "Dead letters of each endpoint: see GET /api/v1/outbox"),
 ];

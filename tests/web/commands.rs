@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vigie::model::command::{BanView, RegulatorView, WaitingView};
+use vigie::model::command::{BanView, RegulatorView, TargetView, TrunkView, WaitingView};
 use vigie::model::{Caller, Command, DeviceId, Input, PauseReason, RegulatorState, Reply, Room, Utc};
 use vigie::switchboard::{Door, Inbox};
 
@@ -76,7 +76,20 @@ fn answer(command: Command) -> Reply {
         Command::Bans => Reply::Bans(vec![banned("198.51.100.7", "source"), banned("anne", "account")]),
         Command::Unban { who } if who == "198.51.100.7" => Reply::Done,
         Command::Unban { .. } => Reply::Unknown,
-        Command::Drain | Command::EndAll | Command::Trunks => Reply::Drained,
+        Command::Drain | Command::EndAll => Reply::Drained,
+        Command::Trunks => Reply::Trunks(vec![trunk()]),
+    }
+}
+
+fn trunk() -> TrunkView {
+    TrunkView {
+        trunk: "carrier".into(),
+        calls_live: 2,
+        calls_max: 30,
+        registration: Some("registered".into()),
+        registered_until: Some(RECEIVED),
+        trouble: None,
+        targets: vec![TargetView { address: "udp:192.0.2.1:5060".into(), is_up: Some(true) }],
     }
 }
 
@@ -143,6 +156,7 @@ async fn what_the_switchboard_answers_is_what_is_described() {
         ("get", "/api/v1/sip/bans", "/api/v1/sip/bans".to_owned(), 200),
         ("delete", "/api/v1/sip/bans/{who}", "/api/v1/sip/bans/198.51.100.7".to_owned(), 204),
         ("delete", "/api/v1/sip/bans/{who}", "/api/v1/sip/bans/nobody".to_owned(), 404),
+        ("get", "/api/v1/trunks", "/api/v1/trunks".to_owned(), 200),
         ("get", "/api/v1/audit", "/api/v1/audit".to_owned(), 200),
     ];
     for (method, template, path, status) in table {

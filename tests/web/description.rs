@@ -135,6 +135,7 @@ async fn what_is_answered_is_what_is_described() {
         ("get", "/api/v1/regulators/{regulator}", "/api/v1/regulators/anne".to_owned()),
         ("post", "/api/v1/regulators/{regulator}/pause", "/api/v1/regulators/anne/pause".to_owned()),
         ("post", "/api/v1/regulators/{regulator}/ready", "/api/v1/regulators/anne/ready".to_owned()),
+        ("get", "/api/v1/trunks", "/api/v1/trunks".to_owned()),
         ("get", "/api/v1/outbox", "/api/v1/outbox".to_owned()),
         ("post", "/api/v1/outbox/{position}/replay", "/api/v1/outbox/1/replay".to_owned()),
         ("get", "/api/v1/audit", "/api/v1/audit".to_owned()),

@@ -330,13 +330,18 @@ impl UserAgent {
         Some(contact.trim_start_matches('<').trim_end_matches('>').replacen("sip:vigie@", &format!("sip:{user}@"), 1))
     }
 
-    /// The trunks as they are now, for people and gauges.
+    /// The trunks as they are now.
     pub fn trunks(&self, now: Now) -> Reply {
+        Reply::Trunks(self.trunk_views(now))
+    }
+
+    /// The same, for gauges.
+    pub fn trunk_views(&self, now: Now) -> Vec<TrunkView> {
         let views = self.trunks.kept.carriers.iter().filter_map(|(id, carrier)| {
             let trunk = self.trunks.trunk(id)?;
             Some(view(trunk, carrier, self.legs.live_on(id), now))
         });
-        Reply::Trunks(views.collect())
+        views.collect()
     }
 }
 

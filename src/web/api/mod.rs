@@ -27,6 +27,7 @@ mod recordings;
 mod regulators;
 mod room;
 mod story;
+mod trunks;
 
 /// What stands at the head of the description.
 #[derive(OpenApi)]
@@ -83,6 +84,7 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(regulators::ready))
         .routes(routes!(bans::list))
         .routes(routes!(bans::lift))
+        .routes(routes!(trunks::list))
         .routes(routes!(outbox::show))
         .routes(routes!(outbox::replay))
         .routes(routes!(audit::list))
