@@ -4,15 +4,22 @@ use md5::{Digest, Md5};
 
 /// The value of an Authorization header that answers a challenge; `login` is user and password, `act` method and URI.
 pub fn answer(challenge: &str, login: (&str, &str), act: (&str, &str)) -> String {
-    let ((user, password), (method, uri)) = (login, act);
+    let ((user, _), (_, uri)) = (login, act);
     let (realm, nonce) = (parameter(challenge, "realm"), parameter(challenge, "nonce"));
-    let ha1 = hash(&format!("{user}:{realm}:{password}"));
-    let ha2 = hash(&format!("{method}:{uri}"));
-    let response = hash(&format!("{ha1}:{nonce}:00000001:wire:auth:{ha2}"));
+    let response = response(challenge, login, act, ("00000001", "wire"));
     format!(
         "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", \
          algorithm=MD5, qop=auth, nc=00000001, cnonce=\"wire\""
     )
+}
+
+/// The `response` that proves the password, with this count and `cnonce`.
+pub fn response(challenge: &str, login: (&str, &str), act: (&str, &str), turn: (&str, &str)) -> String {
+    let ((user, password), (method, uri), (count, cnonce)) = (login, act, turn);
+    let (realm, nonce) = (parameter(challenge, "realm"), parameter(challenge, "nonce"));
+    let ha1 = hash(&format!("{user}:{realm}:{password}"));
+    let ha2 = hash(&format!("{method}:{uri}"));
+    hash(&format!("{ha1}:{nonce}:{count}:{cnonce}:auth:{ha2}"))
 }
 
 /// The same request once more, with one more header: another branch and the next CSeq.

@@ -45,5 +45,6 @@ mod stopping;
 mod streams;
 mod transferring;
 mod transports;
+mod trunks;
 mod vanishing;
 mod waiting;
