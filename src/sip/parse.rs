@@ -297,15 +297,16 @@ impl<'a> Reading<'a> {
     }
 
     fn check(&mut self, start: &Start, headers: &Headers) {
+        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
+        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
+            // Whatever else is wrong: an answer would have to copy it all.
+            self.fault = Some(Fault::EchoLong);
+        }
         if let Some(name) = ONCE.into_iter().find(|name| headers.all_bytes(name).nth(1).is_some()) {
             self.blame(Fault::Twice(name));
         }
         if let Some(name) = unreadable(headers) {
             self.blame(Fault::Header(name));
-        }
-        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
-        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
-            self.blame(Fault::EchoLong);
         }
         if matches!(headers.max_forwards(), Some(Err(_))) {
             self.blame(Fault::Header("Max-Forwards"));
