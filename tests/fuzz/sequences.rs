@@ -231,7 +231,7 @@ impl Case {
             .with("Contact", &format!("<sip:x@{from}>"));
         match method {
             "REFER" => {
-                let other = self.heard(|text| text.header("call-id") != "").map(|(_, text)| text);
+                let other = self.heard(|text| !text.header("call-id").is_empty()).map(|(_, text)| text);
                 let whom = match other.filter(|_| self.chance.below(2) == 0) {
                     Some(other) => {
                         format!("<sip:denis@10.0.0.1?Replaces={}%3Bto-tag%3Da%3Bfrom-tag%3Db>", other.header("call-id"))
