@@ -10,6 +10,11 @@ use super::header::{
     AuthParams, CSeq, Contacts, InvalidHeader, NameAddr, Privacy, RAck, Reason, SessionExpires, Via, session_expires,
 };
 
+/// The most tokens read of one list header: real ones have up to twenty.
+pub const TOKENS_MAX: usize = 64;
+/// The longest token read, in bytes; longer ones are cut.
+pub const TOKEN_LENGTH_MAX: usize = 64;
+
 /// One header line: its name and its raw value, unfolded and trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -123,7 +128,10 @@ impl Headers {
     pub fn tokens(&self, name: &str) -> Vec<String> {
         let mut tokens = Vec::new();
         for line in self.all(name) {
-            tokens.extend(pieces(&line, b',').filter(|t| !t.is_empty()).map(str::to_owned));
+            let room = TOKENS_MAX.saturating_sub(tokens.len());
+            let kept =
+                |token: &str| token.get(..token.floor_char_boundary(TOKEN_LENGTH_MAX)).unwrap_or_default().to_owned();
+            tokens.extend(pieces(&line, b',').filter(|t| !t.is_empty()).map(kept).take(room));
         }
         tokens
     }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::compose;
+use super::header::Via;
+use super::header::pieces::pieces;
 use super::headers::{Headers, full_name};
 use super::message::{Message, Request, Response};
 use super::method::{Method, is_token};
@@ -13,6 +15,8 @@ use crate::model::Path;
 pub const MESSAGE_LENGTH_MAX: usize = 65_536;
 /// The most header lines in one message: real ones have 10 to 40.
 pub const HEADERS_MAX: usize = 256;
+/// The longest name of a header, in bytes: real ones have up to 30.
+pub const HEADER_NAME_LENGTH_MAX: usize = 128;
 /// The most bytes of what an answer copies (Via, From, To, Call-ID, CSeq, Record-Route): a transaction keeps its last
 /// answer for 32 s, so this bounds what a stranger can make us keep. Real ones need 1 to 2 KiB.
 pub const ECHO_LENGTH_MAX: usize = 8192;
@@ -38,6 +42,12 @@ pub enum Fault {
     /// A line without a name, a colon or with a name that is no token.
     #[error("reading a SIP message: a header line has no name")]
     HeaderLine,
+    /// A header's name is over [`HEADER_NAME_LENGTH_MAX`].
+    #[error("reading a SIP message: a header's name is longer than 128 bytes")]
+    NameLong,
+    /// A NUL stands in a header, and not behind a backslash (RFC 3261 §25.1: quoted-pair).
+    #[error("reading a SIP message: NUL in a header")]
+    Nul,
     /// Over [`HEADERS_MAX`].
     #[error("reading a SIP message: more than 256 header lines")]
     HeadersMany,
@@ -49,9 +59,37 @@ pub enum Fault {
     /// Content-Length is no number, contradicts itself, or exceeds what came.
     #[error("reading a SIP message: Content-Length does not fit the body")]
     ContentLength,
-    /// A header that every message needs is missing, unreadable, or there twice (RFC 3261 §8.1.1).
+    /// A header that every message needs is missing, or one cannot be read (RFC 3261 §8.1.1).
     #[error("reading a SIP message: {0} is missing or cannot be read")]
     Header(&'static str),
+    /// A header that stands once stands there twice, in full or as its compact form.
+    #[error("reading a SIP message: {0} is there twice")]
+    Twice(&'static str),
+}
+
+/// The headers that stand once in a message (RFC 3261 §7.3.1), beside Content-Length: with two of them, two readers
+/// could each believe another.
+const ONCE: [&str; 6] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type"];
+
+impl Fault {
+    /// The status and the reason phrase that tell the peer.
+    pub fn answer(self) -> (u16, String) {
+        let phrase = match self {
+            Fault::Version => return (505, "Version Not Supported".to_owned()),
+            Fault::KeepAlive => "Empty Message".to_owned(),
+            Fault::TooLong => "Message Too Long".to_owned(),
+            Fault::StartLine => "Bad Request-Line".to_owned(),
+            Fault::HeaderLine => "Header Line Without A Name".to_owned(),
+            Fault::NameLong => "Header Name Too Long".to_owned(),
+            Fault::Nul => "NUL In A Header".to_owned(),
+            Fault::HeadersMany => "Too Many Headers".to_owned(),
+            Fault::EchoLong => "Via, From, To, Call-ID, CSeq Or Record-Route Too Long".to_owned(),
+            Fault::ContentLength => "Content-Length Does Not Fit The Body".to_owned(),
+            Fault::Header(name) => format!("Missing Or Bad {name}"),
+            Fault::Twice(name) => format!("{name} Twice"),
+        };
+        (400, phrase)
+    }
 }
 
 /// A message that was refused, with what is needed to answer it.
@@ -68,21 +106,12 @@ impl Malformed {
     /// The 400 or 505 to send and where to, when the Via could be read; else it is dropped in silence.
     pub fn answer(&self, path: Path) -> Option<(Path, Bytes)> {
         let mut request = self.request.clone().filter(|_| self.fault != Fault::EchoLong)?;
-        let status = match self.fault {
-            Fault::Version => 505,
-            Fault::KeepAlive
-            | Fault::TooLong
-            | Fault::StartLine
-            | Fault::HeaderLine
-            | Fault::HeadersMany
-            | Fault::EchoLong
-            | Fault::ContentLength
-            | Fault::Header(_) => 400,
-        };
+        let (status, phrase) = self.fault.answer();
         compose::stamp_via(&mut request, path.peer);
         let to = compose::response_path(path, &request.headers.via()?);
         let tag = compose::stateless_tag(&request);
-        Some((to, compose::response(&request, status, Some(&tag)).to_bytes()))
+        let response = Response { reason: phrase, ..compose::response(&request, status, Some(&tag)) };
+        Some((to, response.to_bytes()))
     }
 }
 
@@ -185,8 +214,9 @@ impl<'a> Reading<'a> {
             let other_version = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
             self.blame(if other_version { Fault::Version } else { Fault::StartLine });
         }
-        // RFC 3261 §7.1: no space and no angle brackets within the Request-URI.
-        if uri.is_empty() || uri.bytes().any(|b| b.is_ascii_whitespace() || b == b'<' || b == b'>') {
+        // RFC 3261 §7.1, §25.1: no space, no angle brackets, no control and nothing but ASCII within the Request-URI.
+        let is_odd = |b: u8| !b.is_ascii_graphic() || b == b'<' || b == b'>';
+        if uri.is_empty() || uri.bytes().any(is_odd) {
             self.blame(Fault::StartLine);
         }
         Some(Start::Request(method, uri.to_owned()))
@@ -222,10 +252,16 @@ impl<'a> Reading<'a> {
         };
         let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         let name = name.trim_ascii_end();
+        if name.len() > HEADER_NAME_LENGTH_MAX {
+            return self.blame(Fault::NameLong);
+        }
         if !is_token(name) {
             return self.blame(Fault::HeaderLine);
         }
         let value = trim(value);
+        if has_bare_nul(value) {
+            self.blame(Fault::Nul);
+        }
         let full = match name {
             [letter] => full_name(*letter),
             _ => None,
@@ -261,16 +297,19 @@ impl<'a> Reading<'a> {
     }
 
     fn check(&mut self, start: &Start, headers: &Headers) {
+        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
+        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
+            // Whatever else is wrong: an answer would have to copy it all.
+            self.fault = Some(Fault::EchoLong);
+        }
+        if let Some(name) = ONCE.into_iter().find(|name| headers.all_bytes(name).nth(1).is_some()) {
+            self.blame(Fault::Twice(name));
+        }
         if let Some(name) = unreadable(headers) {
             self.blame(Fault::Header(name));
         }
-        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
-        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
-            self.blame(Fault::EchoLong);
-        }
-        let once = ["From", "To", "Call-ID", "CSeq"];
-        if let Some(name) = once.into_iter().find(|name| headers.all_bytes(name).nth(1).is_some()) {
-            self.blame(Fault::Header(name));
+        if matches!(headers.max_forwards(), Some(Err(_))) {
+            self.blame(Fault::Header("Max-Forwards"));
         }
         // RFC 3261 §8.1.1.5: the method of CSeq is the request's.
         if let Start::Request(method, _) = start
@@ -283,7 +322,7 @@ impl<'a> Reading<'a> {
 
 /// The first header that every message needs and that this one lacks.
 fn unreadable(headers: &Headers) -> Option<&'static str> {
-    if headers.via().is_none() {
+    if headers.via().is_none() || headers.all("Via").any(|line| has_empty_hop(&line)) {
         Some("Via")
     } else if headers.cseq().is_none() {
         Some("CSeq")
@@ -298,6 +337,11 @@ fn unreadable(headers: &Headers) -> Option<&'static str> {
     }
 }
 
+/// Whether something between the commas of a Via line is no hop.
+fn has_empty_hop(line: &str) -> bool {
+    line.contains(',') && pieces(line, b',').any(|piece| Via::parse(piece).is_none())
+}
+
 /// An answer needs only to know its way; it echoes what there is (RFC 4475 §3.3.1). An ACK is never answered.
 fn is_answerable(request: &Request) -> bool {
     request.method != Method::Ack && request.headers.via().is_some()
@@ -308,6 +352,17 @@ fn trim(value: &[u8]) -> &[u8] {
     let start = value.iter().position(|b| !white(b)).unwrap_or(value.len());
     let end = value.iter().rposition(|b| !white(b)).map_or(start, |e| e + 1);
     value.get(start..end).unwrap_or_default()
+}
+
+/// RFC 3261 §25.1: within quotes, a backslash makes any byte harmless.
+fn has_bare_nul(value: &[u8]) -> bool {
+    let mut escaped = false;
+    value.contains(&0)
+        && value.iter().any(|b| {
+            let is_bare = *b == 0 && !escaped;
+            escaped = *b == b'\\' && !escaped;
+            is_bare
+        })
 }
 
 /// RFC 3261 §25.1: a fold counts as one space.
@@ -411,7 +466,7 @@ mod tests {
             assert_eq!(malformed.fault, Fault::ContentLength, "{value}");
             let (to, answer) = malformed.answer(path()).expect("answerable");
             assert_eq!(to.peer, path().peer);
-            assert!(answer.starts_with(b"SIP/2.0 400 Bad Request\r\n"));
+            assert!(answer.starts_with(b"SIP/2.0 400 Content-Length Does Not Fit The Body\r\n"));
         }
     }
 
@@ -464,7 +519,7 @@ mod tests {
     #[test]
     fn a_cseq_of_another_method_or_twice_is_refused() {
         assert_eq!(fault(request("OPTIONS sip:t@h SIP/2.0", "\r\n")).fault, Fault::Header("CSeq"));
-        assert_eq!(fault(request(INVITE, "CSeq: 1 INVITE\r\n\r\n")).fault, Fault::Header("CSeq"));
+        assert_eq!(fault(request(INVITE, "CSeq: 1 INVITE\r\n\r\n")).fault, Fault::Twice("CSeq"));
     }
 
     #[test]

@@ -189,6 +189,8 @@ pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
         }
     };
     let port = match port.strip_prefix(':') {
+        // A colon without a number is forgiven.
+        Some(port) if port.trim().is_empty() => None,
         Some(port) => Some(port.trim().parse().ok()?),
         None if port.is_empty() => None,
         None => return None,

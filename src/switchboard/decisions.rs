@@ -32,6 +32,11 @@ impl Decisions {
         Decisions { useragent, switch, effects: VecDeque::new(), orders: VecDeque::new(), facts: Vec::new() }
     }
 
+    /// The user agent, to look at.
+    pub fn useragent(&self) -> &UserAgent {
+        &self.useragent
+    }
+
     /// The switch, to look at.
     pub fn switch(&self) -> &Switch {
         &self.switch

@@ -12,6 +12,7 @@ use super::answer::answer;
 use super::incoming::{Arrival, Origination, check};
 use super::leg::Stage;
 use super::outgoing::is_repeated_ok;
+use super::readable::check_readable;
 use super::registrar::user_of;
 use super::rules::{ACCEPTED, ALLOW, ALLOW_EVENTS, SUPPORTED};
 use super::wire::Beat;
@@ -50,6 +51,9 @@ impl UserAgent {
     fn answer_at_door(&mut self, path: Path, request: &Request, beat: &mut Beat<'_>) -> Option<Response> {
         let is_from_trunk = self.admission.trunk_at(path.peer.ip()).is_some();
         let is_within = request.to_tag().is_some();
+        if let Err(refusal) = check_readable(request) {
+            return Some(refusal.response(request, &self.wire.rules));
+        }
         match &request.method {
             Method::Ack => None,
             Method::Cancel => {

@@ -6,9 +6,9 @@ use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
 use crate::model::{
     Alarm, CallId, Codec, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId,
 };
-use crate::sip::sdp::{Description, Origin};
+use crate::sip::sdp::{Description, Origin, SdpFault};
 use crate::sip::transaction::ServerKey;
-use crate::sip::{Body, BodyFault, Request, Response, Scheme, Uri};
+use crate::sip::{Body, BodyFault, Request, Response, Uri};
 
 use super::agreed::LegMedia;
 use super::answer::{answer, answer_tagged};
@@ -18,6 +18,7 @@ use super::dialog::Dialog;
 use super::early::{Early, Exchange};
 use super::leg::{Invited, Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
+use super::readable::takes_sdp;
 use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
 use super::trunks::dialled_beyond;
 use super::wire::Beat;
@@ -78,11 +79,14 @@ impl Refusal {
     }
 }
 
+/// What cannot be kept of an INVITE: more routes, or longer texts, than any call has.
+const DIALOG_BAD: &str = "Record-Route, Call-ID, From, To Or Tag Too Long";
+
 /// What every INVITE must pass, within a dialog or not (RFC 3261 §8.2): what cannot be honoured is not begun.
 pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     match request.headers.max_forwards() {
         Some(Ok(0)) => return Err(Refusal::of(483)),
-        Some(Err(_)) => return Err(Refusal::of(400)),
+        Some(Err(_)) => return Err(Refusal::because(400, "Bad Max-Forwards")),
         Some(Ok(_)) | None => {}
     }
     check_required(request)
@@ -111,7 +115,14 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
     let Some(sdp) = body.sdp() else { return Ok(None) };
     // RFC 3261 §20.43: 304 for the media, 305 for their formats.
     let warn = |code: u16, text: &str| Refusal::with(488, "Warning", format!("{code} vigie \"{text}\""));
-    let offer = Description::parse(&sdp.bytes).map_err(|_| warn(399, "The SDP cannot be read"))?;
+    let offer = Description::parse(&sdp.bytes).map_err(|fault| {
+        let phrase = match &fault {
+            SdpFault::Size => "SDP Empty Or Too Long",
+            SdpFault::Grammar(_) => "SDP Unreadable",
+            SdpFault::MediaMany => "Too Many Media Lines",
+        };
+        Refusal { phrase: Some(phrase.to_owned()), ..warn(399, phrase) }
+    })?;
     match &offer.audio {
         None => Err(warn(304, "Media type not available: audio over RTP/AVP is needed")),
         Some(audio) if audio.choose(&[]).is_none() => {
@@ -186,12 +197,10 @@ impl UserAgent {
 
     fn begin(&mut self, arrival: &Arrival, by: Origination, beat: &mut Beat<'_>) -> Result<(), Refusal> {
         let Arrival { key, path, request, bytes } = arrival;
-        match Uri::parse(&request.uri).map(|uri| uri.scheme) {
-            Some(Scheme::Sip | Scheme::Sips | Scheme::Tel) => {}
-            Some(Scheme::Other(_)) => return Err(Refusal::of(416)),
-            None => return Err(Refusal::of(400)),
-        }
         check(request)?;
+        if !takes_sdp(request) {
+            return Err(Refusal::of(406));
+        }
         let granted = lifetime::weigh(request, &self.wire.rules)?;
         let offer = read_offer(&request.headers, &request.body)?;
         let is_too_fast = matches!(&by, Origination::Trunk(t) if !self.trunks.admit(t, beat.now.moment));
@@ -200,7 +209,7 @@ impl UserAgent {
             return Err(Refusal::overloaded());
         }
         let tag = self.wire.chance.token();
-        let dialog = Dialog::of_invite(request, *path, tag).ok_or(Refusal::of(400))?;
+        let dialog = Dialog::of_invite(request, *path, tag).ok_or_else(|| Refusal::because(400, DIALOG_BAD))?;
         let replaces = self.replaced(request, &by)?.map(|leg| leg.id);
         let leg = LegId { call: self.name_call(&by, replaces, beat), number: 0 };
         let remote = remote_of(offer.as_ref(), *path);

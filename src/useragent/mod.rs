@@ -23,6 +23,7 @@ mod lifetime;
 mod nonce;
 mod outgoing;
 mod probe;
+mod readable;
 mod reasons;
 mod refer;
 mod refer_to;

@@ -111,14 +111,17 @@ impl UserAgent {
             Some((id, Purpose::Refresh | Purpose::Reoffer)) => self.change_answered(id, key, (path, response), beat),
             // A PRACK that was refused leaves the 18x to be sent again, or the call to be ended, by the far end.
             Some((_, Purpose::Prack)) => {}
-            Some((_, Purpose::Dial)) | None if key.method() == Method::Invite => self.answered(path, response, beat),
+            Some((_, Purpose::Dial)) | None if key.method() == Method::Invite => {
+                self.answered(asked.map(|(id, _)| id), path, response, beat);
+            }
             Some((_, Purpose::Dial)) | None => {}
         }
     }
 
-    /// An answer to the INVITE that dials a leg.
-    fn answered(&mut self, path: Path, response: &Response, beat: &mut Beat<'_>) {
-        let Some(id) = self.legs.of_response(response) else { return };
+    /// An answer to the INVITE that dials a leg: `asked` by its transaction, when that is still known. A far end that
+    /// garbles From or Call-ID has answered all the same; the transaction is over, and no other answer will come.
+    fn answered(&mut self, asked: Option<LegId>, path: Path, response: &Response, beat: &mut Beat<'_>) {
+        let Some(id) = self.legs.of_response(response).or(asked) else { return };
         let is_dialling = |leg: &Leg| matches!(leg.stage, Stage::Dialling { .. });
         if response.status == 422 && self.legs.find(id).is_some_and(is_dialling) && self.dial_longer(id, response, beat)
         {

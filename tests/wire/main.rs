@@ -43,6 +43,7 @@ mod softphone;
 mod starting;
 mod stopping;
 mod streams;
+mod torture;
 mod transferring;
 mod transports;
 mod trunks;

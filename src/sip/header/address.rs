@@ -32,6 +32,10 @@ impl NameAddr {
         let Some(rest) = rest else {
             // RFC 3261 §20.10: without brackets, parameters belong to the header.
             let (uri, params) = text.split_once(';').unwrap_or((text, ""));
+            // Nor may it have headers of its own then.
+            if uri.contains('?') {
+                return None;
+            }
             return NameAddr::checked(None, uri.trim_end(), params);
         };
         let (uri, after) = rest.split_once('>')?;

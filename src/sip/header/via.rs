@@ -53,7 +53,9 @@ impl Via {
         let (head, params) = text.split_once(';').unwrap_or((text, ""));
         let (name, rest) = head.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !name.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+        // Another version is read too: its request is to be answered 505.
+        let is_version = version.trim().split_once('.').is_some_and(|(a, b)| is_number(a) && is_number(b));
+        if !name.trim().eq_ignore_ascii_case("SIP") || !is_version {
             return None;
         }
         let (transport, sent_by) = rest.trim().split_once([' ', '\t'])?;
@@ -108,6 +110,10 @@ impl Via {
     }
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SIP/2.0/{} {}", self.transport, self.host)?;
@@ -155,8 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn another_version_or_no_host_is_refused() {
-        for text in ["SIP/3.0/UDP h", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=x", "UDP h", "", "SIP/2.0/UDP h:99999"] {
+    fn no_version_or_no_host_is_refused() {
+        for text in [
+            "SIP/x/UDP h",
+            "SIP/2/UDP h",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ;branch=x",
+            "UDP h",
+            "",
+            "SIP/2.0/UDP h:99999",
+        ] {
             assert_eq!(Via::parse(text), None, "{text}");
         }
     }

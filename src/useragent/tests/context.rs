@@ -126,7 +126,7 @@ fn a_body_is_refused_with_what_is_wrong_with_it() {
         ("multipart/mixed", "--b--".to_owned(), "SIP/2.0 400 Multipart Boundary Missing Or Too Long"),
         (mixed, "--b\n\nx\n".repeat(100), "SIP/2.0 400 Too Many Body Parts"),
         (mixed, isup("required"), "SIP/2.0 415 Unsupported Media Type"),
-        (mixed, multipart(&[("Content-Type: application/sdp", "")]), "SIP/2.0 488 Not Acceptable Here"),
+        (mixed, multipart(&[("Content-Type: application/sdp", "")]), "SIP/2.0 488 SDP Empty Or Too Long"),
         ("text/plain", "hello".to_owned(), "SIP/2.0 415 Unsupported Media Type"),
     ] {
         let mut bench = Bench::new();

@@ -10,6 +10,7 @@ mod far;
 mod hostile;
 mod incoming;
 mod lamps;
+mod malformed;
 mod reaching;
 mod refer;
 mod refreshing;
