@@ -97,6 +97,22 @@ impl Admission {
         Admission { realm, digests, centre, credentials, nobody, nonces, reached: BTreeMap::new() }
     }
 
+    /// The nonces, to be kept.
+    pub(super) fn nonces(&self) -> &Nonces {
+        &self.nonces
+    }
+
+    /// Where the trunks' names lead, to be kept.
+    pub(super) fn reached(&self) -> &BTreeMap<TrunkId, Vec<IpAddr>> {
+        &self.reached
+    }
+
+    /// Goes on with what was kept.
+    pub(super) fn go_on(&mut self, nonces: Nonces, reached: BTreeMap<TrunkId, Vec<IpAddr>>) {
+        self.nonces = nonces;
+        self.reached = reached;
+    }
+
     /// The trunk that this address belongs to.
     pub(super) fn trunk_at(&self, address: IpAddr) -> Option<&Trunk> {
         let own = self.centre.trunks.values().find(|trunk| trunk.peers.iter().any(|block| block.contains(address)));

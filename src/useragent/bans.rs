@@ -118,6 +118,11 @@ impl Bans {
         }
     }
 
+    /// Takes the rules in force now.
+    pub(super) fn obey(&mut self, rules: BanRules) {
+        self.rules = rules;
+    }
+
     /// Whether nothing is taken from this address, or from this account elsewhere than where it is registered.
     pub(super) fn holds(&self, who: &Who, now: Moment) -> bool {
         self.records.get(who).is_some_and(|record| now < record.until.moment)

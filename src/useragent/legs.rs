@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{CallId, LegId, Moment, RegulatorId, TrunkId};
 use crate::sip::transaction::ClientKey;
 use crate::sip::{Message, Method, Request, Response};
@@ -13,7 +15,7 @@ use super::rules::{ENDED_LEGS_MAX, PATIENCE};
 const ASKS_MAX: usize = 32;
 
 /// The legs, live ones and those that have just ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Legs {
     by_id: BTreeMap<LegId, Leg>,
     by_tag: HashMap<String, LegId>,

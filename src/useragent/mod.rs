@@ -31,6 +31,7 @@ mod registrar;
 mod reoffer;
 mod replaces;
 pub mod rules;
+mod snapshot;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ use crate::sip::transaction::Transactions;
 use crate::sip::{Fault, Malformed, Message};
 
 pub use rules::{Listener, Rules};
+pub use snapshot::{Restored, Snapshot};
 
 use admission::Admission;
 use bans::Bans;

@@ -84,6 +84,15 @@ pub fn centre(calls_max: u32) -> Centre {
     }
 }
 
+pub fn credentials(rules: &Rules) -> HashMap<RegulatorId, Credential> {
+    let credentials = ["ana", "bob", "cleo"].map(|id| {
+        let text = format!("{id}:{}:{PASSWORD}", rules.realm);
+        let credential = Credential { md5: hex(&Md5::digest(&text)), sha256: hex(&Sha256::digest(&text)) };
+        (RegulatorId::from(id), credential)
+    });
+    credentials.into()
+}
+
 impl Bench {
     pub fn new() -> Bench {
         Bench::with(Rules::default(), 100)
@@ -94,12 +103,8 @@ impl Bench {
     }
 
     pub fn of(rules: Rules, centre: Centre) -> Bench {
-        let credentials = ["ana", "bob", "cleo"].map(|id| {
-            let text = format!("{id}:{}:{PASSWORD}", rules.realm);
-            let credential = Credential { md5: hex(&Md5::digest(&text)), sha256: hex(&Sha256::digest(&text)) };
-            (RegulatorId::from(id), credential)
-        });
-        let ua = UserAgent::new(rules, Arc::new(centre), credentials.into(), Chance::from_number(1));
+        let credentials = credentials(&rules);
+        let ua = UserAgent::new(rules, Arc::new(centre), credentials, Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000_000), utc: Utc(1_763_762_400_000_000) };
         Bench {
             ua,

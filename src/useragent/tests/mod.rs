@@ -18,4 +18,5 @@ mod registering;
 mod reliable;
 mod replaces;
 mod reserving;
+mod restoring;
 mod talking;

@@ -80,6 +80,18 @@ enum Trouble {
     Unreachable,
 }
 
+impl Trunks {
+    /// What is kept of them.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Goes on with what was kept.
+    pub(super) fn go_on(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+}
+
 impl Carrier {
     /// Its places in the order in which they are tried now.
     fn order(&self, now: Moment) -> Vec<Target> {
