@@ -23,6 +23,7 @@ mod webhook;
 // The scenarios.
 mod accepting;
 mod answered;
+mod carrying;
 mod deciding;
 mod demo;
 mod dispatching;

@@ -31,7 +31,17 @@ impl Sipp {
         let (address, port) = (IpAddr::from([127, 0, 0, 1]), free_port());
         register_over(server, user, port, ("600", "200"), values).await;
         server.api.regulator_is(user, "ready").await;
-        let phone = Sipp::start_at(server, scenario, (address, port), user, values);
+        Sipp::answering(server, scenario, (address, port), values).await
+    }
+
+    /// A party that is called at this address, in a scenario; it listens.
+    pub async fn answering(
+        server: &Server,
+        scenario: &str,
+        (address, port): (IpAddr, u16),
+        values: &[(&str, &str)],
+    ) -> Sipp {
+        let phone = Sipp::start_at(server, scenario, (address, port), "anybody", values);
         let listens = || std::future::ready(UdpSocket::bind((address, port)).is_err().then_some(()));
         until("SIPp listens", listens).await;
         phone
