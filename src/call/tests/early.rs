@@ -118,5 +118,5 @@ fn a_hold_is_not_passed_on_to_the_other_side() {
     room.answer(leg);
     let held = RemoteMedia { direction: Direction::ReceiveOnly, ..with_codec(Codec::Pcmu) };
     let orders = room.signal(Signal::Reoffered { leg, remote: held });
-    assert!(!orders.iter().any(|order| matches!(order, Order::Leg(_))), "decision 12: {orders:?}");
+    assert!(!orders.iter().any(|order| matches!(order, Order::Leg(_))), "decision 16: {orders:?}");
 }
