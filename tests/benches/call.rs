@@ -1,0 +1,254 @@
+//! How long the decisions take for one whole call: INVITE in, phone rung, answered, bridged, hung up, sealed.
+//!
+//! The carrier, the phone and both planes are scripted here; only what the decisions do is timed, their timers included.
+#![allow(clippy::expect_used, clippy::panic, reason = "a bench may stop where it stands")]
+#![allow(clippy::indexing_slicing, reason = "a bench may stop where it stands")]
+
+#[path = "../sim/centre.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod centre;
+#[path = "../sim/wire.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod wire;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::Criterion;
+use vigie::call::Switch;
+use vigie::model::{
+    Action, CallId, CallRecord, Chance, Input, LegQuality, MediaCommand, MediaReport, Moment, Now, Path,
+    RecorderCommand, RecorderReport, SealedRecording, Transport, Utc,
+};
+use vigie::switchboard::Decisions;
+use vigie::useragent::UserAgent;
+use wire::{Letter, Text, sdp};
+
+/// The line that is called and the regulator who answers.
+const LINE: &str = "+33233000001";
+const REGULATOR: &str = "alix";
+/// From one call to the next in virtual time: 100 calls a second, whose ended transactions are remembered for 32 s.
+const PACE: Duration = Duration::from_millis(10);
+/// The phone registers again after so many calls, before its 600 s are over.
+const CALLS_A_REGISTRATION: u64 = 20_000;
+
+struct Rig {
+    decisions: Decisions,
+    now: Now,
+    /// Inputs to be given to the decisions.
+    coming: VecDeque<Input>,
+    /// What the decisions took, without what is scripted here.
+    spent: Duration,
+    calls: u64,
+    registers: u64,
+    ports: u64,
+    ended: u64,
+    sealed: u64,
+    /// The caller's To: with Vigie's tag once it is known.
+    to: String,
+}
+
+fn phone() -> SocketAddr {
+    SocketAddr::from(([10, 2, 0, 1], 5060))
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let mut site = (*centre::centre()).clone();
+        let line = site.lines.get_mut(&"cherbourg".into()).expect("the line");
+        line.greeting = None;
+        line.wrap_up = Duration::ZERO;
+        let site = Arc::new(site);
+        let mut chance = Chance::from_number(1);
+        let agent = UserAgent::new(centre::rules(), site.clone(), centre::credentials(&site), chance.fork());
+        let switch = Switch::new(site, "Vigie/bench".into(), chance.fork());
+        Rig {
+            decisions: Decisions::new(agent, switch),
+            now: Now { moment: Moment(1_000_000_000), utc: Utc(1_795_280_400_000_000) },
+            coming: VecDeque::new(),
+            spent: Duration::ZERO,
+            calls: 0,
+            registers: 0,
+            ports: 0,
+            ended: 0,
+            sealed: 0,
+            to: String::new(),
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, letter: Letter) {
+        let path = Path { listener: 0, transport: Transport::Udp, peer: from };
+        self.coming.push_back(Input::Sip { path, bytes: Bytes::from(letter.bytes()) });
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut actions = Vec::with_capacity(16);
+        let started = Instant::now();
+        self.decisions.step(input, self.now, &mut actions);
+        self.spent += started.elapsed();
+        for action in actions {
+            self.react(action);
+        }
+    }
+
+    /// Everything that follows, and the timers up to the next call.
+    fn run(&mut self) {
+        while let Some(input) = self.coming.pop_front() {
+            self.step(input);
+        }
+        let end = self.now.after(PACE);
+        while let Some((at, _)) = self.decisions.deadline().filter(|(at, _)| *at <= end.moment) {
+            self.now = self.now.after(at.since(self.now.moment));
+            self.step(Input::Tick);
+            while let Some(input) = self.coming.pop_front() {
+                self.step(input);
+            }
+        }
+        self.now = end;
+    }
+
+    fn react(&mut self, action: Action) {
+        match action {
+            Action::Send { path, bytes } => {
+                let text = Text::read(&bytes).expect("SIP");
+                if path.peer == phone() { self.at_the_phone(&text) } else { self.at_the_carrier(path.peer, &text) }
+            }
+            Action::Media(MediaCommand::Open { leg }) => {
+                self.ports += 1;
+                let rtp = SocketAddr::from(([10, 0, 0, 1], 20_000 + 2 * (self.ports % 20_000) as u16));
+                self.coming.push_back(Input::Media(MediaReport::Opened { leg, rtp }));
+            }
+            Action::Media(MediaCommand::Close { leg }) => {
+                let quality = LegQuality { packets_received: 50, ..LegQuality::default() };
+                self.coming.push_back(Input::Media(MediaReport::Closed { leg, quality }));
+            }
+            Action::Recorder(RecorderCommand::Finish { call, at, record }) => {
+                self.sealed += 1;
+                let sealed = sealed(call, self.calls, at.utc, record);
+                self.coming.push_back(Input::Recorder(RecorderReport::Sealed(Box::new(sealed))));
+            }
+            Action::Alarm(alarm) => panic!("{}: {}", alarm.kind, alarm.text),
+            _ => {}
+        }
+    }
+
+    fn at_the_phone(&mut self, text: &Text) {
+        let rtp = SocketAddr::from(([10, 2, 0, 1], 40_000));
+        match text.method() {
+            "INVITE" => {
+                let tag = format!("p{}", self.calls);
+                self.deliver(phone(), text.answer(180, "Ringing", &tag).with("Contact", "<sip:alix@10.2.0.1>"));
+                let ok = text.answer(200, "OK", &tag).with("Contact", "<sip:alix@10.2.0.1>");
+                self.deliver(phone(), ok.with_sdp(&sdp(rtp, 1, "8 0", "sendrecv")));
+            }
+            // The caller has had enough as soon as both are bridged.
+            "ACK" => {
+                let bye = self.request("BYE", 2);
+                self.deliver(centre::trunk(0), bye);
+            }
+            "BYE" => self.deliver(phone(), text.answer(200, "OK", "")),
+            "SIP/2.0" if text.status() == Some(401) => self.register(Some(text)),
+            _ => {}
+        }
+    }
+
+    fn at_the_carrier(&mut self, from: SocketAddr, text: &Text) {
+        match (text.status(), text.cseq().1) {
+            (Some(200), "INVITE") => {
+                self.to = text.header("to").to_owned();
+                let ack = self.request("ACK", 1);
+                self.deliver(from, ack);
+            }
+            (Some(200), "BYE") => self.ended += 1,
+            (Some(status), _) if status >= 300 => panic!("{}", text.start),
+            _ => {}
+        }
+    }
+
+    /// A request of the caller, in or before the dialog.
+    fn request(&self, method: &str, cseq: u32) -> Letter {
+        let (call, from) = (self.calls, centre::trunk(0));
+        Letter::new(format!("{method} sip:{LINE}@10.0.0.1:5060 SIP/2.0"))
+            .with("Via", &format!("SIP/2.0/UDP {from};rport;branch=z9hG4bKb{call}{method}"))
+            .with("Max-Forwards", "66")
+            .with("From", &format!("\"Jean\" <sip:+33639980123@carrier.example;user=phone>;tag=t{call}"))
+            .with("To", &self.to)
+            .with("Call-ID", &format!("call-{call}@10.1.0.1"))
+            .with("CSeq", &format!("{cseq} {method}"))
+            .with("Contact", &format!("<sip:gw@{from}>"))
+    }
+
+    /// One whole call; what the decisions took for it.
+    fn call(&mut self) -> Duration {
+        if self.calls.is_multiple_of(CALLS_A_REGISTRATION) {
+            self.register(None);
+            self.run();
+        }
+        self.calls += 1;
+        self.to = format!("<sip:{LINE}@10.0.0.1>");
+        let (before, ended) = (self.spent, self.ended);
+        let rtp = SocketAddr::from(([10, 1, 0, 1], 40_000));
+        let invite = self.request("INVITE", 1).with_sdp(&sdp(rtp, 1, "8 0", "sendrecv"));
+        self.deliver(centre::trunk(0), invite);
+        self.run();
+        assert!(self.ended == ended + 1 && self.sealed == self.calls, "call {} did not go its way", self.calls);
+        assert_eq!(self.decisions.switch().calls().count(), 0, "nothing of the call is left");
+        self.spent - before
+    }
+
+    fn register(&mut self, challenge: Option<&Text>) {
+        self.registers += 1;
+        let uri = "sip:10.0.0.1";
+        let user = format!("<sip:{REGULATOR}@vigie>");
+        let mut letter = Letter::new(format!("REGISTER {uri} SIP/2.0"))
+            .with("Via", &format!("SIP/2.0/UDP {};rport;branch=z9hG4bKr{}", phone(), self.registers))
+            .with("Max-Forwards", "70")
+            .with("From", &format!("{user};tag=r{}", self.registers))
+            .with("To", &user)
+            .with("Call-ID", "register-of-the-bench")
+            .with("CSeq", &format!("{} REGISTER", self.registers))
+            .with("Contact", &format!("<sip:{REGULATOR}@{}>", phone()))
+            .with("Expires", "600");
+        if let Some(challenge) = challenge {
+            let proof = centre::account(REGULATOR).answer(challenge, "REGISTER", uri, "c");
+            letter = letter.with("Authorization", &proof.expect("a challenge"));
+        }
+        self.deliver(phone(), letter);
+    }
+}
+
+fn sealed(call: CallId, seal_sequence: u64, at: Utc, record: Box<CallRecord>) -> SealedRecording {
+    SealedRecording {
+        call,
+        path: format!("2026/11/21/{call}/audio.wav"),
+        sidecar: format!("2026/11/21/{call}/recording.json"),
+        started_at: at,
+        duration_ms: 1_000,
+        size_bytes: 32_044,
+        audio_sha256: "00".repeat(32),
+        essence_sha256: "11".repeat(32),
+        seal: "22".repeat(32),
+        seal_sequence,
+        sealed_at: at,
+        levels_dbfs: [-20.0, -20.0],
+        gaps: 0,
+        recovered: false,
+        record,
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    criterion.bench_function("decisions: a whole call, both legs", |bench| {
+        let mut rig = Rig::new();
+        // As many calls as leave transactions behind that are still remembered.
+        for _ in 0..3_200 {
+            rig.call();
+        }
+        bench.iter_custom(|calls| (0..calls).map(|_| rig.call()).sum());
+    });
+    criterion.final_summary();
+}
