@@ -282,7 +282,8 @@ impl Desk {
         // Who was free when a caller was handed to him, and did not answer, is no better than after an offer.
         let is_spared = self.lent.as_ref().is_some_and(|lent| match lent.to {
             LentTo::Colleague => true,
-            LentTo::Caller => lent.state != RegulatorState::Ready,
+            // Nor is a rest or a pause a reason that has ended while it rang: he would be rung again at once.
+            LentTo::Caller => lent.state != RegulatorState::Ready && lent.until.is_none_or(|until| until > now),
         });
         match &self.state {
             RegulatorState::Ringing { .. } if is_spared && end != OfferEnd::Accepted => Some(self.go_back(rules, now)),

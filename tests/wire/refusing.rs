@@ -43,7 +43,7 @@ async fn what_we_do_not_serve_is_named_and_what_we_do_not_know_is_not_implemente
     let options = phone.request(&phone.plain("OPTIONS", &uri, "anybody")).await;
     assert_eq!(options.status(), 200);
     assert!(options.header("Allow").contains("INVITE"), "{}", options.0);
-    for (method, status) in [("MESSAGE", 405), ("SUBSCRIBE", 405), ("FROBNICATE", 501), ("BYE", 481)] {
+    for (method, status) in [("MESSAGE", 405), ("SUBSCRIBE", 489), ("FROBNICATE", 501), ("BYE", 481)] {
         assert_eq!(phone.request(&phone.plain(method, &uri, "anybody")).await.status(), status, "{method}");
     }
 }

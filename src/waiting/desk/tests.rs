@@ -322,3 +322,14 @@ fn a_phone_lost_in_a_colleagues_call_makes_its_regulator_offline_and_the_pause_c
     stage.register(&["anne"]);
     assert_eq!(stage.state("anne"), paused(PauseReason::Own));
 }
+
+#[test]
+fn a_rest_that_ends_while_the_phone_rings_is_no_reason_to_ring_it_again_at_once() {
+    let mut stage = anne_ready();
+    stage.talk("anne");
+    stage.release("anne", 5);
+    lend(&mut stage, LentTo::Caller);
+    stage.pass(15);
+    stage.end_offer("anne", OfferEnd::TimedOut);
+    assert_eq!(stage.state("anne"), paused(PauseReason::NoAnswer));
+}
