@@ -62,6 +62,20 @@ impl Api {
         request.send().await.expect("an answer").status().as_u16()
     }
 
+    /// A DELETE as admin; its status.
+    pub async fn delete(&self, path: &str) -> u16 {
+        let request = self.client.delete(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.admin);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
+    /// Waits until so many calls live.
+    pub async fn lives(&self, calls: u64) {
+        until(&format!("{calls} calls live"), || async {
+            (self.json("/room").await["calls_live"].as_u64() == Some(calls)).then_some(())
+        })
+        .await;
+    }
+
     /// What a regulator is doing: `ready`, `paused no-answer`…
     pub async fn regulator(&self, id: &str) -> String {
         let one = self.json(&format!("/regulators/{id}")).await;

@@ -23,6 +23,7 @@ mod webhook;
 // The scenarios.
 mod accepting;
 mod answered;
+mod banning;
 mod carrying;
 mod deciding;
 mod demo;
@@ -36,6 +37,7 @@ mod holding;
 mod lamps;
 mod lines;
 mod losing;
+mod overload;
 mod refusing;
 mod registering;
 mod scanning;

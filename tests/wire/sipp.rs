@@ -12,6 +12,7 @@ use super::sound;
 pub struct Sipp {
     process: Process,
     errors: std::path::PathBuf,
+    log: std::path::PathBuf,
 }
 
 impl Sipp {
@@ -59,7 +60,7 @@ impl Sipp {
         let text = read(scenario, values);
         let file = folder.join("scenario.xml");
         std::fs::write(&file, text).expect("the scenario");
-        let errors = folder.join("errors");
+        let (errors, log) = (folder.join("errors"), folder.join("log"));
         let (address, media) = (from.to_string(), free_port().to_string());
         let mut command = Command::new("sipp");
         let (to, is_direct) = match named(values, "TO") {
@@ -74,18 +75,27 @@ impl Sipp {
         command.args([
             "-m",
             calls,
+            "-l",
+            calls,
             "-r",
             rate,
             "-nostdin",
+            "-trace_logs",
             "-timeout",
             "100",
             "-timeout_error",
             "-trace_err",
             "-error_file",
         ]);
-        command.arg(&errors);
+        command.arg(&errors).arg("-log_file").arg(&log);
         let process = Process::start("sipp", &mut command, &folder.join("screen"));
-        Sipp { process, errors }
+        Sipp { process, errors, log }
+    }
+
+    /// How many lines of what its scenario logs begin like this.
+    pub fn told(&self, begin: &str) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| line.starts_with(begin)).count()
     }
 
     /// Waits for its end; every message must have come as the scenario says.
@@ -120,7 +130,7 @@ const PIECES: [(&str, &str); 5] = [
     ),
 ];
 
-/// The text of a scenario: one of `sipp/`, or `bundled NAME` of SIPp's own, with its pieces and values put in.
+/// The text of a scenario: one of `sipp/`, or `bundled NAME` of SIPp's own, with its values, then its pieces put in.
 fn read(scenario: &str, values: &[(&str, &str)]) -> String {
     let mut text = match scenario.strip_prefix("bundled ") {
         Some(name) => {
@@ -132,7 +142,7 @@ fn read(scenario: &str, values: &[(&str, &str)]) -> String {
             std::fs::read_to_string(source).expect("a scenario of tests/wire/sipp")
         }
     };
-    for (name, value) in PIECES.iter().chain(values) {
+    for (name, value) in values.iter().chain(&PIECES) {
         // Of a scenario of SIPp's own a piece of its text is the name, where it first stands.
         text = match name.starts_with('<') {
             true => text.replacen(name, value, 1),
