@@ -37,6 +37,11 @@ impl Decisions {
         &self.useragent
     }
 
+    /// Goes on with another user agent: one restored from a snapshot of the one that was there.
+    pub fn replace_user_agent(&mut self, useragent: UserAgent) {
+        self.useragent = useragent;
+    }
+
     /// The switch, to look at.
     pub fn switch(&self) -> &Switch {
         &self.switch

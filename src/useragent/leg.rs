@@ -235,7 +235,8 @@ impl Leg {
                 reoffered.as_ref().map(unacked).into_iter().chain(settled.into_iter().flatten()).min()
             }
             Stage::Dialling { dead_at, .. } => *dead_at,
-            Stage::Cancelling | Stage::Ended => None,
+            Stage::Cancelling => None,
+            Stage::Ended => self.asking.cancel_at(),
         }
     }
 

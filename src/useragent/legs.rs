@@ -213,6 +213,7 @@ impl Legs {
                 *live = live.saturating_sub(1);
             }
             self.ended.push_back((now + PATIENCE, id));
+            leg.asking.hurry(now);
             if let Some(owner) = leg.owner.clone() {
                 self.disown(&owner, id);
             }

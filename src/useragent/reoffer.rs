@@ -54,8 +54,27 @@ struct Wish {
 
 impl Asking {
     pub(super) fn deadline(&self) -> Option<Moment> {
-        let cancel = self.open.as_ref().and_then(|open| open.cancel_at);
-        self.retry_at.into_iter().chain(cancel).min()
+        self.retry_at.into_iter().chain(self.cancel_at()).min()
+    }
+
+    /// When an INVITE of ours without a final answer is to be cancelled. After a provisional answer its transaction has
+    /// no timer of its own (RFC 3261 §17.1.1.2): without this a far end that says 180 and no more is asked for ever.
+    pub(super) fn cancel_at(&self) -> Option<Moment> {
+        self.open.as_ref().and_then(|open| open.cancel_at)
+    }
+
+    /// The leg is over: nobody needs the answer, and an INVITE that still asks for one is cancelled at once.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        if let Some(at) = self.open.as_mut().and_then(|open| open.cancel_at.as_mut()) {
+            *at = now.min(*at);
+        }
+    }
+
+    /// The INVITE that is to be cancelled by now; told once.
+    fn take_overdue(&mut self, now: Moment) -> Option<ClientKey> {
+        let open = self.open.as_mut()?;
+        open.cancel_at.take_if(|at| *at <= now)?;
+        Some(open.key.clone())
     }
 
     /// Whether an INVITE of ours has no final answer yet.
@@ -170,22 +189,20 @@ impl UserAgent {
         self.opened(id, Open { key, purpose: Purpose::Refresh, before: None, wish: None, cancel_at: None });
     }
 
-    /// The clock of refreshes, of offers put off, and of the end of a dialog that nobody refreshed (RFC 4028 §10).
+    /// The clock of INVITEs to be cancelled, of refreshes, of offers put off, and of the end of a dialog that nobody
+    /// refreshed (RFC 4028 §10).
     pub(super) fn tick_changes(&mut self, id: LegId, beat: &mut Beat<'_>) {
         let now = beat.now.moment;
-        let Some(leg) = self.legs.find_mut(id).filter(|leg| leg.is_settled()) else { return };
+        let Some(leg) = self.legs.find_mut(id) else { return };
+        let (overdue, traced) = (leg.asking.take_overdue(now), leg.traced());
+        if let Some(invite) = overdue {
+            self.legs.reckon(id);
+            self.wire.cancel(&invite, None, traced, beat);
+        }
+        let Some(leg) = self.legs.find(id).filter(|leg| leg.is_settled()) else { return };
         let lifetime = leg.lifetime.as_ref().map(|lifetime| (lifetime.refresh_at, lifetime.ends_at));
         if lifetime.is_some_and(|(_, ends_at)| ends_at <= now) {
             return self.is_lost(id, "the call was not refreshed in time (session timer)".to_owned(), beat);
-        }
-        let cancel = leg.asking.open.as_mut().and_then(|open| {
-            let is_due = open.cancel_at.is_some_and(|at| at <= now);
-            is_due.then(|| open.cancel_at.take()).flatten().map(|_| open.key.clone())
-        });
-        let traced = leg.traced();
-        if let Some(invite) = cancel {
-            self.legs.reckon(id);
-            self.wire.cancel(&invite, None, traced, beat);
         }
         if lifetime.and_then(|(refresh_at, _)| refresh_at).is_some_and(|at| at <= now) {
             self.refresh(id, beat);

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use vigie::model::{Action, Fact, Input, MediaCommand, Moment, Now, Path, RecorderCommand};
 use vigie::switchboard::Decisions;
 
+use crate::restoring::Restarts;
+
 /// A fault between the decisions and the world; the number is which occurrence it hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -34,11 +36,13 @@ pub struct Subject {
     plant: Plant,
     seen: u32,
     phones: Vec<Path>,
+    /// The user agent's restarts, when it has any.
+    pub restarts: Option<Restarts>,
 }
 
 impl Subject {
     pub fn new(inner: Decisions, plant: Plant) -> Subject {
-        Subject { inner, plant, seen: 0, phones: Vec::new() }
+        Subject { inner, plant, seen: 0, phones: Vec::new(), restarts: None }
     }
 
     pub fn deadline(&self) -> Option<Moment> {
@@ -54,7 +58,13 @@ impl Subject {
                 return;
             }
         }
+        if let Some(restarts) = &mut self.restarts {
+            restarts.strike(&mut self.inner);
+        }
         self.inner.step(input, now, out);
+        if let Some(restarts) = &mut self.restarts {
+            restarts.note(now, out);
+        }
         match self.plant {
             Plant::Nothing | Plant::StoppedClock(_) => {}
             Plant::NoCancel => out.retain(|action| !is_send(action, b"CANCEL ")),

@@ -1,6 +1,7 @@
 //! Seeded days of callers, regulators, lost messages, dead phones and slow storage against the whole decision loop.
 //!
 //! `VIGIE_SIM_SEED=n` replays one seed; `VIGIE_SIM_SEEDS=n` lives that many days instead of the usual number;
+//! `VIGIE_SIM_RESTORED=n` lives n days whose user agent is restored from snapshots all day long, instead of a few;
 //! `VIGIE_SIM_SHOWN=n` shows the last n steps of a day that went wrong instead of 40.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
 #![allow(clippy::indexing_slicing, reason = "a test may stop where it stands")]
@@ -12,6 +13,7 @@ mod ledger;
 mod people;
 mod phone;
 mod planes;
+mod restoring;
 mod story;
 mod strays;
 mod wire;

@@ -61,7 +61,7 @@ pub struct World {
     end_us: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), Event>,
-    subject: Subject,
+    pub subject: Subject,
     checks: Checks,
     people: BTreeMap<u32, Person>,
     by_address: HashMap<SocketAddr, u32>,

@@ -11,7 +11,7 @@ use crate::useragent::Rules;
 
 pub const FIRST: &str = "192.0.2.1:5060";
 pub const SECOND: &str = "192.0.2.2:5060";
-const PASSWORD: &str = "carrier's own";
+pub const PASSWORD: &str = "carrier's own";
 
 /// The usual centre, whose trunk has an account with a carrier.
 pub fn centre_with_carrier(registers: bool, options_every: Option<Duration>) -> Centre {

@@ -11,7 +11,7 @@ const BOB: &str = "127.0.0.1:5072";
 const EXPIRES: &str = "Event: dialog\nAccept: application/dialog-info+xml\nExpires: 300\n";
 
 /// Ana's phone, which watches.
-struct Watch {
+pub struct Watch {
     user: &'static str,
     at: &'static str,
     call_id: String,
@@ -68,7 +68,7 @@ fn registered() -> Bench {
 }
 
 /// Ana watches bob; the first NOTIFY is answered.
-fn watching() -> (Bench, Watch) {
+pub fn watching() -> (Bench, Watch) {
     let mut bench = registered();
     let mut watch = Watch::new("w1", "bob");
     let texts = watch.ask(&mut bench, EXPIRES);

@@ -7,6 +7,7 @@ mod context;
 mod cutting;
 mod dialling;
 mod far;
+mod forgetting;
 mod hostile;
 mod incoming;
 mod lamps;
