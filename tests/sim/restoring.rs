@@ -16,12 +16,12 @@ use crate::world::World;
 /// Days lived twice in a usual run; `VIGIE_SIM_RESTORED=n` lives so many.
 const SEEDS: u64 = 4;
 /// One step in so many is followed by a restart of the user agent.
-const EVERY: u64 = 500;
+const EVERY: u64 = 20;
 /// The same while something is there that is seldom there: a transfer asked for, a colleague called.
-const EVERY_RARE: u64 = 60;
+const EVERY_RARE: u64 = 4;
 /// What a snapshot must have held at some restart, as its variants are written.
-const STATES: [&str; 9] =
-    ["Invited", "Accepted", "Leaving", "Dialling", "Cancelling", "Confirmed", "Ended", "Proceeding", "Calling"];
+const STATES: [&str; 8] =
+    ["Invited", "Accepted", "Dialling", "Cancelling", "Confirmed", "Ended", "Proceeding", "Calling"];
 
 /// When the user agent is replaced, and what was sent in each step.
 pub struct Restarts {

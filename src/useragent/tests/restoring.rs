@@ -151,6 +151,13 @@ fn every_change_within_a_dialog_is_outlived_alike() {
         bench
     };
     outlive(&mut twins(held), "held, without the ACK");
+    let leaving = || {
+        let (mut bench, leg) = far::called("", &far::offer("8 0 101"));
+        bench.order(far::accept(leg));
+        assert!(bench.order(LegOrder::Hangup { leg, why: EndedBy::Message }).is_empty(), "the BYE waits for the ACK");
+        bench
+    };
+    outlive(&mut twins(leaving), "hung up before its ACK");
     for status in ["", "180", "491", "500"] {
         let offering = || {
             let (mut bench, leg, _) = far::talking("");
