@@ -10,7 +10,7 @@ use std::path::Path;
 const ARROWS: [(&str, &str); 19] = [
     ("model", ""),
     ("clock", "model"),
-    ("config", "model"),
+    ("config", "model clock"),
     ("sip", "model"),
     ("rtp", "model"),
     ("routing", "model"),

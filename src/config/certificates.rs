@@ -11,6 +11,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::validity::validity_of;
+use crate::model::Utc;
+
 /// The largest PEM file read, in bytes: the whole list of a system's authorities has a quarter of it.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
@@ -82,6 +85,15 @@ impl CertificateFiles {
         // What does not belong together is told here, and not to the first phone.
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider()).map_err(|source| self.unfit(source))?;
         Ok((chain, key))
+    }
+
+    /// From when until when the certificate that is shown holds; nothing when that cannot be read.
+    ///
+    /// # Errors
+    /// [`CertificateError`] names the file, and what to do.
+    pub fn validity(&self) -> Result<Option<(Utc, Utc)>, CertificateError> {
+        let chain = read_certificates(&self.certificate)?;
+        Ok(chain.first().and_then(|own| validity_of(own)))
     }
 
     fn unfit(&self, source: rustls::Error) -> CertificateError {

@@ -1,6 +1,7 @@
 //! `[sip] listen`: where SIP is listened for, over what, and with which certificate.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::centre::DIGESTS;
 use super::certificates::{CertificateFiles, TlsSettings};
@@ -8,7 +9,11 @@ use super::document::{Item, Section};
 use super::parts::LOOPBACK;
 use super::settings::ListenerSettings;
 use super::values;
+use crate::clock;
 use crate::model::Transport;
+
+/// From so long before its end on, a certificate's is warned of: a week in which somebody is at work.
+const EXPIRY_WARNED_BEFORE: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a listener's `address` looks like.
 const ADDRESS_REMEDY: &str = "write address = \"udp:ADDRESS:PORT\", or tcp:, tls:, ws:, wss:";
@@ -80,9 +85,23 @@ fn read_listener(table: &Section<'_>) -> Option<ListenerSettings> {
             let (problem, remedy) = text.split_once(". ").unwrap_or((&text, "correct the files"));
             table.report.fault(&table.path("certificate"), problem, lower_first(remedy));
         }
+        warn_of_validity(table, &tls.own);
         listener.tls = Some(tls);
     }
     Some(listener)
+}
+
+/// Phones refuse a certificate outside its time, and the log of a phone is the last place where anybody looks.
+fn warn_of_validity(table: &Section<'_>, own: &CertificateFiles) {
+    let Ok(Some((from, until))) = own.validity() else { return };
+    let now = clock::utc();
+    let problem = match () {
+        () if now > until => format!("has expired: it held until {}", until.rfc3339()),
+        () if now < from => format!("does not hold yet: it holds from {}", from.rfc3339()),
+        () if until.since(now) < EXPIRY_WARNED_BEFORE => format!("expires soon: it holds until {}", until.rfc3339()),
+        () => return,
+    };
+    table.report.warn(&table.path("certificate"), problem, "renew it; what is renewed in place needs no restart");
 }
 
 /// Keys that mean nothing for the transport, and those that it cannot do without.

@@ -11,6 +11,7 @@ mod reach;
 mod read;
 mod references;
 mod trunks;
+mod validity;
 mod values;
 
 pub mod certificates;

@@ -148,6 +148,35 @@ listen = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "ws:127.
 }
 
 #[test]
+fn a_certificate_outside_its_time_is_warned_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (years, said) in
+        [((2001, 2002), Some("has expired")), ((2090, 2091), Some("not hold yet")), ((2001, 2090), None)]
+    {
+        let mut params = rcgen::CertificateParams::new(["vigie.test".to_owned()]).expect("parameters");
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        let own_key = rcgen::KeyPair::generate().expect("a key");
+        let made = params.self_signed(&own_key).expect("made");
+        let (pem, key) = (folder.path().join("a.pem"), folder.path().join("a.key"));
+        std::fs::write(&pem, made.pem()).expect("written");
+        std::fs::write(&key, own_key.serialize_pem()).expect("written");
+        let listen = format!(
+            "realm = \"vigie\"\nlisten = [{{ address = \"tls:127.0.0.1:1\", certificate = \"{}\", key = \"{}\" }}]",
+            pem.display(),
+            key.display()
+        );
+        let (folder, text) = (self::folder(), changed(r#"realm = "vigie""#, &listen));
+        let file = folder.path().join("certified.toml");
+        std::fs::write(&file, text).expect("written");
+        let (_, warnings) = Settings::read_with_warnings(&file).unwrap_or_else(|faults| panic!("{faults}"));
+        let warned = warnings.iter().find(|w| w.key == "sip.listen[0].certificate");
+        assert_eq!(warned.is_some(), said.is_some(), "{warnings:?}");
+        assert!(warned.zip(said).is_none_or(|(warned, said)| warned.problem.contains(said)), "{warned:?}");
+    }
+}
+
+#[test]
 fn a_wrong_listener_is_told_with_its_key() {
     let table = [
         (r#"realm = "vigie""#, r#"listen = [{ digest = "md5" }] # no address"#, "sip.listen[0].address", "udp:"),

@@ -57,10 +57,12 @@ impl Admission {
             || self.learned.values().any(|addresses| addresses.contains(&source))
     }
 
-    /// Takes what DNS says of a trunk in place of what it said before.
+    /// Takes what DNS says of a trunk in place of what it said before; a ban from before it was a trunk's is lifted.
     pub fn learn(&mut self, trunk: &TrunkId, addresses: Vec<IpAddr>) {
         let addresses = addresses.into_iter().map(|address| address.to_canonical());
-        self.learned.insert(trunk.clone(), addresses.collect());
+        let addresses: Vec<IpAddr> = addresses.collect();
+        self.bans.retain(|source, _| !addresses.contains(source));
+        self.learned.insert(trunk.clone(), addresses);
     }
 
     /// Whether nothing is taken from an address.
@@ -151,6 +153,17 @@ mod tests {
         assert_eq!((admission.admit(carrier, now), admission.admit(stranger, later)), (Verdict::Taken, Verdict::Taken));
         assert!(admission.ban(stranger, Some(Moment(9_000_000)), later) && !admission.ban(stranger, None, later));
         assert_eq!(admission.admit(stranger, later), Verdict::Taken);
+    }
+
+    #[test]
+    fn a_banned_address_that_becomes_a_trunks_is_let_in() {
+        let mut admission = Admission::new(Vec::new(), 10);
+        let [carrier, stranger]: [IpAddr; 2] = ["192.0.2.9", "198.51.100.1"].map(|a| a.parse().expect("an address"));
+        for source in [carrier, stranger] {
+            admission.ban(source, Some(Moment(9_000_000)), Moment(1));
+        }
+        admission.learn(&TrunkId::from("operator"), vec![carrier]);
+        assert!(!admission.is_banned(carrier, Moment(2)) && admission.is_banned(stranger, Moment(2)));
     }
 
     #[test]

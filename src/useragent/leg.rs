@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::call::signal::Party;
-use crate::model::{LegId, Moment, Path, RegulatorId, TrunkId};
+use crate::model::{EndedBy, LegId, Moment, Path, RegulatorId, TrunkId};
 use crate::sip::sdp::Description;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::{Headers, Request, Response, SessionExpires};
@@ -59,6 +59,8 @@ pub(super) struct Leg {
     pub party: Option<Party>,
     /// The regulator whose leg it is, dialled or dialling; `None` for a caller and for a number.
     pub owner: Option<RegulatorId>,
+    /// Why it is being cancelled, for the BYE that follows should a 200 cross our CANCEL.
+    pub given_up: Option<EndedBy>,
 }
 
 /// What a far end can do.
@@ -187,6 +189,7 @@ impl Leg {
             asks: Vec::new(),
             party: None,
             owner: None,
+            given_up: None,
         }
     }
 

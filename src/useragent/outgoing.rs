@@ -138,7 +138,8 @@ impl UserAgent {
             Stage::Cancelling if response.is_provisional() => {}
             Stage::Cancelling if response.is_success() => {
                 self.establish(id, path, response, beat);
-                self.say_bye(id, None, beat);
+                let why = self.legs.find(id).and_then(|leg| leg.given_up).unwrap_or(EndedBy::NoAnswer);
+                self.say_bye(id, Some(why), beat);
             }
             Stage::Cancelling => self.legs.turn(id, Stage::Ended, beat.now.moment),
             Stage::Confirmed { .. } | Stage::Ended if response.is_success() => {
@@ -307,6 +308,9 @@ impl UserAgent {
             Stage::Dialling { invite, .. } => {
                 let (invite, traced) = (invite.clone(), leg.traced());
                 self.legs.turn(id, Stage::Cancelling, beat.now.moment);
+                if let Some(leg) = self.legs.find_mut(id) {
+                    leg.given_up = Some(why);
+                }
                 self.wire.cancel(&invite, reason_of_cancel(why), traced, beat);
             }
             Stage::Confirmed { .. } => self.say_bye(id, Some(why), beat),

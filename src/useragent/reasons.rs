@@ -25,6 +25,11 @@ pub(super) fn reason_of_cancel(why: EndedBy) -> Option<Reason> {
     (why == EndedBy::AnsweredElsewhere).then(completed_elsewhere)
 }
 
+/// What our BYE says to an SDP answer that is missing or has nothing that we speak.
+pub(super) fn no_usable_sdp() -> Reason {
+    reason("SIP", 488, "No usable SDP answer")
+}
+
 fn completed_elsewhere() -> Reason {
     reason("SIP", 200, "Call completed elsewhere")
 }

@@ -14,7 +14,7 @@ use super::dialog::{Dialog, Order};
 use super::incoming::{Arrival, Refusal, check, complete, read_offer};
 use super::leg::{Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
-use super::reasons::reason_of_bye;
+use super::reasons::{no_usable_sdp, reason_of_bye};
 use super::wire::{Beat, Came};
 
 impl Leg {
@@ -210,13 +210,11 @@ impl UserAgent {
         }
     }
 
-    /// Ends a leg with a BYE of ours. Whatever becomes of the BYE, the leg is over.
+    /// Ends a leg with a BYE of ours; without a why its SDP was of no use. Whatever becomes of the BYE, the leg is over.
     pub(super) fn say_bye(&mut self, id: LegId, why: Option<EndedBy>, beat: &mut Beat<'_>) {
         let Some(leg) = self.legs.find_mut(id) else { return };
         let mut bye = leg.dialog.request(Method::Bye, &self.wire.rules);
-        if let Some(why) = why {
-            bye.headers.push("Reason", reason_of_bye(why).to_string());
-        }
+        bye.headers.push("Reason", why.map_or_else(no_usable_sdp, reason_of_bye).to_string());
         let (path, traced) = (leg.dialog.next_path(&self.wire.rules), leg.traced());
         self.legs.turn(id, Stage::Ended, beat.now.moment);
         self.wire.request(path, bye, traced, beat);

@@ -254,6 +254,7 @@ fn a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up() {
     let sent = ringing.answer_invite("200", &sdp("127.0.0.1", 6000, "0", "sendrecv"));
     assert_eq!(statuses(&sent), ["ACK", "BYE"]);
     assert_eq!(header(&sent[1], "CSeq"), "2 BYE");
+    assert!(header(&sent[1], "Reason").contains("cause=16"), "{}", sent[1]);
     assert!(!ringing.bench.signals().iter().any(|s| matches!(s, Signal::Accepted { .. })));
     ringing.bench.pass(Duration::from_secs(100));
     assert_eq!(ringing.bench.ua.sip_call_id(ringing.leg), None);

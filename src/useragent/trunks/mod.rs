@@ -8,6 +8,7 @@ mod place;
 mod registration;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::model::{Alarm, Centre, Chance, LegId, Moment, Now, Path, Reply, Targe
 use crate::sip::transaction::ClientKey;
 use crate::sip::{Request, Response, Uri};
 
+use super::bans::Who;
 use super::wire::Beat;
 use super::{Effect, UserAgent};
 
@@ -199,7 +201,12 @@ impl UserAgent {
                 registration.hurry(now);
             }
         }
-        let addresses = carrier.places.iter().map(|place| place.target.address.ip().to_canonical()).collect();
+        let addresses: Vec<IpAddr> =
+            carrier.places.iter().map(|place| place.target.address.ip().to_canonical()).collect();
+        // What was banned before it was known for a carrier's is let in.
+        for address in &addresses {
+            self.bans.lift(&Who::Source(*address), beat.now, beat.out);
+        }
         self.admission.learn(id, addresses);
         self.tend(id, beat);
     }
