@@ -10,7 +10,7 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 24] = [
+const COUNTERS: [(&str, &str); 26] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -19,14 +19,22 @@ const COUNTERS: [(&str, &str); 24] = [
     ("vigie_sip_unsent_total", "SIP messages that could not be sent"),
     ("vigie_sip_source_refused_total", "SIP datagrams dropped, or connections slowed: their source sends too many"),
     ("vigie_sip_banned_dropped_total", "SIP messages dropped: their source is banned for a while"),
+    ("vigie_sip_banned_total", "Sources and accounts banned for a while, by now: see GET /api/v1/sip/bans"),
     ("vigie_sip_connections_refused_total", "SIP connections not taken, by reason"),
     ("vigie_tls_reload_failed_total", "Changed certificates that could not be used; the former ones are still shown"),
     ("vigie_sip_cut_total", "Connections lost and places that nobody listens at, by transport"),
-    ("vigie_inbox_refused_total", "Inputs refused because the switchboard's inbox was full"),
+    (
+        "vigie_inbox_refused_total",
+        "SIP messages refused with 503: their lane of the switchboard's inbox was full, or late",
+    ),
     ("vigie_calls_received_total", "Calls received from a trunk"),
-    ("vigie_calls_refused_total", "Calls refused with 503: over a limit of calls, or of calls a second"),
+    (
+        "vigie_calls_refused_total",
+        "Calls refused with 503: over a limit of calls or of calls a second, or late to be answered",
+    ),
     ("vigie_calls_answered_total", "Calls answered by a regulator"),
     ("vigie_calls_abandoned_total", "Calls abandoned before an answer"),
+    ("vigie_calls_transferred_total", "Callers handed on to another regulator or an outside number"),
     ("vigie_offers_made_total", "Offers made to regulators"),
     ("vigie_offers_unanswered_total", "Offers that ended without an answer"),
     ("vigie_outbox_attempts_total", "Delivery attempts by endpoint and outcome"),
@@ -101,7 +109,34 @@ fn describe() {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
+
+    /// Every metric's name in the sources below `folder`, but for those of this file.
+    fn collect_names(folder: &Path, names: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                collect_names(&path, names);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with(file!()) {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                let quoted = text.split('"').filter(|piece| piece.starts_with("vigie_"));
+                let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                names.extend(quoted.filter(is_name).map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_sources_is_described_and_none_that_is_not_there() {
+        let mut used = BTreeSet::from(["vigie_info".to_owned()]);
+        collect_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
+        let tables = [COUNTERS.as_slice(), GAUGES.as_slice(), HISTOGRAMS.as_slice()];
+        let told: BTreeSet<String> = tables.concat().iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(used, told);
+    }
 
     #[test]
     fn installing_twice_gives_one_recorder() {
