@@ -20,7 +20,7 @@ pub(super) fn open(settings: &Settings) -> Result<HashMap<TrunkId, String>, Secr
         let password = lines.next().ok_or_else(missing)?.to_owned();
         if lines.next().is_some() || password.len() > PASSWORD_LENGTH_MAX || password.chars().any(char::is_control) {
             let remedy = "write the carrier's password into it and nothing else, on one line";
-            return Err(damaged(path, "it holds more than one password", remedy));
+            return Err(damaged(path, "it holds more than one line, more than 256 bytes, or what is no text", remedy));
         }
         all.insert(trunk.clone(), password);
     }
