@@ -65,7 +65,7 @@ impl Ban {
 /// The addresses and accounts that failed too often (`ban_failures`, `ban_strays`, `ban_account_failures` in [sip]), the
 /// one whose ban ends first at the head. A trunk is never among them.
 #[utoipa::path(
-    get, path = "/api/v1/sip/bans", operation_id = "listBans", tag = "room",
+    get, path = "/api/v1/sip/bans", operation_id = "listBans", tag = "signalling",
     security(("token" = ["admin", "compliance"])),
     responses((status = 200, description = "The bans in force", body = Vec<Ban>), Refusals),
 )]
@@ -85,7 +85,7 @@ pub struct Whose(String);
 ///
 /// What led to it is forgotten too. Written to the audit.
 #[utoipa::path(
-    delete, path = "/api/v1/sip/bans/{who}", operation_id = "liftBan", tag = "room",
+    delete, path = "/api/v1/sip/bans/{who}", operation_id = "liftBan", tag = "signalling",
     params(("who" = String, Path, description = "The address or the account, as the list has it")),
     security(("token" = ["admin"])),
     responses(

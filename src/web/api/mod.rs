@@ -35,7 +35,7 @@ mod trunks;
     info(
         title = "Vigie",
         description = "The telephone standard of a medical-regulation centre: calls, recordings, the waiting room, \
-            regulators, deliveries. Every operation under /api/v1 needs a bearer token. The role `admin` may do \
+            regulators, carriers, bans, deliveries. Every operation under /api/v1 needs a bearer token. The role `admin` may do \
             everything; the role `compliance` may read everything and listen with a reason, and is answered 403 where \
             an operation's security names `admin` alone. Times are RFC 3339 with the offset of the centre's zone; \
             lengths of time end in `_ms`. Errors are RFC 9457 problem details. Unknown query keys are refused.",
@@ -46,6 +46,7 @@ mod trunks;
         (name = "calls", description = "Calls, their story and their SIP messages"),
         (name = "recordings", description = "Sealed recordings: audio, sidecar, signature"),
         (name = "room", description = "The waiting room and the regulators, now"),
+        (name = "signalling", description = "Carriers, and sources and accounts that are banned for a while, now"),
         (name = "dispatch", description = "Events owed to dispatch"),
         (name = "audit", description = "Who listened to what, who did what, and why"),
         (name = "server", description = "Health, metrics, this description"),

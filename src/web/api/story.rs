@@ -124,7 +124,7 @@ pub struct OfferView {
     end: Option<OfferEndWord>,
     /// In words for people.
     detail: Option<String>,
-    /// Why this person.
+    /// Why this person; without candidates when somebody handed the caller on.
     reasoning: ReasoningView,
     /// Who handed the caller on to this regulator; null when the waiting room chose.
     handed_by: Option<String>,
