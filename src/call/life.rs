@@ -9,7 +9,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::offer::LiveOffer;
-use super::signal::{Gone, Incoming, LegOrder, RefusalKind};
+use super::signal::{Dial, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
@@ -337,6 +337,16 @@ impl Call {
             caller.accept(now);
         }
         out.push(Decision::Leg(LegOrder::Accept { leg, local }));
+    }
+
+    /// Dials a leg whose port is open: the caller is shown, and the caller's codec preferred.
+    pub fn dial(&mut self, leg: LegId, to: Party, local: SocketAddr, out: &mut Vec<Decision>) {
+        let Some(dialled) = self.leg_mut(leg) else { return };
+        dialled.state = LegState::Dialling { local };
+        let prefer = self.legs.first().and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
+        let (caller, context) = (self.record.caller.clone(), self.record.context.clone());
+        let dial = Dial { leg, to, local, prefer, caller, label: self.line.name.clone(), call: self.id, context };
+        out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
     }
 
     /// Hangs up a leg and closes its port; a leg that is gone is left.

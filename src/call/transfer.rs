@@ -1,5 +1,7 @@
 //! A regulator hands the caller on (RFC 5589): the other party rings or is there already, and the caller follows.
 
+use std::net::SocketAddr;
+
 use super::bridge;
 use super::consult::{CONSULT_RING_MAX, LEAVE_WITHIN, Partner};
 use super::decision::{CallInput, Decision, RoomChange};
@@ -7,14 +9,14 @@ use super::ending;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::Refusals;
-use super::signal::{Dial, Gone, LegOrder, Refusal, RefusalKind, TransferStep, Unserved};
+use super::signal::{Gone, LegOrder, Refusal, RefusalKind, TransferStep, Unserved};
 use super::taking;
 use super::talking::{self, note_hold, release, tell_answer};
 use super::waiting::close_offer_record;
 use crate::model::event::{TransferKind, TransferParty};
 use crate::model::{
-    Codec, Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, OfferRecord,
-    Reasoning, RegulatorId, RemoteMedia,
+    Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, OfferRecord, Reasoning,
+    RegulatorId, RemoteMedia,
 };
 
 pub use super::taking::{TakeOver, Taking};
@@ -238,18 +240,12 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
     }
 }
 
-fn dial(call: &mut Call, leg: LegId, rtp: std::net::SocketAddr, out: &mut Vec<Decision>) {
+fn dial(call: &mut Call, leg: LegId, rtp: SocketAddr, out: &mut Vec<Decision>) {
     let State::Transferring(handover) = &call.state else { return };
-    let to = call.leg(leg).filter(|leg| leg.state == LegState::Opening).and_then(|leg| handover.to.party(leg));
-    let Some(to) = to else { return };
-    let prefer = call.legs.first().and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
-    let (caller, label, id) = (call.record.caller.clone(), call.line.name.clone(), call.id);
-    let context = call.record.context.clone();
-    if let Some(leg) = call.leg_mut(leg) {
-        leg.state = LegState::Dialling { local: rtp };
+    let opened = call.leg(leg).filter(|leg| leg.state == LegState::Opening);
+    if let Some(to) = opened.and_then(|leg| handover.to.party(leg)) {
+        call.dial(leg, to, rtp, out);
     }
-    let dial = Dial { leg, to, local: rtp, prefer, caller, label, call: id, context };
-    out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
 }
 
 fn has_rung(call: &mut Call, leg: LegId, out: &mut Vec<Decision>) {

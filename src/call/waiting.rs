@@ -7,10 +7,10 @@ use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
-use super::signal::{Dial, LegOrder, Party, Refusal, RefusalKind};
+use super::signal::{Party, Refusal, RefusalKind};
 use super::{ending, talking};
 use crate::model::{
-    Codec, Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,
+    Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,
 };
 use crate::waiting::Choice;
 
@@ -168,15 +168,11 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
 }
 
 fn dial(call: &mut Call, leg: LegId, rtp: SocketAddr, out: &mut Vec<Decision>) {
-    let prefer = call.legs.first().and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
-    let (caller, label, id) = (call.record.caller.clone(), call.line.name.clone(), call.id);
-    let context = call.record.context.clone();
-    let Some(leg) = call.leg_mut(leg).filter(|leg| leg.state == LegState::Opening) else { return };
-    let (Some(regulator), Some(device)) = (leg.regulator.clone(), leg.device) else { return };
-    leg.state = LegState::Dialling { local: rtp };
-    let to = Party::Device { regulator, device };
-    let dial = Dial { leg: leg.id, to, local: rtp, prefer, caller, label, call: id, context };
-    out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
+    let opened = call.leg(leg).filter(|leg| leg.state == LegState::Opening);
+    let to = opened.and_then(|leg| Some(Party::Device { regulator: leg.regulator.clone()?, device: leg.device? }));
+    if let Some(to) = to {
+        call.dial(leg, to, rtp, out);
+    }
 }
 
 /// One device came to nothing; the offer ends when the person declined or no device is left.
