@@ -13,6 +13,9 @@ use crate::model::{Chance, Target, Transport};
 const PLACES_MAX: usize = 16;
 /// Records of one answer that are looked at.
 const RECORDS_MAX: usize = 32;
+/// Questions for addresses that may go wrong in one look-up: each may take six seconds, and a DNS that is silent need not
+/// be asked for every machine that it named before.
+const FAILURES_MAX: usize = 4;
 /// How long an address that needs no DNS is good for.
 const NUMERIC_AGE_MAX: Duration = Duration::from_secs(3600);
 
@@ -57,6 +60,8 @@ struct Search<'a> {
     transports: &'a [Transport],
     targets: Vec<Target>,
     age_max: Duration,
+    /// What went wrong in asking for addresses.
+    failures: Vec<LocateError>,
 }
 
 /// Looks a name up.
@@ -66,25 +71,26 @@ pub(super) async fn locate(
     transports: &[Transport],
     chance: &mut Chance,
 ) -> Result<Found, LocateError> {
-    let mut search = Search { dns, transports, targets: Vec::new(), age_max: NUMERIC_AGE_MAX };
+    let (targets, failures) = (Vec::new(), Vec::new());
+    let mut search = Search { dns, transports, targets, age_max: NUMERIC_AGE_MAX, failures };
     match (reach.port, reach.transport) {
         // RFC 3263 §4.2: with a port there is nothing for SRV to say.
         (Some(port), transport) => {
             let transport = transport.unwrap_or(Transport::Udp);
-            search.addresses(&reach.host, port, transport).await?;
+            search.addresses(&reach.host, port, transport).await;
         }
         (None, Some(transport)) => {
             let label =
                 SERVICES.iter().find(|(one, _, _)| *one == transport).map_or("_sip._udp", |(_, _, label)| label);
             search.services(&format!("{label}.{}", reach.host), transport, chance).await?;
             if search.targets.is_empty() {
-                search.addresses(&reach.host, transport.default_port(), transport).await?;
+                search.addresses(&reach.host, transport.default_port(), transport).await;
             }
         }
         (None, None) => search.anything(&reach.host, chance).await?,
     }
     match search.targets.is_empty() {
-        true => Err(LocateError::Nothing(reach.host.clone())),
+        true => Err(search.failures.into_iter().next().unwrap_or_else(|| LocateError::Nothing(reach.host.clone()))),
         false => Ok(Found { targets: search.targets, age_max: search.age_max }),
     }
 }
@@ -112,7 +118,7 @@ impl Search<'_> {
             }
         }
         if self.targets.is_empty() {
-            self.addresses(host, Transport::Udp.default_port(), Transport::Udp).await?;
+            self.addresses(host, Transport::Udp.default_port(), Transport::Udp).await;
         }
         Ok(())
     }
@@ -131,18 +137,29 @@ impl Search<'_> {
         // RFC 2782: a single target of "." says that the service is not to be had.
         all.retain(|(_, _, _, target)| target != ".");
         for (port, target) in in_order(all, chance) {
-            self.addresses(&target, port, transport).await?;
+            self.addresses(&target, port, transport).await;
         }
         Ok(())
     }
 
-    /// The addresses of a machine, those of IPv4 first.
-    async fn addresses(&mut self, host: &str, port: u16, transport: Transport) -> Result<(), LocateError> {
+    /// The addresses of a machine, those of IPv4 first. What cannot be asked loses nothing of what was found: many a
+    /// DNS fails for IPv6 alone, or for one machine of several.
+    async fn addresses(&mut self, host: &str, port: u16, transport: Transport) {
         if !self.transports.contains(&transport) {
-            return Ok(());
+            return;
         }
         for kind in [RecordType::A, RecordType::AAAA] {
-            for record in self.ask(host, kind).await? {
+            if self.targets.len() >= PLACES_MAX || self.failures.len() >= FAILURES_MAX {
+                return;
+            }
+            let records = match self.ask(host, kind).await {
+                Ok(records) => records,
+                Err(error) => {
+                    self.failures.push(error);
+                    continue;
+                }
+            };
+            for record in records {
                 let address = match record.data {
                     RData::A(a) => IpAddr::V4(a.0),
                     RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
@@ -154,7 +171,6 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// The records of a name; none when there are none, which is an answer as well.

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::config::certificates::CertificateFiles;
 
-/// The records of a small DNS: by name and type, each as its wire form.
+/// The records of a small DNS: by name and type, each as its wire form. Where there are none, it fails (SERVFAIL).
 type Zone = HashMap<(String, u16), Vec<Vec<u8>>>;
 
 const A: u16 = 1;
+const AAAA: u16 = 28;
 const SRV: u16 = 33;
 const NAPTR: u16 = 35;
 
@@ -54,9 +55,11 @@ fn answer(query: &[u8], zone: &Zone, ttl: u32) -> Vec<u8> {
     }
     let kind = u16::from_be_bytes([query[at + 1], query[at + 2]]);
     let none = Vec::new();
-    let records = zone.get(&(name, kind)).unwrap_or(&none);
+    let records = zone.get(&(name, kind));
+    let code = if records.is_some_and(Vec::is_empty) { 2 } else { 0 };
+    let records = records.unwrap_or(&none);
     let mut out = query[..2].to_vec();
-    out.extend([0x84, 0, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+    out.extend([0x84, code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
     out.extend(&query[12..at + 5]);
     for data in records {
         out.extend([0xc0, 12]);
@@ -140,6 +143,20 @@ async fn without_srv_or_with_a_port_the_names_own_addresses_count() {
     assert_eq!(secure, ["tls:192.0.2.7:5061", "tls:192.0.2.8:5061"]);
     let port = find(&dns, reach(Some(5080), Some(Transport::Tcp))).await.expect("found");
     assert_eq!(port, ["tcp:192.0.2.7:5080", "tcp:192.0.2.8:5080"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_loses_nothing_of_what_was_found() {
+    let mut zone = zone(&[
+        ("_sip._udp.carrier.example", SRV, srv(1, 0, 5060, "a.carrier.example")),
+        ("_sip._udp.carrier.example", SRV, srv(2, 0, 5070, "b.carrier.example")),
+        ("b.carrier.example", A, a(8)),
+    ]);
+    for (name, kind) in [("a.carrier.example.", A), ("a.carrier.example.", AAAA), ("b.carrier.example.", AAAA)] {
+        zone.insert((name.to_owned(), kind), Vec::new());
+    }
+    let dns = Dns::start(zone, 60);
+    assert_eq!(find(&dns, reach(None, Some(Transport::Udp))).await.expect("found"), ["udp:192.0.2.8:5070"]);
 }
 
 #[tokio::test]
