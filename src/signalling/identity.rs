@@ -44,34 +44,59 @@ impl Identity {
     }
 }
 
-/// Reads the files again when they change, until everything ends; what cannot be used leaves things as they were.
+/// What the looks at the files have shown so far.
+pub(super) struct Looks {
+    /// What is shown now was read from this edition.
+    read: Edition,
+    /// The edition at the last look.
+    seen: Edition,
+}
+
+impl Looks {
+    /// The files as they are now have been read.
+    pub(super) fn of(identity: &Identity) -> Looks {
+        let read = identity.edition();
+        Looks { seen: read.clone(), read }
+    }
+
+    /// Looks once more, and reads the files when they have changed and then stayed the same; what cannot be used
+    /// leaves things as they were.
+    pub(super) async fn look(&mut self, identity: &Arc<Identity>) {
+        let now = identity.edition();
+        if now != self.read && now == self.seen {
+            self.read.clone_from(&now);
+            read_again(identity).await;
+        }
+        self.seen = now;
+    }
+}
+
+/// Looks at the files until everything ends.
 pub(super) async fn watch(station: Arc<Station>, identity: Arc<Identity>) {
-    let mut read = identity.edition();
-    let mut seen = read.clone();
+    let mut looks = Looks::of(&identity);
     loop {
         tokio::select! {
             () = sleep(LOOK_EVERY) => {}
             () = station.stopped() => return,
         }
-        let now = identity.edition();
-        if now != read && now == seen {
-            read.clone_from(&now);
-            let of = identity.clone();
-            // Files are read where that may block.
-            let config = tokio::task::spawn_blocking(move || of.settings.server()).await;
-            let certificate = identity.settings.own.certificate.display();
-            match config {
-                Ok(Ok(config)) => {
-                    *identity.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-                    tracing::info!(%certificate, "the certificate was read again; new connections are shown it");
-                }
-                Ok(Err(error)) => {
-                    metrics::counter!("vigie_tls_reload_failed_total").increment(1);
-                    tracing::error!(%certificate, %error, "the changed certificate cannot be used; the former one is still shown");
-                }
-                Err(error) => tracing::error!(%certificate, %error, "reading the changed certificate failed"),
-            }
+        looks.look(&identity).await;
+    }
+}
+
+async fn read_again(identity: &Arc<Identity>) {
+    let of = identity.clone();
+    // Files are read where that may block.
+    let config = tokio::task::spawn_blocking(move || of.settings.server()).await;
+    let certificate = identity.settings.own.certificate.display();
+    match config {
+        Ok(Ok(config)) => {
+            *identity.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+            tracing::info!(%certificate, "the certificate was read again; new connections are shown it");
         }
-        seen = now;
+        Ok(Err(error)) => {
+            metrics::counter!("vigie_tls_reload_failed_total").increment(1);
+            tracing::error!(%certificate, %error, "the changed certificate cannot be used; the former one is still shown");
+        }
+        Err(error) => tracing::error!(%certificate, %error, "reading the changed certificate failed"),
     }
 }

@@ -163,8 +163,8 @@ impl Listeners {
         Sender { station: self.station.clone() }
     }
 
-    /// Begins to read: what is admitted, and what ends, goes to `tell`, with the way back. Streams run on the runtime that this is called
-    /// in.
+    /// Begins to read: what is admitted, and what ends, goes to `tell`, with the way back. Streams run on the runtime
+    /// that this is called in.
     ///
     /// # Errors
     /// [`SignallingError::Thread`] when the system gives no thread, [`SignallingError::Runtime`] without a runtime.

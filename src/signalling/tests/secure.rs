@@ -11,6 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::*;
 use crate::config::certificates::{self, CertificateFiles, TlsSettings};
 use crate::signalling::TlsPeer;
+use crate::signalling::identity::{Identity, Looks};
 
 /// An authority of the test's own, and a folder for what it signs.
 struct Authority {
@@ -102,7 +103,7 @@ async fn a_client_must_show_a_certificate_of_the_right_authority_where_one_is_wa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
+async fn a_changed_certificate_is_shown_without_a_restart_and_open_connections_go_on() {
     let (first, second) = (Authority::new(), Authority::new());
     let files = first.issue("own", "sip.vigie.test");
     let running = start(files.clone(), None);
@@ -114,14 +115,31 @@ async fn a_changed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
     replace(&second.issue("new", "sip.vigie.test"));
     until_trusted(&running, &second).await;
     assert!(dial(&running, first.connector(None)).await.is_err());
-    fs::write(&files.certificate, "nothing of the kind").expect("written");
-    // Longer than two looks at the files.
-    tokio::time::sleep(Duration::from_millis(3500)).await;
-    dial(&running, second.connector(None)).await.expect("the former one is kept");
-    replace(&first.issue("newest", "sip.vigie.test"));
-    until_trusted(&running, &first).await;
     before.write_all(OPTIONS.as_bytes()).await.expect("an open connection goes on");
     running.received().await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_when_it_stays_the_same_for_two_looks_and_a_bad_one_is_never_shown() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let files = first.issue("own", "sip.vigie.test");
+    let settings = TlsSettings { own: files.clone(), client_ca: None };
+    let identity = Arc::new(Identity::read(&settings).expect("readable"));
+    let shown = || Arc::as_ptr(identity.acceptor().config());
+    let (mut looks, original) = (Looks::of(&identity), shown());
+    fs::write(&files.certificate, "nothing of the kind").expect("written");
+    for _ in 0..4 {
+        looks.look(&identity).await;
+        assert_eq!(shown(), original, "what cannot be used leaves things as they were");
+    }
+    let new = second.issue("new", "sip.vigie.test");
+    fs::copy(&new.key, &files.key).expect("copied");
+    looks.look(&identity).await;
+    fs::copy(&new.certificate, &files.certificate).expect("copied");
+    looks.look(&identity).await;
+    assert_eq!(shown(), original, "never half written, nor a new certificate with the old key");
+    looks.look(&identity).await;
+    assert_ne!(shown(), original);
 }
 
 async fn until_trusted(running: &Running, authority: &Authority) {
