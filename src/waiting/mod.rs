@@ -2,6 +2,7 @@
 
 mod cost;
 mod desk;
+mod lending;
 mod need;
 mod regulators;
 mod room;
