@@ -7,6 +7,8 @@
 #[path = "../sim/centre.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod centre;
+#[path = "../sim/sealing.rs"]
+mod sealing;
 #[path = "../sim/wire.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod wire;
@@ -20,8 +22,8 @@ use bytes::Bytes;
 use criterion::Criterion;
 use vigie::call::Switch;
 use vigie::model::{
-    Action, CallId, CallRecord, Chance, Input, LegQuality, MediaCommand, MediaReport, Moment, Now, Path,
-    RecorderCommand, RecorderReport, SealedRecording, Transport, Utc,
+    Action, Chance, Input, LegQuality, MediaCommand, MediaReport, Moment, Now, Path, RecorderCommand, RecorderReport,
+    Transport, Utc,
 };
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
@@ -127,7 +129,7 @@ impl Rig {
             }
             Action::Recorder(RecorderCommand::Finish { call, at, record }) => {
                 self.sealed += 1;
-                let sealed = sealed(call, self.calls, at.utc, record);
+                let sealed = sealing::sealed(call, self.calls, at.utc, &record);
                 self.coming.push_back(Input::Recorder(RecorderReport::Sealed(Box::new(sealed))));
             }
             Action::Alarm(alarm) => panic!("{}: {}", alarm.kind, alarm.text),
@@ -217,26 +219,6 @@ impl Rig {
             letter = letter.with("Authorization", &proof.expect("a challenge"));
         }
         self.deliver(phone(), letter);
-    }
-}
-
-fn sealed(call: CallId, seal_sequence: u64, at: Utc, record: Box<CallRecord>) -> SealedRecording {
-    SealedRecording {
-        call,
-        path: format!("2026/11/21/{call}/audio.wav"),
-        sidecar: format!("2026/11/21/{call}/recording.json"),
-        started_at: at,
-        duration_ms: 1_000,
-        size_bytes: 32_044,
-        audio_sha256: "00".repeat(32),
-        essence_sha256: "11".repeat(32),
-        seal: "22".repeat(32),
-        seal_sequence,
-        sealed_at: at,
-        levels_dbfs: [-20.0, -20.0],
-        gaps: 0,
-        recovered: false,
-        record,
     }
 }
 

@@ -14,6 +14,7 @@ mod people;
 mod phone;
 mod planes;
 mod restoring;
+mod sealing;
 mod story;
 mod strays;
 mod wire;

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 
 use vigie::model::media::AfterSounds;
 use vigie::model::{
-    CallId, Chance, Input, LegId, LegQuality, MediaCommand, MediaReport, RecorderCommand, RecorderReport,
-    SealedRecording, Utc,
+    CallId, Chance, Input, LegId, LegQuality, MediaCommand, MediaReport, RecorderCommand, RecorderReport, Utc,
 };
 
 use crate::centre::SOUND_MS;
@@ -305,28 +304,8 @@ impl RecorderPlane {
         };
         let after = if reports.is_empty() { 50_000.0 } else { 61_000_000.0 } + 59_000_000.0 * fraction.powi(4);
         self.sealed.push(call);
-        let sealed = sealed(call, self.sealed.len() as u64, now, record);
+        let sealed = crate::sealing::sealed(call, self.sealed.len() as u64, now, record);
         reports.push((after as u64, report(RecorderReport::Sealed(Box::new(sealed)))));
         reports
-    }
-}
-
-fn sealed(call: CallId, seal_sequence: u64, now: Utc, record: &vigie::model::CallRecord) -> SealedRecording {
-    SealedRecording {
-        call,
-        path: format!("2026/11/21/{call}/audio.wav"),
-        sidecar: format!("2026/11/21/{call}/recording.json"),
-        started_at: now,
-        duration_ms: 1_000,
-        size_bytes: 32_044,
-        audio_sha256: "00".repeat(32),
-        essence_sha256: "11".repeat(32),
-        seal: "22".repeat(32),
-        seal_sequence,
-        sealed_at: now,
-        levels_dbfs: [-20.0, -20.0],
-        gaps: 0,
-        recovered: false,
-        record: Box::new(record.clone()),
     }
 }

@@ -1,13 +1,16 @@
 //! One day of the centre in virtual time: the network, the people, the planes, and the decisions in their midst.
 
+mod auditing;
+mod happenings;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use vigie::call::{LegState, State, Switch};
-use vigie::model::{Action, Centre, Chance, Command, Input, LegId, Moment, Now, Path, Reply, Ticket, Transport, Utc};
+use vigie::call::Switch;
+use vigie::model::{Action, Centre, Chance, Command, Input, Moment, Now, Path, Reply, Ticket, Transport, Utc};
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
 
@@ -15,7 +18,7 @@ use crate::centre;
 use crate::faults::{Plant, Subject};
 use crate::invariants::Checks;
 use crate::ledger::{Tally, demand};
-use crate::people::{Caller, Device, Person, Wish, exponential_ms};
+use crate::people::{Device, Person, Wish};
 use crate::phone::{Stage, Timer, Turn};
 use crate::planes::{Later, MediaPlane, RecorderPlane};
 use crate::wire::Text;
@@ -407,164 +410,6 @@ impl World {
         if let Some((person, address, turn)) = heard {
             self.take_turn(person, address, turn);
         }
-    }
-
-    fn add_caller(&mut self, ddi: &str) {
-        let number = self.people.range(..1_000_000).count() as u32 + 1;
-        let caller = Caller::new(number, ddi, self.chance.fork());
-        self.people.insert(number, Person::Caller(Box::new(caller)));
-        self.plan(number, self.now_us, Wish::Dial);
-    }
-
-    fn new_call(&mut self) -> Result<(), String> {
-        let ddi = match self.chance.below(1000) {
-            0..=279 => "+33233000001",
-            280..=449 => "0235000001",
-            450..=599 => "0033380000001",
-            600..=739 => "+33493000001",
-            740..=859 => "+33493000002",
-            860..=889 => "+33235000002",
-            890..=909 => "+33233000009",
-            910..=949 => "0233000005",
-            950..=989 => "0233000007",
-            _ => "+33199999999",
-        };
-        self.add_caller(ddi);
-        let mean_ms = 36_000.0;
-        let next = exponential_ms(&mut self.chance, mean_ms) * 1_000;
-        if self.now_us + next < DAY_S * SECOND {
-            self.after(next, Event::NewCall);
-        }
-        Ok(())
-    }
-
-    /// Six times as many in one region, for a while.
-    fn burst(&mut self, left: u32) -> Result<(), String> {
-        self.add_caller("+33235000001");
-        if left > 0 {
-            let next = exponential_ms(&mut self.chance, 6_000.0) * 1_000;
-            self.after(next, Event::Burst(left - 1));
-        }
-        Ok(())
-    }
-
-    /// An operator does something.
-    fn ask(&mut self) -> Result<(), String> {
-        if self.now_us < (DAY_S + SHIFT_S) * SECOND {
-            let next = exponential_ms(&mut self.chance, 120_000.0) * 1_000;
-            self.after(next, Event::Ask);
-        }
-        let ids: Vec<_> = self.centre.regulators.keys().cloned().collect();
-        let regulator = ids[self.chance.below(ids.len() as u64) as usize].clone();
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let command = match self.chance.below(8) {
-            0 => Command::Pause { regulator, reason: "a word with you".into() },
-            1..=3 => Command::Ready { regulator },
-            4 => {
-                let mut live: Vec<_> = self.subject.inner.switch().calls().map(|call| call.id).collect();
-                live.sort();
-                let count = live.len() as u64;
-                match live.get(self.chance.below(count) as usize) {
-                    Some(call) => Command::EndCall { call: *call },
-                    None => Command::Room,
-                }
-            }
-            _ => Command::Room,
-        };
-        self.step(Input::Command { ticket, command })
-    }
-
-    /// Nonsense and strangers.
-    fn stray(&mut self) -> Result<(), String> {
-        if self.now_us < DAY_S * SECOND {
-            let next = exponential_ms(&mut self.chance, 15_000.0) * 1_000;
-            self.after(next, Event::Stray);
-        }
-        let from = match self.chance.below(3) {
-            0 => centre::trunk(0),
-            1 => SocketAddr::from(([10, 2, 10, 1], 5060)),
-            _ => SocketAddr::from(([192, 0, 2, 66], 5060)),
-        };
-        let bytes = crate::strays::draw(&mut self.chance, from);
-        self.happen(Event::ToVigie { from, bytes })
-    }
-
-    /// What phones believe, held against what Vigie believes.
-    fn audit(&mut self) -> Result<(), String> {
-        if self.now_us < (DAY_S + SHIFT_S + 1_200) * SECOND {
-            self.after(20 * SECOND, Event::Audit);
-        }
-        let mut doubts = Vec::new();
-        let switch = self.subject.inner.switch();
-        let own = switch.consults().flat_map(|consult| consult.legs.iter());
-        let legs = switch.calls().flat_map(|call| call.legs.iter()).chain(own);
-        let live: HashSet<&str> = legs.filter(|leg| leg.is_alive()).map(|leg| leg.sip_call_id.as_str()).collect();
-        let mut on_phones = HashSet::new();
-        for (person, who) in self.people.iter().filter(|(_, who)| who.is_alive()) {
-            for talk in who.phone().talks.values() {
-                match talk.stage {
-                    Stage::Ringing | Stage::Accepted | Stage::Confirmed => {
-                        on_phones.insert(talk.call_id.as_str());
-                        if !live.contains(talk.call_id.as_str()) {
-                            let what = format!("{} is {:?} on a phone and gone at Vigie", talk.call_id, talk.stage);
-                            doubts.push((*person, what));
-                        }
-                    }
-                    Stage::Inviting(_) | Stage::Cancelling | Stage::Leaving | Stage::Over => {}
-                }
-            }
-        }
-        for call in switch.calls() {
-            let State::Talking { leg } = call.state else { continue };
-            for id in [LegId { call: call.id, number: 0 }, leg] {
-                let leg = call.leg(id).ok_or("a talk without its leg")?;
-                let is_there = on_phones.contains(leg.sip_call_id.as_str());
-                if matches!(leg.state, LegState::Live { .. }) && !is_there {
-                    doubts.push((0, format!("{id} talks at Vigie and on no living phone")));
-                }
-            }
-        }
-        let known: HashSet<(u32, String)> = doubts.iter().cloned().collect();
-        self.orphans.retain(|doubt, _| known.contains(doubt));
-        for doubt in doubts {
-            let what = doubt.1.clone();
-            let since = *self.orphans.entry(doubt).or_insert(self.now_us);
-            demand!(self.now_us - since <= ORPHAN_S * SECOND, "for {ORPHAN_S} s, {what}");
-        }
-        Ok(())
-    }
-
-    /// The day is over and two hours have passed: nothing is left of it.
-    fn close(&mut self) -> Result<Tally, String> {
-        let decisions = &self.subject.inner;
-        let mut tally = Tally { steps: self.steps, ..Tally::default() };
-        self.checks.close(decisions.switch())?;
-        self.checks.ledger.close(&self.recorder.sealed, &mut tally)?;
-        let callers: HashSet<&str> = self.checks.ledger.caller_legs().collect();
-        for call_id in self.arrived.iter().filter(|id| id.starts_with("call-")) {
-            let is_known = callers.contains(call_id.as_str()) || self.refused.contains(call_id);
-            demand!(is_known, "{call_id} came in, was not refused and has no record: a lost caller");
-        }
-        demand!(self.media.legs_open().is_empty(), "open media legs remain: {:?}", self.media.legs_open());
-        demand!(self.media.opened == self.media.closed, "{} opened, {} closed", self.media.opened, self.media.closed);
-        demand!(self.recorder.unfinished().is_empty(), "recordings run on: {:?}", self.recorder.unfinished());
-        demand!(self.drain.is_none(), "a drain was never answered");
-        let left: Vec<_> = decisions.count_kept().into_iter().filter(|(_, count)| *count > 0).collect();
-        demand!(left.is_empty(), "after the day there remain {left:?}");
-        demand!(decisions.deadline().is_none(), "something still wants the clock: {:?}", decisions.deadline());
-        Ok(tally)
-    }
-
-    fn tell(&self) -> String {
-        let mut story = String::new();
-        for (at, input, actions) in &self.shown {
-            story.push_str(&format!("{:>12.6} s  ← {}\n", *at as f64 / SECOND as f64, crate::story::input(input)));
-            for action in actions {
-                story.push_str(&format!("                  → {}\n", crate::story::action(action)));
-            }
-        }
-        story
     }
 
     /// When it was, in virtual seconds.

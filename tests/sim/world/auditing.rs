@@ -1,0 +1,89 @@
+//! The day held against itself: what phones believe and Vigie believes, what is left in the evening, and the story.
+
+use std::collections::HashSet;
+
+use vigie::call::{LegState, State};
+use vigie::model::LegId;
+
+use super::{DAY_S, Event, ORPHAN_S, SECOND, SHIFT_S, World};
+use crate::ledger::{Tally, demand};
+use crate::phone::Stage;
+
+impl World {
+    /// What phones believe, held against what Vigie believes.
+    pub(super) fn audit(&mut self) -> Result<(), String> {
+        if self.now_us < (DAY_S + SHIFT_S + 1_200) * SECOND {
+            self.after(20 * SECOND, Event::Audit);
+        }
+        let mut doubts = Vec::new();
+        let switch = self.subject.inner.switch();
+        let own = switch.consults().flat_map(|consult| consult.legs.iter());
+        let legs = switch.calls().flat_map(|call| call.legs.iter()).chain(own);
+        let live: HashSet<&str> = legs.filter(|leg| leg.is_alive()).map(|leg| leg.sip_call_id.as_str()).collect();
+        let mut on_phones = HashSet::new();
+        for (person, who) in self.people.iter().filter(|(_, who)| who.is_alive()) {
+            for talk in who.phone().talks.values() {
+                match talk.stage {
+                    Stage::Ringing | Stage::Accepted | Stage::Confirmed => {
+                        on_phones.insert(talk.call_id.as_str());
+                        if !live.contains(talk.call_id.as_str()) {
+                            let what = format!("{} is {:?} on a phone and gone at Vigie", talk.call_id, talk.stage);
+                            doubts.push((*person, what));
+                        }
+                    }
+                    Stage::Inviting(_) | Stage::Cancelling | Stage::Leaving | Stage::Over => {}
+                }
+            }
+        }
+        for call in switch.calls() {
+            let State::Talking { leg } = call.state else { continue };
+            for id in [LegId { call: call.id, number: 0 }, leg] {
+                let leg = call.leg(id).ok_or("a talk without its leg")?;
+                let is_there = on_phones.contains(leg.sip_call_id.as_str());
+                if matches!(leg.state, LegState::Live { .. }) && !is_there {
+                    doubts.push((0, format!("{id} talks at Vigie and on no living phone")));
+                }
+            }
+        }
+        let known: HashSet<(u32, String)> = doubts.iter().cloned().collect();
+        self.orphans.retain(|doubt, _| known.contains(doubt));
+        for doubt in doubts {
+            let what = doubt.1.clone();
+            let since = *self.orphans.entry(doubt).or_insert(self.now_us);
+            demand!(self.now_us - since <= ORPHAN_S * SECOND, "for {ORPHAN_S} s, {what}");
+        }
+        Ok(())
+    }
+
+    /// The day is over and two hours have passed: nothing is left of it.
+    pub(super) fn close(&mut self) -> Result<Tally, String> {
+        let decisions = &self.subject.inner;
+        let mut tally = Tally { steps: self.steps, ..Tally::default() };
+        self.checks.close(decisions.switch())?;
+        self.checks.ledger.close(&self.recorder.sealed, &mut tally)?;
+        let callers: HashSet<&str> = self.checks.ledger.caller_legs().collect();
+        for call_id in self.arrived.iter().filter(|id| id.starts_with("call-")) {
+            let is_known = callers.contains(call_id.as_str()) || self.refused.contains(call_id);
+            demand!(is_known, "{call_id} came in, was not refused and has no record: a lost caller");
+        }
+        demand!(self.media.legs_open().is_empty(), "open media legs remain: {:?}", self.media.legs_open());
+        demand!(self.media.opened == self.media.closed, "{} opened, {} closed", self.media.opened, self.media.closed);
+        demand!(self.recorder.unfinished().is_empty(), "recordings run on: {:?}", self.recorder.unfinished());
+        demand!(self.drain.is_none(), "a drain was never answered");
+        let left: Vec<_> = decisions.count_kept().into_iter().filter(|(_, count)| *count > 0).collect();
+        demand!(left.is_empty(), "after the day there remain {left:?}");
+        demand!(decisions.deadline().is_none(), "something still wants the clock: {:?}", decisions.deadline());
+        Ok(tally)
+    }
+
+    pub(super) fn tell(&self) -> String {
+        let mut story = String::new();
+        for (at, input, actions) in &self.shown {
+            story.push_str(&format!("{:>12.6} s  ← {}\n", *at as f64 / SECOND as f64, crate::story::input(input)));
+            for action in actions {
+                story.push_str(&format!("                  → {}\n", crate::story::action(action)));
+            }
+        }
+        story
+    }
+}

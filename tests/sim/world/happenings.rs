@@ -1,0 +1,92 @@
+//! What happens in the course of the day: calls, bursts of them, an operator's wishes, nonsense from strangers.
+
+use std::net::SocketAddr;
+
+use vigie::model::{Command, Input, Ticket};
+
+use super::{DAY_S, Event, SECOND, SHIFT_S, World};
+use crate::centre;
+use crate::people::{Caller, Person, Wish, exponential_ms};
+
+impl World {
+    fn add_caller(&mut self, ddi: &str) {
+        let number = self.people.range(..1_000_000).count() as u32 + 1;
+        let caller = Caller::new(number, ddi, self.chance.fork());
+        self.people.insert(number, Person::Caller(Box::new(caller)));
+        self.plan(number, self.now_us, Wish::Dial);
+    }
+
+    pub(super) fn new_call(&mut self) -> Result<(), String> {
+        let ddi = match self.chance.below(1000) {
+            0..=279 => "+33233000001",
+            280..=449 => "0235000001",
+            450..=599 => "0033380000001",
+            600..=739 => "+33493000001",
+            740..=859 => "+33493000002",
+            860..=889 => "+33235000002",
+            890..=909 => "+33233000009",
+            910..=949 => "0233000005",
+            950..=989 => "0233000007",
+            _ => "+33199999999",
+        };
+        self.add_caller(ddi);
+        let mean_ms = 36_000.0;
+        let next = exponential_ms(&mut self.chance, mean_ms) * 1_000;
+        if self.now_us + next < DAY_S * SECOND {
+            self.after(next, Event::NewCall);
+        }
+        Ok(())
+    }
+
+    /// Six times as many in one region, for a while.
+    pub(super) fn burst(&mut self, left: u32) -> Result<(), String> {
+        self.add_caller("+33235000001");
+        if left > 0 {
+            let next = exponential_ms(&mut self.chance, 6_000.0) * 1_000;
+            self.after(next, Event::Burst(left - 1));
+        }
+        Ok(())
+    }
+
+    /// An operator does something.
+    pub(super) fn ask(&mut self) -> Result<(), String> {
+        if self.now_us < (DAY_S + SHIFT_S) * SECOND {
+            let next = exponential_ms(&mut self.chance, 120_000.0) * 1_000;
+            self.after(next, Event::Ask);
+        }
+        let ids: Vec<_> = self.centre.regulators.keys().cloned().collect();
+        let regulator = ids[self.chance.below(ids.len() as u64) as usize].clone();
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let command = match self.chance.below(8) {
+            0 => Command::Pause { regulator, reason: "a word with you".into() },
+            1..=3 => Command::Ready { regulator },
+            4 => {
+                let mut live: Vec<_> = self.subject.inner.switch().calls().map(|call| call.id).collect();
+                live.sort();
+                let count = live.len() as u64;
+                match live.get(self.chance.below(count) as usize) {
+                    Some(call) => Command::EndCall { call: *call },
+                    None => Command::Room,
+                }
+            }
+            _ => Command::Room,
+        };
+        self.step(Input::Command { ticket, command })
+    }
+
+    /// Nonsense and strangers.
+    pub(super) fn stray(&mut self) -> Result<(), String> {
+        if self.now_us < DAY_S * SECOND {
+            let next = exponential_ms(&mut self.chance, 15_000.0) * 1_000;
+            self.after(next, Event::Stray);
+        }
+        let from = match self.chance.below(3) {
+            0 => centre::trunk(0),
+            1 => SocketAddr::from(([10, 2, 10, 1], 5060)),
+            _ => SocketAddr::from(([192, 0, 2, 66], 5060)),
+        };
+        let bytes = crate::strays::draw(&mut self.chance, from);
+        self.happen(Event::ToVigie { from, bytes })
+    }
+}
