@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::Utc;
 
-/// DER's SEQUENCE, INTEGER, UTCTime, GeneralizedTime, and the version's [0].
+/// DER's SEQUENCE, UTCTime, GeneralizedTime, and the version's [0].
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;

@@ -244,7 +244,7 @@ fn an_early_update_before_the_phone_s_reliable_answer_meets_our_offer() {
 }
 
 #[test]
-fn a_dialogless_extension_is_refused_and_ours_are_told() {
+fn an_unknown_extension_or_method_is_refused_and_ours_are_told() {
     let (mut bench, _, ok) = talking("");
     assert!(header(&ok, "Supported").contains("100rel") && header(&ok, "Allow").contains("UPDATE"), "{ok}");
     let to_tag = tag(header(&ok, "To")).to_owned();

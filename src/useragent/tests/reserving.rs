@@ -61,7 +61,7 @@ fn the_last_tenth_of_a_trunks_calls_is_for_the_lines_that_go_first() {
 }
 
 #[test]
-fn so_is_the_last_tenth_of_all_calls() {
+fn the_last_tenth_of_all_calls_is_for_them_too() {
     let mut bench = Bench::of(Rules { calls_max: 10, ..Rules::default() }, with_lines(100));
     let usual: Vec<String> = (0..10).map(|n| dial(&mut bench, n, "+33233010101")).collect();
     assert_eq!(usual.iter().filter(|status| *status == "100").count(), 9, "{usual:?}");
