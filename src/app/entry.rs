@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::deliver;
 use crate::clock;
 use crate::config::Settings;
-use crate::model::centre::AddressBlock;
 use crate::model::{Alarm, Input, Moment, Path};
 use crate::signalling::{self, Received, Refused, Report, Sender, Urgency, UrgentNumbers};
 use crate::switchboard::{Inbox, Lane, tell};
@@ -19,7 +18,6 @@ const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// What stands between the sockets and the inbox.
 pub(super) struct Entry {
     inbox: Inbox,
-    trunks: Vec<AddressBlock>,
     urgent: UrgentNumbers,
     refusals: Mutex<Refusals>,
 }
@@ -32,9 +30,8 @@ struct Refusals {
 
 impl Entry {
     pub(super) fn new(settings: &Settings, inbox: Inbox) -> Entry {
-        let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
         let urgent = UrgentNumbers::of(&settings.centre, settings.sip.urgent_priority);
-        Entry { inbox, trunks, urgent, refusals: Mutex::default() }
+        Entry { inbox, urgent, refusals: Mutex::default() }
     }
 
     /// Takes what signalling tells.
@@ -45,7 +42,9 @@ impl Entry {
         }
     }
 
-    fn admit(&self, sender: &Sender, Received { path, bytes, urgency }: Received) {
+    fn admit(&self, sender: &Sender, received: Received) {
+        let lane = self.lane_of(&received);
+        let Received { path, bytes, urgency, .. } = received;
         let is_ack = bytes.starts_with(b"ACK ");
         if (is_ack || urgency == Urgency::Call) && self.was_refused(path, &bytes) {
             // RFC 3261 §17.2.1: the same answer again; its ACK needs none.
@@ -54,12 +53,6 @@ impl Entry {
             }
             return;
         }
-        let lane = match urgency {
-            Urgency::Live => Lane::First,
-            Urgency::Call | Urgency::Cancel if self.is_urgent(path, &bytes) => Lane::UrgentCalls,
-            Urgency::Call | Urgency::Cancel => Lane::Calls,
-            Urgency::Other => Lane::Others,
-        };
         let input = Input::Sip { path, bytes: bytes.clone() };
         let taken = match urgency {
             // Behind its INVITE, however late that is: it makes the work less.
@@ -78,9 +71,14 @@ impl Entry {
     }
 
     /// Only carriers' calls go first: a stranger could name any number.
-    fn is_urgent(&self, path: Path, bytes: &Bytes) -> bool {
-        let source = path.peer.ip();
-        self.urgent.are_dialled_by(bytes) && self.trunks.iter().any(|block| block.contains(source))
+    fn lane_of(&self, received: &Received) -> Lane {
+        let is_urgent = || received.from_trunk && self.urgent.are_dialled_by(&received.bytes);
+        match received.urgency {
+            Urgency::Live => Lane::First,
+            Urgency::Call | Urgency::Cancel if is_urgent() => Lane::UrgentCalls,
+            Urgency::Call | Urgency::Cancel => Lane::Calls,
+            Urgency::Other => Lane::Others,
+        }
     }
 
     fn was_refused(&self, path: Path, bytes: &Bytes) -> bool {
@@ -104,5 +102,30 @@ impl Entry {
 fn refuse(sender: &Sender, path: Path, bytes: &Bytes) {
     if let Some((path, answer)) = signalling::refuse_overload(path, bytes) {
         sender.send(path, &answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Transport;
+
+    #[test]
+    fn a_carriers_call_to_an_urgent_line_goes_first_and_a_strangers_does_not() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml");
+        let settings = Settings::read(&file).unwrap_or_else(|faults| panic!("{faults}"));
+        let entry = Entry::new(&settings, Inbox::default());
+        let lane = |number: &str, urgency, from_trunk| {
+            // No address of `peers`: a carrier that is found by name comes from anywhere.
+            let path = Path { listener: 0, transport: Transport::Udp, peer: ([203, 0, 113, 9], 5060).into() };
+            let bytes = Bytes::from(format!("INVITE sip:{number}@vigie SIP/2.0\r\n\r\n"));
+            entry.lane_of(&Received { path, bytes, urgency, from_trunk })
+        };
+        let (urgent, usual) = ("+33465710101", "+33199000101");
+        assert_eq!(lane(urgent, Urgency::Call, true), Lane::UrgentCalls);
+        assert_eq!(lane(urgent, Urgency::Cancel, true), Lane::UrgentCalls);
+        assert_eq!(lane(urgent, Urgency::Call, false), Lane::Calls);
+        assert_eq!(lane(usual, Urgency::Call, true), Lane::Calls);
+        assert_eq!(lane(urgent, Urgency::Live, false), Lane::First);
     }
 }

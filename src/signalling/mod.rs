@@ -104,6 +104,8 @@ pub struct Received {
     pub bytes: Bytes,
     /// Whether it belongs to something live or is new work.
     pub urgency: Urgency,
+    /// Whether its source is a trunk's, as configured or as looked up.
+    pub from_trunk: bool,
 }
 
 /// The bound sockets, not yet read.

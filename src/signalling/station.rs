@@ -122,8 +122,8 @@ impl Station {
 
     /// Hands a message up.
     pub(super) fn hand_up(self: &Arc<Station>, path: Path, bytes: Bytes) {
-        let urgency = triage::urgency(&bytes);
-        self.report(Report::Received(Received { path, bytes, urgency }));
+        let (urgency, from_trunk) = (triage::urgency(&bytes), self.is_trunk(path.peer.ip()));
+        self.report(Report::Received(Received { path, bytes, urgency, from_trunk }));
     }
 
     /// Tells that nothing can be sent that way now.

@@ -307,6 +307,13 @@ async fn a_far_end_that_does_not_read_is_cut_before_it_fills_the_memory() {
 }
 
 impl Running {
+    async fn is_from_trunk(&self) -> bool {
+        match self.report().await {
+            Report::Received(received) => received.from_trunk,
+            Report::Cut { path, why } => panic!("{path:?} was cut: {why}"),
+        }
+    }
+
     fn is_silent_but_for_a_cut(&self) -> bool {
         match self.reports.lock().expect("whole").try_recv() {
             Ok(Report::Cut { why, .. }) => {
@@ -316,6 +323,20 @@ impl Running {
             Ok(Report::Received(received)) => panic!("{received:?}"),
             Err(_) => true,
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_a_trunk_is_told_as_its_own_configured_or_looked_up() {
+    let udp = || settings(vec![listener(Transport::Udp)]);
+    let looked_up = Running::start(&udp(), &[]);
+    for (running, expected) in [(Running::start(&udp(), &["127.0.0.1"]), true), (looked_up, false)] {
+        let phone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        phone.send_to(OPTIONS.as_bytes(), running.address()).await.expect("sent");
+        assert_eq!(running.is_from_trunk().await, expected);
+        running.sender.know_trunk(&TrunkId::from("carrier"), vec![IpAddr::from([127, 0, 0, 1])]);
+        phone.send_to(OPTIONS.as_bytes(), running.address()).await.expect("sent");
+        assert!(running.is_from_trunk().await);
     }
 }
 
