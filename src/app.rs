@@ -328,6 +328,7 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         legs_max: CALLS_MAX * 2,
         calls_max: settings.sip.calls_max.min(CALLS_MAX),
         urgent_priority: settings.sip.urgent_priority,
+        account_rate_max: settings.sip.account_rate_max,
         bans: settings.sip.bans.clone(),
         software: SOFTWARE.into(),
     }

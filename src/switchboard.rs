@@ -274,6 +274,7 @@ fn metric(counter: Counter) -> &'static str {
         Counter::CallsTransferred => "vigie_calls_transferred_total",
         Counter::CallsRefused => "vigie_calls_refused_total",
         Counter::SipBanned => "vigie_sip_banned_total",
+        Counter::SipAccountRefused => "vigie_sip_account_refused_total",
     }
 }
 

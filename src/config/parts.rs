@@ -97,6 +97,7 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         session_expires_min,
         devices_max: section.or("devices_max", 4, values::whole(1..=16)),
         source_rate_max: section.or("source_rate_max", 1000, values::whole(1..=1_000_000)),
+        account_rate_max: section.or("account_rate_max", 64, values::whole(1..=100_000)),
         nameservers: section.list("nameservers", values::nameserver).into_iter().map(|(_, server)| server).collect(),
         connections_max: section.or("connections_max", 4096, values::whole(16..=100_000)),
         connection_idle_max: section.or(

@@ -79,6 +79,8 @@ pub struct SipSettings {
     pub devices_max: usize,
     /// Messages taken from one address that is no trunk, a second.
     pub source_rate_max: u32,
+    /// Registrations and calls that one regulator's account may ask for, a second.
+    pub account_rate_max: u32,
     /// The DNS servers that trunks' names are asked of; empty is the system's.
     pub nameservers: Vec<SocketAddr>,
     /// Connections at once from addresses that are no trunk's, over all listeners.

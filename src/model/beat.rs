@@ -254,4 +254,6 @@ pub enum Counter {
     CallsRefused,
     /// Sources or accounts that were banned for a while.
     SipBanned,
+    /// Registrations and calls refused with 503: their account asks for too many a second.
+    SipAccountRefused,
 }

@@ -32,6 +32,7 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         session_expires_min: Duration::from_secs(90),
         devices_max: 4,
         source_rate_max: 100,
+        account_rate_max: 64,
         connections_max: 100,
         connection_idle_max: Duration::from_secs(3600),
         bans: crate::model::centre::BanRules::default(),

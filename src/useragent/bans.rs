@@ -10,6 +10,7 @@ use crate::model::centre::BanRules;
 use crate::model::{Alarm, BanView, Counter, Moment, Now, RegulatorId, Utc};
 
 use super::Effect;
+use super::pace::Pace;
 
 /// Sources or accounts whose failures are counted at once, a kind; with more, the one counted for longest is forgotten.
 const SUSPECTS_MAX: usize = 8192;
@@ -60,6 +61,9 @@ pub(super) struct Bans {
     /// When each record's ban ends, while it is in force.
     ends: BTreeSet<(Moment, Who)>,
     known: HashMap<IpAddr, Moment>,
+    /// How much each account has asked for lately. Only whose password was proved is in it: it is no longer than the
+    /// centre's list of regulators.
+    paces: BTreeMap<RegulatorId, Pace>,
 }
 
 /// Faults by whom, each in a window of its own.
@@ -115,6 +119,7 @@ impl Bans {
             records: BTreeMap::new(),
             ends: BTreeSet::new(),
             known: HashMap::new(),
+            paces: BTreeMap::new(),
         }
     }
 
@@ -143,6 +148,11 @@ impl Bans {
             }
         }
         self.known.insert(source, now);
+    }
+
+    /// Whether an account asks for more than `rate_max` a second; nobody is banned for it.
+    pub(super) fn is_hasty(&mut self, account: &RegulatorId, rate_max: u32, now: Moment) -> bool {
+        !self.paces.entry(account.clone()).or_default().take(rate_max, now)
     }
 
     /// Counts what a source did wrong; when that is too much, the charge, and its count begins again. Whether it may be

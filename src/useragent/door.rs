@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Path, RegulatorId};
+use crate::model::{Counter, Path, RegulatorId};
 use crate::sip::transaction::Happening;
 use crate::sip::{Message, Method, NameAddr, Request, Response, Uri, compose};
 
@@ -14,7 +14,7 @@ use super::leg::Stage;
 use super::outgoing::is_repeated_ok;
 use super::readable::check_readable;
 use super::registrar::user_of;
-use super::rules::{ACCEPTED, ALLOW, ALLOW_EVENTS, SUPPORTED};
+use super::rules::{ACCEPTED, ALLOW, ALLOW_EVENTS, RETRY_AFTER_S, SUPPORTED};
 use super::wire::Beat;
 
 impl UserAgent {
@@ -107,7 +107,7 @@ impl UserAgent {
         if let Proof::Is(regulator) = &proof {
             if !self.is_shut_out(regulator, path, beat.now.moment) {
                 self.bans.welcome(path.peer.ip(), beat.now.moment);
-                return None;
+                return self.is_hasty(regulator, request, beat).then(|| self.slow_down(request));
             }
             // Answered like a wrong password, so that whoever guesses does not learn that this was the right one.
             proof = Proof::Nothing;
@@ -122,6 +122,26 @@ impl UserAgent {
         let asked = (path, user.as_str(), proof == Proof::Stale);
         self.admission.challenge(&mut response, gate, asked, beat.now.moment);
         Some(response)
+    }
+
+    /// Whether an account asks for too many registrations or calls a second: a phone of it gone wild may not keep the
+    /// others waiting. What is repeated for want of an answer counts once.
+    fn is_hasty(&mut self, regulator: &RegulatorId, request: &Request, beat: &mut Beat<'_>) -> bool {
+        let is_limited = matches!(request.method, Method::Register | Method::Invite);
+        if !is_limited || self.wire.transactions.answers(request) {
+            return false;
+        }
+        let is_hasty = self.bans.is_hasty(regulator, self.wire.rules.account_rate_max, beat.now.moment);
+        if is_hasty {
+            beat.count(Counter::SipAccountRefused);
+        }
+        is_hasty
+    }
+
+    fn slow_down(&self, request: &Request) -> Response {
+        let mut response = answer(request, 503, &self.wire.rules);
+        response.headers.push("Retry-After", RETRY_AFTER_S.to_string());
+        response
     }
 
     /// What we can do (RFC 3261 §11.2).

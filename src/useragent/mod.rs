@@ -22,6 +22,7 @@ mod legs;
 mod lifetime;
 mod nonce;
 mod outgoing;
+mod pace;
 mod probe;
 mod readable;
 mod reasons;

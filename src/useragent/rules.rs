@@ -35,6 +35,8 @@ pub struct Rules {
     pub calls_max: usize,
     /// Lines of this priority or a more urgent one have the last tenth of the calls to themselves; 0 is none.
     pub urgent_priority: u8,
+    /// Registrations and calls that one account may ask for a second, with a burst of as many; more get 503.
+    pub account_rate_max: u32,
     /// When who fails too often is banned.
     pub bans: BanRules,
     /// Server and User-Agent: `Vigie/0.1.0`.
@@ -133,6 +135,7 @@ impl Default for Rules {
             legs_max: 4000,
             calls_max: 2000,
             urgent_priority: 2,
+            account_rate_max: 64,
             bans: BanRules::default(),
             software: concat!("Vigie/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

@@ -10,7 +10,7 @@ const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 26] = [
+const COUNTERS: [(&str, &str); 27] = [
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -18,6 +18,10 @@ const COUNTERS: [(&str, &str); 26] = [
     ("vigie_sip_sent_total", "SIP messages sent"),
     ("vigie_sip_unsent_total", "SIP messages that could not be sent"),
     ("vigie_sip_source_refused_total", "SIP datagrams dropped, or connections slowed: their source sends too many"),
+    (
+        "vigie_sip_account_refused_total",
+        "Registrations and calls refused with 503: their account asks too much a second",
+    ),
     ("vigie_sip_banned_dropped_total", "SIP messages dropped: their source is banned for a while"),
     ("vigie_sip_banned_total", "Sources and accounts banned for a while, by now: see GET /api/v1/sip/bans"),
     ("vigie_sip_connections_refused_total", "SIP connections not taken, by reason"),

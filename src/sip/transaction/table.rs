@@ -89,6 +89,11 @@ impl Transactions {
         (self.servers.len(), self.clients.len())
     }
 
+    /// Whether this request came before and is being answered, or was lately.
+    pub fn answers(&self, request: &Request) -> bool {
+        self.servers.contains_key(&ServerKey::of(request))
+    }
+
     /// A message came in.
     pub fn receive(&mut self, path: Path, message: Message, now: Moment, out: &mut Vec<Happening>) {
         match message {

@@ -141,3 +141,24 @@ fn a_lifted_ban_lets_the_address_in_again() {
     assert_eq!(bench.ua.unban("198.51.100.7", bench.now, &mut out), Reply::Unknown);
     assert_eq!(status(&bench.register("bob", STRANGER, "MD5")), "200");
 }
+
+#[test]
+fn an_account_that_asks_too_much_a_second_is_told_to_wait_and_the_others_are_not() {
+    let mut bench = Bench::with(Rules { account_rate_max: 10, ..rules() }, 100);
+    let challenge = bench.receive(PHONE, &register("bob", PHONE, 1, "")).pop().unwrap();
+    let told: Vec<String> = (1..=15)
+        .map(|n| {
+            let line = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("MD5", n));
+            bench.receive(PHONE, &register("bob", PHONE, n + 1, &line)).pop().unwrap()
+        })
+        .collect();
+    assert_eq!(told.iter().map(|text| status(text)).collect::<Vec<_>>(), [vec!["200"; 10], vec!["503"; 5]].concat());
+    assert_eq!(header(&told[14], "Retry-After"), "5");
+    let repeated = answer(&challenge, "bob", "REGISTER", "sip:127.0.0.1", ("MD5", 10));
+    let repeated = register("bob", PHONE, 11, &repeated);
+    assert_eq!(statuses(&bench.receive(PHONE, &repeated)), ["200"], "what was answered is answered again");
+    assert_eq!(status(&bench.register("ana", PHONE, "MD5")), "200", "another account of the same address");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(status(&bench.register("bob", "127.0.0.1:5072", "MD5")), "200");
+    assert!(banned(&bench).is_empty());
+}

@@ -3,7 +3,6 @@
 mod dialling;
 mod health;
 mod login;
-mod pace;
 mod place;
 mod registration;
 
@@ -20,6 +19,7 @@ use crate::sip::transaction::ClientKey;
 use crate::sip::{Request, Response, Uri};
 
 use super::bans::Who;
+use super::pace::Pace;
 use super::wire::Beat;
 use super::{Effect, UserAgent};
 
@@ -27,7 +27,6 @@ pub(super) use dialling::Callee;
 
 use dialling::Hunt;
 use login::Passwords;
-use pace::Pace;
 use place::{PLACES_MAX, Place, name_of};
 use registration::{Granted, Registration};
 

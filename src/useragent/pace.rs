@@ -1,11 +1,11 @@
-//! How many new calls a second a trunk may bring: a bucket of tokens in virtual time.
+//! How much a second a trunk or an account may ask for: a bucket of tokens in virtual time.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Moment;
 
-/// One call, in millionths of a token, so that a rate of a second is a rate of a microsecond.
-const CALL: u64 = 1_000_000;
+/// One request, in millionths of a token, so that a rate of a second is a rate of a microsecond.
+const REQUEST: u64 = 1_000_000;
 
 /// The bucket; it is full at first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -15,9 +15,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Takes one call, unless `rate_max` a second are exceeded; as many may come at once.
+    /// Takes one request, unless `rate_max` a second are exceeded; as many may come at once.
     pub(super) fn take(&mut self, rate_max: u32, now: Moment) -> bool {
-        let full = u64::from(rate_max) * CALL;
+        let full = u64::from(rate_max) * REQUEST;
         let left = match self.left {
             None => full,
             Some((left, since)) => {
@@ -25,8 +25,8 @@ impl Pace {
                 left.saturating_add(passed_us.saturating_mul(u64::from(rate_max))).min(full)
             }
         };
-        let is_granted = left >= CALL;
-        self.left = Some((if is_granted { left - CALL } else { left }, now));
+        let is_granted = left >= REQUEST;
+        self.left = Some((if is_granted { left - REQUEST } else { left }, now));
         is_granted
     }
 }
