@@ -58,9 +58,9 @@ pub struct Part {
     pub id: Option<String>,
     /// `session`, `render`, `by-reference`…, in lower case.
     pub disposition: Option<String>,
-    /// Whether the message is to be refused when this cannot be understood (`handling=required`, RFC 3204 §3.2). By
-    /// default so for a whole body (RFC 3261 §20.11); of a part among others only when it says so, for no call is to
-    /// be lost for a carrier's extra that forgot to say that it is one.
+    /// Whether the message is to be refused when this cannot be understood (`handling=required`, RFC 3204 §3.2). That
+    /// is the default (RFC 3261 §20.11, RFC 5621 §6), but for one of several alternatives (RFC 2046 §5.1.4), and for a
+    /// part that says nothing at all of what it is for: no call is to be lost for a carrier's forgetful extra.
     pub is_required: bool,
     /// Its content.
     pub bytes: Bytes,
@@ -79,7 +79,7 @@ impl Body {
         if bytes.is_empty() && !head.is_multipart() {
             return Ok(body);
         }
-        body.take(&head, bytes, 0)?;
+        body.take(&head, bytes, Place::default())?;
         Ok(body)
     }
 
@@ -99,9 +99,9 @@ impl Body {
         self.parts.iter().find(|part| part.is_required && !known.contains(&part.kind.as_str()))
     }
 
-    fn take(&mut self, head: &Head, bytes: &Bytes, depth: usize) -> Result<(), BodyFault> {
+    fn take(&mut self, head: &Head, bytes: &Bytes, place: Place) -> Result<(), BodyFault> {
         if head.is_encoded() {
-            let part = head.part(Bytes::new(), depth);
+            let part = head.part(Bytes::new(), place);
             // What cannot be read and need not be is passed over.
             let is_needed = part.is_required || part.kind == SDP || head.is_multipart();
             return if is_needed { Err(BodyFault::Encoded) } else { Ok(()) };
@@ -110,10 +110,10 @@ impl Body {
             if self.parts.len() >= PARTS_MAX {
                 return Err(BodyFault::PartsMany);
             }
-            self.parts.push(head.part(bytes.clone(), depth));
+            self.parts.push(head.part(bytes.clone(), place));
             return Ok(());
         }
-        if depth >= NESTING_MAX {
+        if place.depth >= NESTING_MAX {
             return Err(BodyFault::NestedDeep);
         }
         let boundary = head.boundary().ok_or(BodyFault::Boundary)?;
@@ -121,12 +121,23 @@ impl Body {
         if pieces.is_empty() {
             return Err(BodyFault::Empty);
         }
+        let is_alternative = place.is_alternative || head.kind() == "multipart/alternative";
+        let within = Place { depth: place.depth + 1, is_alternative };
         for piece in pieces {
             let (head, content) = Head::read(&piece)?;
-            self.take(&head, &content, depth + 1)?;
+            self.take(&head, &content, within)?;
         }
         Ok(())
     }
+}
+
+/// Where in the message something stands.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// Within how many multiparts.
+    depth: usize,
+    /// Whether it is one of several ways to say the same.
+    is_alternative: bool,
 }
 
 /// What a body or a part says of itself.
@@ -159,11 +170,12 @@ impl Head {
         (1..=BOUNDARY_LENGTH_MAX).contains(&boundary.len()).then_some(boundary)
     }
 
-    fn part(&self, bytes: Bytes, depth: usize) -> Part {
+    fn part(&self, bytes: Bytes, place: Place) -> Part {
         let (disposition, params) = match self.disposition.as_deref() {
             Some(text) => text.split_once(';').unwrap_or((text, "")),
             None => ("", ""),
         };
+        let says_for_what = !disposition.trim().is_empty();
         let params = Params::parse(params);
         let handling = params.value("handling").map(|handling| handling.trim().eq_ignore_ascii_case("required"));
         let id = self.id.as_deref().map(|id| id.trim().trim_start_matches('<').trim_end_matches('>'));
@@ -171,7 +183,7 @@ impl Head {
             kind: self.kind(),
             id: id.filter(|id| !id.is_empty()).map(kept),
             disposition: Some(kept(&disposition.trim().to_ascii_lowercase())).filter(|d| !d.is_empty()),
-            is_required: handling.unwrap_or(depth == 0),
+            is_required: handling.unwrap_or(place.depth == 0 || (says_for_what && !place.is_alternative)),
             bytes,
         }
     }
@@ -344,11 +356,14 @@ mod tests {
             ("Content-Disposition: signal;handling=required", true),
             ("Content-Disposition: signal ; Handling = \"REQUIRED\"", true),
             ("Content-Disposition: signal;handling=optional", false),
-            ("Content-Disposition: signal", false),
+            ("Content-Disposition: signal", true),
             ("X: y", false),
         ] {
             assert_eq!(part(line).map(|body| body.not_understood(&known).is_some()), Ok(expected), "{line}");
         }
+        let alternative = "--a\r\nContent-Type: application/isup\r\nContent-Disposition: signal\r\n\r\nx\r\n--a--";
+        let alternative = read("multipart/alternative;boundary=a", alternative);
+        assert_eq!(alternative.map(|body| body.not_understood(&known).is_some()), Ok(false));
         assert_eq!(read("application/isup", "x").map(|body| body.not_understood(&known).is_some()), Ok(true));
         assert_eq!(read("application/sdp;x=y", "x").map(|body| body.not_understood(&known).is_some()), Ok(false));
     }

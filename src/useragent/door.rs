@@ -51,7 +51,7 @@ impl UserAgent {
     fn answer_at_door(&mut self, path: Path, request: &Request, beat: &mut Beat<'_>) -> Option<Response> {
         let is_from_trunk = self.admission.trunk_at(path.peer.ip()).is_some();
         let is_within = request.to_tag().is_some();
-        if let Err(refusal) = check_readable(request) {
+        if let Err(refusal) = check_readable(request, path.transport) {
             return Some(refusal.response(request, &self.wire.rules));
         }
         match &request.method {

@@ -10,7 +10,7 @@ use crate::sip::{Method, RAck, Response};
 use super::UserAgent;
 use super::agreed::agree;
 use super::dialog::Dialog;
-use super::incoming::read_offer;
+use super::incoming::read_answer;
 use super::leg::{FORKS_MAX, Leg, Purpose, Stage};
 use super::wire::Beat;
 
@@ -113,7 +113,7 @@ impl UserAgent {
             Place::None | Place::Next(_) => {}
         }
         fork.dialog = fork.dialog.answered(response, path);
-        let sdp = read_offer(&response.headers, &response.body).ok().flatten();
+        let sdp = read_answer(&response.headers, &response.body);
         // RFC 3261 §13.2.1: the first SDP of a dialog is the answer; a later one is not heard.
         if fork.remote.is_none() {
             fork.remote = sdp.as_ref().and_then(|sdp| agree(sdp, path.peer.ip()));

@@ -118,6 +118,7 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
     let offer = Description::parse(&sdp.bytes).map_err(|fault| {
         let phrase = match &fault {
             SdpFault::Size => "SDP Empty Or Too Long",
+            SdpFault::Version => "SDP Does Not Begin With v=0",
             SdpFault::Grammar(_) => "SDP Unreadable",
             SdpFault::MediaMany => "Too Many Media Lines",
         };
@@ -130,6 +131,15 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
         }
         Some(_) => Ok(Some(offer)),
     }
+}
+
+/// The SDP that an answer or an ACK carries, when it is of use. What else must be understood of it cannot be refused any
+/// more, and a call that both sides have agreed on is not ended for it.
+pub(super) fn read_answer(headers: &crate::sip::Headers, body: &Bytes) -> Option<Description> {
+    let body = Body::read(headers, body).ok()?;
+    let answer = Description::parse(&body.sdp()?.bytes).ok()?;
+    answer.audio.as_ref()?.choose(&[])?;
+    Some(answer)
 }
 
 impl UserAgent {

@@ -58,11 +58,17 @@ impl Lifetime {
 }
 
 /// What an INVITE or UPDATE of the far end may have (RFC 4028 §9): 422 when it wants too little and would understand
-/// it; nothing when neither it nor anyone on its way wants a timer.
+/// it, 400 when it cannot be read, for a call must not end at a time that its far end never agreed to; nothing when neither it nor anyone on its way wants a timer.
 pub(super) fn weigh(request: &Request, rules: &Rules) -> Result<Option<SessionExpires>, Refusal> {
     let headers = &request.headers;
     let knows_timer = headers.has_token("Supported", "timer") || headers.has_token("Require", "timer");
     let asked = headers.session_expires();
+    if asked.is_none() && headers.has("Session-Expires") {
+        return Err(Refusal::because(400, "Bad Session-Expires"));
+    }
+    if headers.min_se().is_none() && headers.has("Min-SE") {
+        return Err(Refusal::because(400, "Bad Min-SE"));
+    }
     let least_s = rules.session_expires_min.as_secs() as u32;
     if asked.is_some_and(|asked| asked.interval_s < least_s) && knows_timer {
         return Err(Refusal::with(422, "Min-SE", least_s.to_string()));
@@ -125,6 +131,18 @@ mod tests {
             weigh(&asking(&[("k", "timer"), ("Supported", "timer"), ("x", "1"), ("Session-Expires", "89")]), &rules)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_refused_and_not_passed_over() {
+        for (name, phrase) in [("Session-Expires", "400 Bad Session-Expires"), ("Min-SE", "400 Bad Min-SE")] {
+            for value in ["abc", "-1", "99999999999", "", ";refresher=uac", "90.5"] {
+                let request = asking(&[("Supported", "timer"), (name, value)]);
+                let refusal = weigh(&request, &Rules::default()).expect_err("refused");
+                let response = refusal.response(&request, &Rules::default());
+                assert_eq!(format!("{} {}", response.status, response.reason), phrase, "{value}");
+            }
+        }
     }
 
     #[test]

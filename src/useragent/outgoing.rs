@@ -13,7 +13,7 @@ use super::agreed::{Heard, LegMedia};
 use super::caller::shown;
 use super::context::passed_on;
 use super::dialog::Dialog;
-use super::incoming::read_offer;
+use super::incoming::read_answer;
 use super::leg::{Ack, FORKS_MAX, Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::reasons::reason_of_cancel;
@@ -219,7 +219,7 @@ impl UserAgent {
 
     fn picked_up(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         self.establish(id, path, response, beat);
-        let answer = read_offer(&response.headers, &response.body).ok().flatten();
+        let answer = read_answer(&response.headers, &response.body);
         let Some(leg) = self.legs.find_mut(id) else { return };
         // RFC 3261 §13.2.1: what its reliable 18x and an UPDATE since have settled, the 2xx does not change; a phone
         // may also leave out of its 200 what its 183 said.

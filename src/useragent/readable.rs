@@ -1,12 +1,18 @@
 //! What must be readable of a request that starts something, before anything is begun for it.
 
+use crate::model::Transport;
 use crate::sip::{Contacts, Method, Request, Scheme, Uri};
 
 use super::incoming::Refusal;
 
+/// RFC 5630 §6.1: that it can be asked for by `sip` alone this way.
+const SIPS_NOT_ALLOWED: &str = "380 vigie \"SIPS Not Allowed\"";
+
 /// What starts something must say in a readable way with whom (RFC 3261 §8.2.2.1): its URI, From, To and Contacts. What
-/// is escaped behind the Request-URI would be headers that nobody sees (RFC 4475 §3.1.2.11).
-pub(super) fn check_readable(request: &Request) -> Result<(), Refusal> {
+/// is escaped behind the Request-URI would be headers that nobody sees (RFC 4475 §3.1.2.11). Who asks by `sips` was
+/// promised TLS on every hop (RFC 3261 §26.2.2; RFC 5630 §3.1.3 takes the last one's exception away): what came without
+/// it is refused, for it would be answered as if nobody had been able to listen or to change it.
+pub(super) fn check_readable(request: &Request, transport: Transport) -> Result<(), Refusal> {
     let starts = matches!(request.method, Method::Register | Method::Options)
         || (request.method == Method::Invite && request.to_tag().is_none());
     if !starts {
@@ -15,6 +21,9 @@ pub(super) fn check_readable(request: &Request) -> Result<(), Refusal> {
     match Uri::parse(&request.uri) {
         None => return Err(Refusal::because(400, "Bad Request-URI")),
         Some(Uri { scheme: Scheme::Other(_), .. }) => return Err(Refusal::of(416)),
+        Some(Uri { scheme: Scheme::Sips, .. }) if !transport.is_secure() => {
+            return Err(Refusal::with(480, "Warning", SIPS_NOT_ALLOWED));
+        }
         Some(uri) if uri.headers.is_some() => return Err(Refusal::because(400, "Headers In The Request-URI")),
         Some(_) => {}
     }

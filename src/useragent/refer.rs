@@ -16,7 +16,7 @@ use super::answer::answer;
 use super::incoming::{Arrival, check_required};
 use super::leg::{Leg, Purpose, Stage};
 use super::refer_to::{ReferTo, Unreadable};
-use super::rules::{ALLOW_EVENTS, RETRY_AFTER_S};
+use super::rules::RETRY_AFTER_S;
 use super::wire::Beat;
 
 /// How long the switch may think about a REFER: the phone repeats it for 32 s, and must have its answer by then.
@@ -260,8 +260,7 @@ impl UserAgent {
         let event = request.headers.first("Event").unwrap_or_default();
         let (package, number) = read_event(&event);
         if !package.eq_ignore_ascii_case("refer") {
-            let mut response = answer(request, 489, &self.wire.rules);
-            response.headers.push("Allow-Events", ALLOW_EVENTS);
+            let response = self.refuse_event(request);
             return self.respond_within(id, key, response, beat);
         }
         let is_its = |r: &Referral| {

@@ -12,7 +12,7 @@ use crate::sip::{Method, Response};
 
 use super::UserAgent;
 use super::agreed::{Heard, LegMedia};
-use super::incoming::read_offer;
+use super::incoming::read_answer;
 use super::leg::{Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::rules::{ACCEPT, ALLOW, PATIENCE, SUPPORTED_WITHIN};
@@ -252,7 +252,7 @@ impl UserAgent {
         leg.far.read(&ok.headers);
         leg.dialog.came_by(path);
         leg.lifetime = Lifetime::answered(ok, beat.now.moment);
-        let sdp = read_offer(&ok.headers, &ok.body).ok().flatten();
+        let sdp = read_answer(&ok.headers, &ok.body);
         let heard = match (&sdp, open.before) {
             (_, None) => Heard::Same,
             (Some(sdp), Some(before)) => {

@@ -11,7 +11,7 @@ use super::UserAgent;
 use super::agreed::Heard;
 use super::answer::{answer, answer_tagged};
 use super::dialog::{Dialog, Order};
-use super::incoming::{Arrival, Refusal, check, complete, read_offer};
+use super::incoming::{Arrival, Refusal, check, complete, read_answer, read_offer};
 use super::leg::{Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
 use super::reasons::{no_usable_sdp, reason_of_bye};
@@ -190,7 +190,7 @@ impl UserAgent {
 
     /// The SDP answer that an ACK brings; without a usable one there is no call (RFC 3261 §13.2.2.4).
     fn take_late_answer(&mut self, id: LegId, path: Path, ack: &Request, beat: &mut Beat<'_>) -> bool {
-        let answered = read_offer(&ack.headers, &ack.body).ok().flatten();
+        let answered = read_answer(&ack.headers, &ack.body);
         let Some(leg) = self.legs.find_mut(id) else { return false };
         let heard = answered.map_or(Heard::Nothing, |answer| leg.media.hear(&answer, &ack.body, path.peer.ip()));
         match heard {

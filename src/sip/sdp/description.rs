@@ -22,6 +22,9 @@ pub enum SdpFault {
     /// No text at all, or too much of it.
     #[error("reading an SDP: empty, longer than 16 KiB, or more than 512 lines")]
     Size,
+    /// It does not begin with `v=0`.
+    #[error("reading an SDP: its first line is not v=0")]
+    Version,
     /// It is not SDP.
     #[error("reading an SDP: {0}")]
     Grammar(String),
@@ -121,6 +124,11 @@ fn read_session(body: &[u8]) -> Result<Session, SdpFault> {
         return Err(SdpFault::Size);
     }
     let text = String::from_utf8_lossy(body);
+    let first = text.split(['\r', '\n']).find(|line| !line.is_empty());
+    // RFC 8866 §5.1: what comes first, and the only version there is; anything else is no SDP, or one of another kind.
+    if first.is_none_or(|line| line.trim_end_matches([' ', '\t', '\0']) != "v=0") {
+        return Err(SdpFault::Version);
+    }
     let mut kept = String::with_capacity(text.len());
     kept.push_str("v=0\r\n");
     let mut connected = false;
@@ -267,9 +275,9 @@ mod tests {
     #[test]
     fn a_dynamic_payload_is_known_by_its_map_and_a_static_one_by_itself() {
         let mapped =
-            audio("c=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 96 0\na=rtpmap:96 pcma/8000/1\na=rtpmap:0 PCMU/16000\n");
+            audio("v=0\nc=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 96 0\na=rtpmap:96 pcma/8000/1\na=rtpmap:0 PCMU/16000\n");
         assert_eq!(mapped.map(|a| a.codecs), Some(vec![(Codec::Pcma, 96)]));
-        let none = audio("c=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 18 4\n");
+        let none = audio("v=0\nc=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 18 4\n");
         assert_eq!(none.map(|a| (a.codecs.len(), a.choose(&[Codec::Pcma]))), Some((0, None)));
     }
 
@@ -322,9 +330,20 @@ mod tests {
     #[test]
     fn too_much_is_refused() {
         assert_eq!(Description::parse(b""), Err(SdpFault::Size));
-        assert_eq!(Description::parse("a=x\r\n".repeat(600).as_bytes()), Err(SdpFault::Size));
+        let after_version = |lines: String| Description::parse(format!("v=0\r\n{lines}").as_bytes());
+        assert_eq!(after_version("a=x\r\n".repeat(600)), Err(SdpFault::Size));
         assert_eq!(Description::parse(&[b'a'; SDP_LENGTH_MAX + 1]), Err(SdpFault::Size));
-        assert_eq!(Description::parse("m=audio 1 RTP/AVP 8\r\n".repeat(17).as_bytes()), Err(SdpFault::MediaMany));
-        assert!(matches!(Description::parse(b"m=audio x RTP/AVP 8"), Err(SdpFault::Grammar(_))));
+        assert_eq!(after_version("m=audio 1 RTP/AVP 8\r\n".repeat(17)), Err(SdpFault::MediaMany));
+        assert!(matches!(after_version("m=audio x RTP/AVP 8".to_owned()), Err(SdpFault::Grammar(_))));
+    }
+
+    #[test]
+    fn what_does_not_begin_with_the_one_version_is_no_sdp() {
+        let rest = "c=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\n";
+        for first in ["", "v=1\r\n", "v=\r\n", "v=00\r\n", "o=- 1 1 IN IP4 1.2.3.4\r\nv=0\r\n", " v=0\r\n", "<x/>\r\n"]
+        {
+            assert_eq!(Description::parse(format!("{first}{rest}").as_bytes()), Err(SdpFault::Version), "{first:?}");
+        }
+        assert!(Description::parse(format!("\r\nv=0 \n{rest}").as_bytes()).is_ok());
     }
 }

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_answer_offers_no_telephone_event_that_was_not_offered() {
-        let offer = Description::parse(b"c=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\n").expect("readable");
+        let offer = Description::parse(b"v=0\r\nc=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\n").expect("readable");
         assert!(!text(write_answer(&local(Direction::Both), &offer, Codec::Pcma)).contains("telephone-event"));
     }
 
@@ -178,7 +178,7 @@ mod tests {
             ("sendrecv", Direction::SendOnly, "sendonly"),
             ("sendonly", Direction::SendOnly, "inactive"),
         ] {
-            let offer = format!("c=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\na={offered}\r\n");
+            let offer = format!("v=0\r\nc=IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 8\r\na={offered}\r\n");
             let offer = Description::parse(offer.as_bytes()).expect("readable");
             let answer = text(write_answer(&local(ours), &offer, Codec::Pcma));
             assert!(answer.contains(&format!("a={expected}\r\n")), "{offered}: {answer}");

@@ -135,6 +135,8 @@ fn a_body_is_refused_with_what_is_wrong_with_it() {
         assert!(bench.signals().is_empty());
     }
     incoming(&mut Bench::new(), &invite("", mixed, &isup("optional")));
+    let forgetful = multipart(&[("Content-Type: application/sdp", &sdp), ("Content-Type: application/isup", "x")]);
+    incoming(&mut Bench::new(), &invite("", mixed, &forgetful));
 }
 
 #[test]

@@ -119,6 +119,21 @@ fn what_cannot_be_written_in_its_place_is_answered_so() {
         ("Contact torn", replaced(more, "Contact: <<sip:gw"), "400 Bad Contact"),
         ("Contact *", replaced(more, "Contact: *\r\nX: <sip:gw"), "400 Bad Contact"),
         ("headers in the URI", replaced("@127.0.0.1 SIP", "@127.0.0.1?From=x SIP"), "400 Headers In The Request-URI"),
+        ("sips over UDP", replaced("INVITE sip:", "INVITE sips:"), "480 Temporarily Unavailable"),
+        ("no version of SDP", replaced("v=0\r\n", "s=0\r\n"), "488 SDP Does Not Begin With v=0"),
+        ("another version of SDP", replaced("v=0\r\n", "v=1\r\n"), "488 SDP Does Not Begin With v=0"),
+        (
+            "session timer in words",
+            replaced("Max-Forwards", "Session-Expires: soon\r\nMax-Forwards"),
+            "400 Bad Session-Expires",
+        ),
+        ("session timer negative", replaced("Max-Forwards", "x: -1\r\nMax-Forwards"), "400 Bad Session-Expires"),
+        (
+            "session timer giant",
+            replaced("Max-Forwards", "Session-Expires: 99999999999\r\nMax-Forwards"),
+            "400 Bad Session-Expires",
+        ),
+        ("least session timer", replaced("Max-Forwards", "Min-SE: abc\r\nMax-Forwards"), "400 Bad Min-SE"),
         ("scheme", replaced("INVITE sip:", "INVITE isbn:"), "416 Unsupported URI Scheme"),
         ("white space", replaced("INVITE sip", "INVITE  sip"), "400 Bad Request-Line"),
         ("tab", replaced("INVITE sip:", "INVITE sip:\t"), "400 Bad Request-Line"),
@@ -144,7 +159,7 @@ fn what_is_too_much_or_torn_is_answered_so_or_dropped() {
         let body = sdp("127.0.0.2", 7000, "8 0 101", "sendrecv") + &"a=x\n".repeat(count);
         Request { body: &body, ..Request::default() }.text().replace("\r\n", "\n").replace('\n', "\r\n").into_bytes()
     };
-    let media = "m=audio 1 RTP/AVP 8\n".repeat(20);
+    let media = "v=0\n".to_owned() + &"m=audio 1 RTP/AVP 8\n".repeat(20);
     let media_lines =
         Request { body: &media, ..Request::default() }.text().replace("\r\n", "\n").replace('\n', "\r\n").into_bytes();
     hold(vec![

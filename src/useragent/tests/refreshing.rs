@@ -212,6 +212,24 @@ fn keys_told_by_info_are_told_and_other_bodies_refused() {
 }
 
 #[test]
+fn what_is_required_in_mid_call_and_not_spoken_is_named_and_changes_nothing() {
+    let (mut bench, _, ok) = talking("");
+    let to_tag = tag(header(&ok, "To")).to_owned();
+    for (cseq, method) in (2..).zip(["INVITE", "UPDATE"]) {
+        let held = offer("8 0").replace("sendrecv", "sendonly");
+        let request = asked(method, cseq, &to_tag, "Require: timer, x-magic\nSupported: timer\n", &held);
+        let answer = bench.receive(TRUNK, &request).pop().unwrap();
+        assert_eq!((status(&answer), header(&answer, "Unsupported")), ("420", "x-magic"), "{method}");
+    }
+    for (cseq, method) in (4..).zip(["INVITE", "UPDATE"]) {
+        let request = asked(method, cseq, &to_tag, "Session-Expires: -1\n", &offer("0 8"));
+        let answer = bench.receive(TRUNK, &request).pop().unwrap();
+        assert_eq!(answer.lines().next(), Some("SIP/2.0 400 Bad Session-Expires"), "{method}");
+    }
+    assert!(bench.signals().is_empty());
+}
+
+#[test]
 fn our_bye_says_why_and_theirs_is_read() {
     let (mut bench, leg, _) = talking("");
     let bye = bench.order(LegOrder::Hangup { leg, why: EndedBy::Regulator }).pop().unwrap();
