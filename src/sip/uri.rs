@@ -132,6 +132,12 @@ impl Uri {
             && params_match(&self.params, &other.params)
             && self.headers == other.headers
     }
+
+    /// Whether two texts are the same URI: word for word, or as both are read.
+    pub fn are_same(a: &str, b: &str) -> bool {
+        let as_read = || Some(Uri::parse(a)?.is_same_as(&Uri::parse(b)?));
+        a == b || as_read().unwrap_or(false)
+    }
 }
 
 /// RFC 3261 §19.1.4: a parameter in both must match; `user`, `ttl`, `method`, `maddr` and `transport` in one must be in both.

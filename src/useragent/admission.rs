@@ -214,7 +214,8 @@ impl Admission {
             Algorithm::Sha256 => &credential.sha256,
         };
         let is_proven = authorization.is_proven_by(ha1, &request.method);
-        let is_same = is_same_uri(&authorization.uri, &request.uri);
+        // RFC 7616 §3.4.6: the `uri` that was hashed names what was asked for.
+        let is_same = Uri::are_same(&authorization.uri, &request.uri);
         (is_proven && is_known && is_same).then_some(regulator)
     }
 
@@ -255,10 +256,4 @@ fn algorithms(choice: DigestChoice) -> &'static [Algorithm] {
         DigestChoice::Sha256 => &[Algorithm::Sha256],
         DigestChoice::Both => &[Algorithm::Sha256, Algorithm::Md5],
     }
-}
-
-/// RFC 7616 §3.4.6: the `uri` that was hashed names what was asked for.
-fn is_same_uri(hashed: &str, asked: &str) -> bool {
-    let same = || Some(Uri::parse(hashed)?.is_same_as(&Uri::parse(asked)?));
-    hashed == asked || same().unwrap_or(false)
 }

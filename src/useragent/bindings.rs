@@ -99,8 +99,9 @@ impl Bindings {
         let known = self.of(&asked.regulator);
         // A repeated or overtaken REGISTER of the same phone must not undo a newer one.
         let is_stale = |d: &Device| d.binding.sip_call_id == asked.sip_call_id && asked.cseq <= d.binding.cseq;
+        // RFC 3261 §10.3, step 7: contacts are compared as URIs.
         let is_touched = |d: &Device| match &asked.wishes {
-            Wishes::Contacts(contacts) => contacts.iter().any(|(uri, _)| is_same(uri, &d.binding.contact)),
+            Wishes::Contacts(contacts) => contacts.iter().any(|(uri, _)| Uri::are_same(uri, &d.binding.contact)),
             Wishes::RemoveAll => true,
         };
         if known.iter().any(|d| is_touched(d) && is_stale(d)) {
@@ -135,7 +136,7 @@ impl Bindings {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        let known = self.of(&asked.regulator).iter().find(|d| is_same(contact, &d.binding.contact));
+        let known = self.of(&asked.regulator).iter().find(|d| Uri::are_same(contact, &d.binding.contact));
         let known = known.map(|d| (d.binding.device, d.expires));
         if expires.is_zero() {
             if let Some((device, _)) = known {
@@ -236,12 +237,6 @@ impl Bindings {
         self.insert(Device { binding, path, expires: now.moment + left });
         out.push(Effect::Signal(Signal::Registered { regulator, device, refreshed: false }));
     }
-}
-
-/// RFC 3261 §10.3, step 7: contacts are compared as URIs.
-fn is_same(a: &str, b: &str) -> bool {
-    let as_uris = || Some(Uri::parse(a)?.is_same_as(&Uri::parse(b)?));
-    a == b || as_uris().unwrap_or(false)
 }
 
 impl Device {

@@ -63,7 +63,7 @@ impl UserAgent {
         for leg in self.legs.live_mut() {
             let is_theirs = matches!(&leg.party, Some(Party::Device { regulator: whose, .. }) if *whose == regulator);
             let dialog = &mut leg.dialog;
-            let is_same = contacts.iter().any(|contact| is_same_phone(contact, dialog.target()));
+            let is_same = contacts.iter().any(|contact| Uri::are_same(contact, dialog.target()));
             let was_cut = dialog.cut_since.is_some() && dialog.path.transport == path.transport;
             let is_back = was_cut && dialog.path.peer.ip() == path.peer.ip();
             if is_theirs && dialog.path != path && (is_same || is_back) {
@@ -78,10 +78,4 @@ impl UserAgent {
             }
         }
     }
-}
-
-/// Whether two Contacts name the same phone.
-pub(super) fn is_same_phone(a: &str, b: &str) -> bool {
-    let as_uris = || Some(Uri::parse(a)?.is_same_as(&Uri::parse(b)?));
-    a == b || as_uris().unwrap_or(false)
 }

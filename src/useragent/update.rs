@@ -58,7 +58,7 @@ impl UserAgent {
                 return self.wire.respond(key, response, traced, beat);
             }
         };
-        let (body, signal) = self.take_update(id, arrival, offer.as_ref(), beat);
+        let (body, signal) = self.take_update(id, arrival, offer.as_ref());
         let Some(leg) = self.legs.find_mut(id) else { return };
         let mut ok = answer(request, 200, &self.wire.rules);
         complete(&mut ok, self.wire.contact(leg.dialog.path), body);
@@ -95,13 +95,7 @@ impl UserAgent {
         Refusal::with(500, "Retry-After", (self.wire.chance.next_u64() % 11).to_string())
     }
 
-    fn take_update(
-        &mut self,
-        id: LegId,
-        arrival: &Arrival,
-        offer: Option<&Description>,
-        _beat: &mut Beat<'_>,
-    ) -> (Bytes, Option<Signal>) {
+    fn take_update(&mut self, id: LegId, arrival: &Arrival, offer: Option<&Description>) -> (Bytes, Option<Signal>) {
         let Arrival { path, request, .. } = arrival;
         let Some(leg) = self.legs.find_mut(id) else { return (Bytes::new(), None) };
         let contacts = request.headers.contacts().ok();

@@ -9,7 +9,6 @@ use crate::sip::{Method, Request, Response, Uri};
 use super::UserAgent;
 use super::admission::{Asked, Gate};
 use super::answer::{answer, answer_tagged};
-use super::cut::is_same_phone;
 use super::dialog::{Dialog, Order};
 use super::incoming::{Arrival, Refusal, check};
 use super::lamp::{LAMP_FORMAT, Lamp};
@@ -202,7 +201,7 @@ impl UserAgent {
             let Some(mut subscription) = self.subscriptions.take(&tag) else { continue };
             let dialog = &mut subscription.dialog;
             let was_cut = dialog.cut_since.is_some();
-            let is_same = contacts.iter().any(|contact| is_same_phone(contact, dialog.target()));
+            let is_same = contacts.iter().any(|contact| Uri::are_same(contact, dialog.target()));
             let is_back = was_cut && dialog.path.transport == path.transport && dialog.path.peer.ip() == path.peer.ip();
             if is_same || is_back {
                 dialog.came_by(path);
