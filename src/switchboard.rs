@@ -21,7 +21,7 @@ pub use log::tell;
 
 use crate::clock;
 use crate::media::Media;
-use crate::model::{Action, Alarm, Command, Counter, Input, Moment, Now, Reply, Ticket};
+use crate::model::{Action, Alarm, Command, Counter, Input, MediaCommand, Moment, Now, Reply, Ticket};
 use crate::recorder::Recorder;
 use crate::signalling::{Resolver, Sender};
 use crate::storage::Writer;
@@ -31,6 +31,10 @@ const IDLE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How often the gauges are brought up to date.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Timers are looked at on a grid of so many microseconds: ended transactions and calls are forgotten some seven times a
+/// call, each at a moment of its own, and nothing that waits for a timer minds being 10 ms late.
+const TIMER_GRID_US: u64 = 10_000;
 
 /// Commands that wait for their reply at once; one more is refused.
 const TICKETS_MAX: usize = 4096;
@@ -135,7 +139,9 @@ impl Switchboard {
         let thread = std::thread::Builder::new().name("switchboard".into()).spawn(move || {
             let counted_at = clock::moment();
             let notices = log::Notices::new(counted_at);
-            Loop { decisions, drivers, door, actions: Vec::new(), counted_at, notices }.run(&reading);
+            let step_seconds = metrics::histogram!("vigie_step_seconds");
+            let (actions, media) = (Vec::new(), Vec::new());
+            Loop { decisions, drivers, door, actions, media, counted_at, notices, step_seconds }.run(&reading);
         })?;
         Ok(Switchboard { inbox, thread })
     }
@@ -154,19 +160,20 @@ struct Loop {
     drivers: Drivers,
     door: Door,
     actions: Vec<Action>,
+    /// What one input asks of the media plane, handed over at once.
+    media: Vec<MediaCommand>,
     counted_at: Moment,
     notices: log::Notices,
+    step_seconds: metrics::Histogram,
 }
 
 impl Loop {
     fn run(mut self, inbox: &Inbox) {
         loop {
-            let now = clock::moment();
-            let due = self.decisions.deadline().map(|(at, _)| at);
-            if due.is_some_and(|at| at <= now) {
+            if self.patience().is_zero() {
                 self.step(Input::Tick);
             }
-            match inbox.receive(patience(self.decisions.deadline().map(|(at, _)| at), clock::moment())) {
+            match inbox.receive(self.patience()) {
                 Some(input) => self.step(input),
                 None if inbox.is_closed() => break,
                 None => {}
@@ -174,6 +181,10 @@ impl Loop {
             self.count();
         }
         self.door.close();
+    }
+
+    fn patience(&self) -> Duration {
+        patience(self.decisions.deadline().map(|(at, _)| at), clock::moment())
     }
 
     /// A fault outside any one call's code is told and the loop goes on: the next input finds the phones still answered.
@@ -196,11 +207,14 @@ impl Loop {
             let text = "a fault in the decisions was contained; the input that caused it is dropped".to_owned();
             log::tell(&Alarm { kind: "decision-fault".into(), call: None, text });
         }
-        for action in std::mem::take(&mut self.actions) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
             self.act(action);
         }
+        self.actions = actions;
+        self.drivers.media.send_all(self.media.drain(..));
         let took = clock::moment().since(started.moment);
-        metrics::histogram!("vigie_step_seconds").record(took.as_secs_f64());
+        self.step_seconds.record(took.as_secs_f64());
     }
 
     /// Brings the gauges up to date, at most once a second.
@@ -242,7 +256,7 @@ impl Loop {
             Action::Send { path, bytes } => self.drivers.signalling.send(path, &bytes),
             Action::Ban { source, until } => self.drivers.signalling.ban(source, until),
             Action::Resolve { trunk } => self.drivers.resolver.resolve(&trunk),
-            Action::Media(command) => self.drivers.media.send(command),
+            Action::Media(command) => self.media.push(command),
             Action::Recorder(command) => self.drivers.recorder.send(command),
             Action::Store(facts) => {
                 facts.iter().for_each(log::report);
@@ -256,9 +270,10 @@ impl Loop {
     }
 }
 
-/// How long the loop may sleep.
+/// How long the loop may sleep: until the deadline, or the next line of the grid behind it.
 fn patience(deadline: Option<Moment>, now: Moment) -> Duration {
-    deadline.map_or(IDLE_WAIT_MAX, |at| at.since(now).min(IDLE_WAIT_MAX))
+    let looked_at = deadline.map(|at| Moment(at.0.checked_next_multiple_of(TIMER_GRID_US).unwrap_or(at.0)));
+    looked_at.map_or(IDLE_WAIT_MAX, |at| at.since(now).min(IDLE_WAIT_MAX))
 }
 
 fn metric(counter: Counter) -> &'static str {
@@ -295,6 +310,16 @@ mod tests {
         assert_eq!(door.tickets.lock().expect("tickets").len(), 0);
         let Some(Input::Command { ticket, .. }) = inbox.receive(Duration::ZERO) else { panic!("no command") };
         door.reply(ticket, Reply::Done);
+    }
+
+    #[test]
+    fn timers_that_fall_together_wake_the_loop_once_and_none_too_early() {
+        let now = Moment(1_000_000);
+        let sleeps = |us: u64| patience(Some(Moment(1_000_000 + us)), now).as_micros();
+        assert_eq!([0, 1, 9_999, 10_000, 10_001].map(sleeps), [0, 10_000, 10_000, 10_000, 20_000]);
+        assert_eq!(patience(Some(Moment(u64::MAX)), now), IDLE_WAIT_MAX);
+        assert_eq!(patience(None, now), IDLE_WAIT_MAX);
+        assert_eq!(patience(Some(Moment(5)), now), Duration::ZERO);
     }
 
     #[test]

@@ -138,21 +138,44 @@ pub fn start(
 impl Media {
     /// Hands a command to the thread of its call; never blocks. A command for a thread that is stuck or gone is counted and lost.
     pub fn send(&self, command: MediaCommand) {
+        self.send_all([command]);
+    }
+
+    /// Hands commands over in their order, and wakes each thread that they are for once: a call's beat has up to eight of
+    /// them, and a wake-up costs both sides more than all that they ask.
+    pub fn send_all(&self, commands: impl IntoIterator<Item = MediaCommand>) {
+        let mut woken: u64 = 0;
+        for command in commands {
+            if let Some(place) = self.queue(command) {
+                woken |= 1 << (place % 64);
+            }
+        }
+        for (place, thread) in self.threads.iter().enumerate() {
+            if woken & (1 << (place % 64)) != 0 {
+                wake(&thread.wake);
+            }
+        }
+    }
+
+    /// Puts a command into the inbox of its call's thread; the place of that thread, if it took it.
+    fn queue(&self, command: MediaCommand) -> Option<usize> {
         let place_of = |leg: LegId| place(leg.call, self.threads.len());
-        let Some(thread) = self.threads.get(place_of(leg_of(&command))) else { return };
+        let place = place_of(leg_of(&command));
+        let thread = self.threads.get(place)?;
         if let MediaCommand::Rename { from, to } = &command
             && place_of(*from) != place_of(*to)
         {
             // A leg cannot move to another thread: whoever names it must see to that (`CallId::beside`).
             thread.tally.commands_unknown.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         }
         match thread.commands.try_send(command) {
-            Ok(()) => wake(&thread.wake),
+            Ok(()) => Some(place),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 if thread.tally.commands_refused.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::error!("a media thread is stuck or gone and loses commands: restart Vigie");
                 }
+                None
             }
         }
     }

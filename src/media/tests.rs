@@ -488,13 +488,22 @@ fn ports_that_run_out_are_told_and_come_back_with_a_close() {
 #[test]
 fn a_command_for_a_leg_that_is_not_open_is_counted_and_left() {
     let bench = bench(|_| ());
-    for command in [
+    bench.media.send_all([
         MediaCommand::Close { leg: leg(7) },
         MediaCommand::Quiet { leg: leg(7) },
         MediaCommand::Bridge { a: leg(7), b: leg(8) },
         MediaCommand::Play { leg: leg(7), sounds: Vec::new(), after: AfterSounds::Report },
-    ] {
-        bench.media.send(command);
-    }
+    ]);
     bench.wait_until(|counters| counters.commands_unknown == 4);
+}
+
+#[test]
+fn commands_handed_over_together_reach_the_thread_of_each_call() {
+    let bench = bench(|settings| settings.threads = 3);
+    let mut chance = Chance::from_number(9);
+    let calls: Vec<CallId> = (0..12).map(|_| CallId::new(Utc(0), &mut chance)).collect();
+    let close = |call: &CallId| MediaCommand::Close { leg: LegId { call: *call, number: 0 } };
+    bench.media.send_all(calls.iter().map(close));
+    bench.wait_until(|counters| counters.commands_unknown == 12);
+    bench.media.send_all(Vec::new());
 }

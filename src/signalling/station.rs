@@ -39,6 +39,9 @@ pub(super) struct Station {
     /// Since when lines are counted, and how many there were.
     logged: Mutex<(Moment, u32)>,
     running: OnceLock<Running>,
+    /// Looked up by their names once: each message is counted.
+    received: metrics::Counter,
+    sent: metrics::Counter,
 }
 
 /// Takes what signalling tells, with the way back.
@@ -65,6 +68,8 @@ impl Station {
             admission: Mutex::new(Admission::new(Vec::new(), settings.source_rate_max)),
             logged: Mutex::new((Moment(0), 0)),
             running: OnceLock::new(),
+            received: metrics::counter!("vigie_sip_received_total"),
+            sent: metrics::counter!("vigie_sip_sent_total"),
         }
     }
 
@@ -84,7 +89,7 @@ impl Station {
     pub(super) fn admit(&self, source: IpAddr) -> Verdict {
         let verdict = self.admission().admit(source, clock::moment());
         match verdict {
-            Verdict::Taken => metrics::counter!("vigie_sip_received_total").increment(1),
+            Verdict::Taken => self.received.increment(1),
             Verdict::TooMany => metrics::counter!("vigie_sip_source_refused_total").increment(1),
             Verdict::Banned => metrics::counter!("vigie_sip_banned_dropped_total").increment(1),
         }
@@ -159,8 +164,11 @@ impl Station {
             },
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => self.send_on_stream(path, bytes),
         };
-        let name = if is_sent { "vigie_sip_sent_total" } else { "vigie_sip_unsent_total" };
-        metrics::counter!(name).increment(1);
+        if is_sent {
+            self.sent.increment(1);
+        } else {
+            metrics::counter!("vigie_sip_unsent_total").increment(1);
+        }
     }
 
     fn send_on_stream(self: &Arc<Station>, path: Path, bytes: &Bytes) -> bool {

@@ -11,6 +11,8 @@ use crate::model::Input;
 struct Waiting {
     lanes: Lanes,
     closed: bool,
+    /// Whether the receiver sleeps and nobody has woken it yet: only then a sender asks the system to.
+    asleep: bool,
 }
 
 /// The inbox; clones are the senders.
@@ -26,11 +28,7 @@ impl Inbox {
     /// [`Full`] when the lane has no room, or calls in it are late; the sender decides what that means (503, or count
     /// and drop).
     pub fn send(&self, lane: Lane, input: Input) -> Result<(), Full> {
-        let (waiting, ready) = &*self.waiting;
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.lanes.push(lane, input, clock::moment())?;
-        ready.notify_one();
-        Ok(())
+        self.hand_over(|lanes| lanes.push(lane, input, clock::moment()))
     }
 
     /// The same for what makes the work less: taken while there is room, however late what waits before it is.
@@ -38,10 +36,19 @@ impl Inbox {
     /// # Errors
     /// [`Full`] when the lane has no room.
     pub fn send_behind(&self, lane: Lane, input: Input) -> Result<(), Full> {
+        self.hand_over(|lanes| lanes.put(lane, input, clock::moment()))
+    }
+
+    fn hand_over(&self, give: impl FnOnce(&mut Lanes) -> Result<(), Full>) -> Result<(), Full> {
         let (waiting, ready) = &*self.waiting;
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.lanes.put(lane, input, clock::moment())?;
-        ready.notify_one();
+        give(&mut waiting.lanes)?;
+        let sleeps = std::mem::take(&mut waiting.asleep);
+        // Woken with the lock still held, the receiver would wait for it at once.
+        drop(waiting);
+        if sleeps {
+            ready.notify_one();
+        }
         Ok(())
     }
 
@@ -50,7 +57,9 @@ impl Inbox {
         let (waiting, ready) = &*self.waiting;
         let mut guard = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if guard.lanes.is_empty() && !guard.closed && !patience.is_zero() {
+            guard.asleep = true;
             guard = ready.wait_timeout(guard, patience).map_or_else(|poisoned| poisoned.into_inner().0, |(g, _)| g);
+            guard.asleep = false;
         }
         guard.lanes.pop(clock::moment())
     }
@@ -72,6 +81,23 @@ impl Inbox {
 mod tests {
     use super::*;
     use crate::model::{Command, Ticket};
+
+    #[test]
+    fn whoever_sleeps_is_woken_by_the_first_input_and_gets_the_second_without_a_wake() {
+        let inbox = Inbox::default();
+        let receiver = inbox.clone();
+        let long = Duration::from_secs(600);
+        let received = std::thread::spawn(move || [receiver.receive(long), receiver.receive(long)]);
+        while !inbox.waiting.0.lock().expect("the lanes").asleep {
+            std::thread::yield_now();
+        }
+        for number in 0..2 {
+            let input = Input::Command { ticket: Ticket(number), command: Command::Room };
+            inbox.send(Lane::First, input).expect("room");
+        }
+        assert!(received.join().expect("no panic").iter().all(Option::is_some));
+        assert!(!inbox.waiting.0.lock().expect("the lanes").asleep);
+    }
 
     /// Counts, never times: four senders, one slow receiver.
     #[test]
