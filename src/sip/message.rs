@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::header::NameAddr;
 use super::headers::Headers;
 use super::method::Method;
 
@@ -78,12 +79,12 @@ impl Request {
 
     /// The tag in To: present within a dialog (RFC 3261 §12.2).
     pub fn to_tag(&self) -> Option<String> {
-        self.headers.to().and_then(|to| to.tag().map(str::to_owned))
+        NameAddr::tag_in(&self.headers.first("To")?)
     }
 
     /// The tag in From.
     pub fn from_tag(&self) -> Option<String> {
-        self.headers.from().and_then(|from| from.tag().map(str::to_owned))
+        NameAddr::tag_in(&self.headers.first("From")?)
     }
 }
 
@@ -112,7 +113,7 @@ impl Response {
 
     /// The tag in To.
     pub fn to_tag(&self) -> Option<String> {
-        self.headers.to().and_then(|to| to.tag().map(str::to_owned))
+        NameAddr::tag_in(&self.headers.first("To")?)
     }
 }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::compose;
-use super::header::Via;
 use super::header::pieces::pieces;
+use super::header::{NameAddr, Via};
 use super::headers::{Headers, full_name};
 use super::message::{Message, Request, Response};
 use super::method::{Method, is_token};
@@ -21,8 +21,14 @@ pub const HEADER_NAME_LENGTH_MAX: usize = 128;
 /// answer for 32 s, so this bounds what a stranger can make us keep. Real ones need 1 to 2 KiB.
 pub const ECHO_LENGTH_MAX: usize = 8192;
 
-/// What an answer copies.
-const ECHOED: [&str; 6] = ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"];
+/// Headers known by their places here: the first ones are what an answer copies, the last ones stand once in a message,
+/// and four are both.
+const KNOWN: [&str; 8] = ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type"];
+/// So many of [`KNOWN`] an answer copies.
+const ECHOED: usize = 6;
+/// From here on, [`KNOWN`] stand once in a message (RFC 3261 §7.3.1), beside Content-Length: with two of them, two
+/// readers could each believe another.
+const ONCE_FROM: usize = 2;
 
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -66,10 +72,6 @@ pub enum Fault {
     #[error("reading a SIP message: {0} is there twice")]
     Twice(&'static str),
 }
-
-/// The headers that stand once in a message (RFC 3261 §7.3.1), beside Content-Length: with two of them, two readers
-/// could each believe another.
-const ONCE: [&str; 6] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type"];
 
 impl Fault {
     /// The status and the reason phrase that tell the peer.
@@ -143,13 +145,16 @@ struct Reading<'a> {
     at: usize,
     fault: Option<Fault>,
     content_length: Option<usize>,
+    /// How many of each of [`KNOWN`] there are.
+    counts: [u16; KNOWN.len()],
+    echoed: usize,
 }
 
 impl<'a> Reading<'a> {
     fn new(input: &'a Bytes) -> Reading<'a> {
         // RFC 3261 §7.5: empty lines before the first line are passed over.
         let at = input.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
-        Reading { input, at, fault: None, content_length: None }
+        Reading { input, at, fault: None, content_length: None, counts: [0; KNOWN.len()], echoed: 0 }
     }
 
     fn blame(&mut self, fault: Fault) {
@@ -269,9 +274,21 @@ impl<'a> Reading<'a> {
         if full == Some("Content-Length") || name.eq_ignore_ascii_case(b"Content-Length") {
             return self.content_length(value);
         }
-        let name = full.map_or_else(|| self.input.slice_ref(name), |f| Bytes::from_static(f.as_bytes()));
         let value = if folded { unfold(value) } else { self.input.slice_ref(value) };
+        let name = full.map_or(name, str::as_bytes);
+        let known = self.count(name, value.len());
+        // What is written as usual, as most is, needs no share of the input.
+        let usual = full.or(known.filter(|known| known.as_bytes() == name));
+        let name = usual.map_or_else(|| self.input.slice_ref(name), |usual| Bytes::from_static(usual.as_bytes()));
         headers.push_read(name, value);
+    }
+
+    /// Counts a header that is one of [`KNOWN`].
+    fn count(&mut self, name: &[u8], length: usize) -> Option<&'static str> {
+        let place = KNOWN.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        *self.counts.get_mut(place)? += 1;
+        self.echoed += if place < ECHOED { length } else { 0 };
+        KNOWN.get(place).copied()
     }
 
     fn content_length(&mut self, value: &[u8]) {
@@ -297,12 +314,12 @@ impl<'a> Reading<'a> {
     }
 
     fn check(&mut self, start: &Start, headers: &Headers) {
-        let echoed = |name| headers.all_bytes(name).map(|value| value.len()).sum::<usize>();
-        if ECHOED.into_iter().map(echoed).sum::<usize>() > ECHO_LENGTH_MAX {
+        if self.echoed > ECHO_LENGTH_MAX {
             // Whatever else is wrong: an answer would have to copy it all.
             self.fault = Some(Fault::EchoLong);
         }
-        if let Some(name) = ONCE.into_iter().find(|name| headers.all_bytes(name).nth(1).is_some()) {
+        let twice = KNOWN.iter().zip(self.counts).skip(ONCE_FROM).find(|(_, count)| *count > 1);
+        if let Some((name, _)) = twice {
             self.blame(Fault::Twice(name));
         }
         if let Some(name) = unreadable(headers) {
@@ -322,29 +339,34 @@ impl<'a> Reading<'a> {
 
 /// The first header that every message needs and that this one lacks.
 fn unreadable(headers: &Headers) -> Option<&'static str> {
-    if headers.via().is_none() || headers.all("Via").any(|line| has_empty_hop(&line)) {
+    let is_address = |name| headers.first(name).is_some_and(|line| NameAddr::is_readable(&line));
+    if !has_via(headers) || headers.all("Via").any(|line| has_empty_hop(&line)) {
         Some("Via")
     } else if headers.cseq().is_none() {
         Some("CSeq")
     } else if headers.call_id().is_none() {
         Some("Call-ID")
-    } else if headers.from().is_none() {
+    } else if !is_address("From") {
         Some("From")
-    } else if headers.to().is_none() {
+    } else if !is_address("To") {
         Some("To")
     } else {
         None
     }
 }
 
+fn has_via(headers: &Headers) -> bool {
+    headers.first("Via").is_some_and(|line| pieces(&line, b',').next().is_some_and(Via::is_readable))
+}
+
 /// Whether something between the commas of a Via line is no hop.
 fn has_empty_hop(line: &str) -> bool {
-    line.contains(',') && pieces(line, b',').any(|piece| Via::parse(piece).is_none())
+    line.contains(',') && !pieces(line, b',').all(Via::is_readable)
 }
 
 /// An answer needs only to know its way; it echoes what there is (RFC 4475 §3.3.1). An ACK is never answered.
 fn is_answerable(request: &Request) -> bool {
-    request.method != Method::Ack && request.headers.via().is_some()
+    request.method != Method::Ack && has_via(&request.headers)
 }
 
 fn trim(value: &[u8]) -> &[u8] {

@@ -19,6 +19,14 @@ pub struct NameAddr {
     pub params: Params,
 }
 
+/// An address as it stands in its line.
+struct Parts<'a> {
+    /// With its quotes.
+    name: &'a str,
+    uri: &'a str,
+    params: &'a str,
+}
+
 impl NameAddr {
     /// An address without name or parameters.
     pub fn new(uri: impl Into<String>) -> NameAddr {
@@ -27,34 +35,38 @@ impl NameAddr {
 
     /// Reads one address; `None` when there is no URI or a bracket is missing.
     pub fn parse(text: &str) -> Option<NameAddr> {
+        let Parts { name, uri, params } = NameAddr::split(text)?;
+        let display = Some(name).filter(|name| !name.is_empty()).map(unquote).filter(|name| !name.is_empty());
+        Some(NameAddr { display, uri: uri.to_owned(), params: Params::parse(params) })
+    }
+
+    /// Whether [`NameAddr::parse`] would read it, without keeping anything.
+    pub(crate) fn is_readable(text: &str) -> bool {
+        NameAddr::split(text).is_some()
+    }
+
+    /// The `tag` of an address that is not read otherwise.
+    pub(crate) fn tag_in(text: &str) -> Option<String> {
+        Params::find(NameAddr::split(text)?.params, "tag").filter(|tag| !tag.is_empty())
+    }
+
+    fn split(text: &str) -> Option<Parts<'_>> {
         let text = text.trim();
         let (name, rest) = split_name(text)?;
         let Some(rest) = rest else {
             // RFC 3261 §20.10: without brackets, parameters belong to the header.
             let (uri, params) = text.split_once(';').unwrap_or((text, ""));
+            let uri = uri.trim_end();
             // Nor may it have headers of its own then.
-            if uri.contains('?') {
-                return None;
-            }
-            return NameAddr::checked(None, uri.trim_end(), params);
+            return (!uri.contains('?') && is_uri(uri)).then_some(Parts { name: "", uri, params });
         };
         let (uri, after) = rest.split_once('>')?;
-        let after = after.trim_start();
+        let (uri, after) = (uri.trim(), after.trim_start());
         let params = after.strip_prefix(';').unwrap_or_default();
         if params.is_empty() && !after.is_empty() && after != ";" {
             return None;
         }
-        let name = unquote(name);
-        NameAddr::checked(Some(name).filter(|n| !n.is_empty()), uri.trim(), params)
-    }
-
-    fn checked(display: Option<String>, uri: &str, params: &str) -> Option<NameAddr> {
-        let (scheme, rest) = uri.split_once(':')?;
-        let well_formed = !rest.is_empty()
-            && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-            && !uri.bytes().any(|b| b.is_ascii_whitespace() || b == b'"' || b == b'<');
-        well_formed.then(|| NameAddr { display, uri: uri.to_owned(), params: Params::parse(params) })
+        is_uri(uri).then_some(Parts { name, uri, params })
     }
 
     /// The `tag` parameter.
@@ -72,6 +84,15 @@ impl NameAddr {
     pub fn to_uri(&self) -> Option<Uri> {
         Uri::parse(&self.uri)
     }
+}
+
+/// Whether it has a scheme and something behind it, and nothing that cannot stand in a URI.
+fn is_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    !rest.is_empty()
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        && !uri.bytes().any(|b| b.is_ascii_whitespace() || b == b'"' || b == b'<')
 }
 
 /// The display name and what follows its `<`; no second part in the form without brackets.

@@ -32,6 +32,18 @@ impl Params {
         Params { list }
     }
 
+    /// The value of one parameter in the text, without keeping the others: what [`Params::value`] would say.
+    pub(crate) fn find(text: &str, name: &str) -> Option<String> {
+        let found = |piece: &str| match piece.split_once('=') {
+            Some((n, value)) => n.trim_end().eq_ignore_ascii_case(name).then(|| unquote(value.trim_start())),
+            None => piece.eq_ignore_ascii_case(name).then(String::new),
+        };
+        if text.is_empty() {
+            return None;
+        }
+        pieces(text, b';').filter(|p| !p.is_empty()).take(PARAMS_MAX).find_map(found)
+    }
+
     /// The value of a parameter; `Some("")` when it stands there without one.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.list.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_deref().unwrap_or_default())
@@ -78,4 +90,18 @@ impl fmt::Display for Params {
 fn is_plain(value: &str) -> bool {
     is_token(value.as_bytes())
         || (!value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$%".contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_parameter_is_found_as_it_is_read_among_all() {
+        let text = r#"lr; TAG = "a;b" ;tag=c;;q=;x=1=2"#;
+        for name in ["lr", "tag", "q", "x", "y", ""] {
+            assert_eq!(Params::find(text, name).as_deref(), Params::parse(text).value(name), "{name}");
+        }
+        assert_eq!(Params::find("", ""), None);
+    }
 }

@@ -24,6 +24,14 @@ pub struct Via {
     pub params: Params,
 }
 
+/// One hop as it stands in its line.
+struct Parts<'a> {
+    transport: &'a str,
+    host: &'a str,
+    port: Option<u16>,
+    params: &'a str,
+}
+
 /// The `rport` parameter (RFC 3581 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rport {
@@ -50,6 +58,16 @@ impl Via {
 
     /// Reads one hop: `SIP/2.0/UDP host:port;branch=…`, with spaces around the slashes if need be.
     pub fn parse(text: &str) -> Option<Via> {
+        let Parts { transport, host, port, params } = Via::split(text)?;
+        Some(Via { transport: transport.to_owned(), host: host.to_owned(), port, params: Params::parse(params) })
+    }
+
+    /// Whether [`Via::parse`] would read it, without keeping anything.
+    pub(crate) fn is_readable(text: &str) -> bool {
+        Via::split(text).is_some()
+    }
+
+    fn split(text: &str) -> Option<Parts<'_>> {
         let (head, params) = text.split_once(';').unwrap_or((text, ""));
         let (name, rest) = head.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
@@ -60,10 +78,7 @@ impl Via {
         }
         let (transport, sent_by) = rest.trim().split_once([' ', '\t'])?;
         let (host, port) = split_host_port(sent_by.trim())?;
-        if !crate::sip::method::is_token(transport.as_bytes()) {
-            return None;
-        }
-        Some(Via { transport: transport.to_owned(), host: host.to_owned(), port, params: Params::parse(params) })
+        crate::sip::method::is_token(transport.as_bytes()).then_some(Parts { transport, host, port, params })
     }
 
     /// The branch, when it is not empty.
