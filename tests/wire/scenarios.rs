@@ -29,7 +29,8 @@ fn calls(server: &Server, scenario: &str, values: &[(&str, &str)]) -> Sipp {
 async fn sipps_own_uac_calls_sipps_own_uas() {
     let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"60s\"").start().await;
     let phone = Sipp::phone(&server, "anne", "bundled uas", &[]).await;
-    let caller = calls(&server, "bundled uac", &[("CALLS", "1")]);
+    // Else it hangs up with its ACK, and a slow machine's phone is still ringing then.
+    let caller = calls(&server, "bundled uac", &[("CALLS", "1"), ("<pause/>", "<pause milliseconds=\"3000\"/>")]);
     caller.passes().await;
     phone.passes().await;
     let story = server.api.ended().await;
