@@ -1,6 +1,8 @@
 //! How long the decisions take for one whole call: INVITE in, phone rung, answered, bridged, hung up, sealed.
 //!
 //! The carrier, the phone and both planes are scripted here; only what the decisions do is timed, their timers included.
+//! On a machine that does other things as well, take the best of several runs; callgrind's count of instructions
+//! (`--test`, `--toggle-collect='*Rig*call*'`: 3,201 calls) does not depend on the load.
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench may stop where it stands")]
 #![allow(clippy::indexing_slicing, reason = "a bench may stop where it stands")]
 
