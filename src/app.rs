@@ -166,6 +166,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let readiness = Readiness::new();
     let doors = web::Parts {
         storage: storage.clone(),
+        writer: writer.clone(),
         door: door.clone(),
         recordings: settings.recording.folder.clone(),
         tokens: tokens(&secrets),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use sqlx::QueryBuilder;
+use sqlx::query_builder::Separated;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::{Storage, StorageError};
@@ -20,6 +22,10 @@ pub(super) type Transaction = sqlx::Transaction<'static, Db>;
 
 /// Connections that read: the API, the outbox and the start never need more at once.
 const READERS_MAX: u32 = 4;
+/// Rows inserted by one statement. Every number of them is a statement of its own to prepare once and to keep.
+const ROWS_AT_ONCE: usize = 32;
+/// Statements kept prepared: those of every number of rows, and all that read.
+const STATEMENTS_KEPT: usize = 512;
 /// How long a statement waits for another process's lock (a backup, a person with a shell) before it fails; the
 /// writer then spools.
 const BUSY_MAX: Duration = Duration::from_secs(2);
@@ -37,7 +43,8 @@ pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
         // FULL: a commit is on the disk before the outbox speaks of it or a byte of audio leaves after its audit row.
         // NORMAL would lose the last commits with the power; here commits are grouped, so the fsync is paid rarely.
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_MAX);
+        .busy_timeout(BUSY_MAX)
+        .statement_cache_capacity(STATEMENTS_KEPT);
     let failed = |source| StorageError::Open { path: path.clone(), source };
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_MAX).idle_timeout(None).max_lifetime(None);
     let write = pool().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
@@ -52,6 +59,37 @@ pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
 /// Begins a transaction that writes; it takes the lock at once, so that it cannot fail half-way for want of it.
 pub(super) async fn begin(storage: &Storage) -> Result<Transaction, sqlx::Error> {
     storage.write.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Begins to read: all that is read by it is of one moment.
+pub(super) async fn snapshot(storage: &Storage) -> Result<Transaction, sqlx::Error> {
+    storage.read.begin().await
+}
+
+/// The values of one row, in the order of its columns.
+pub(super) type Row<'a> = Separated<'a, Db, &'static str>;
+
+/// `INSERT INTO` so many rows by as few statements as can be: a statement is a journey to the database's thread and
+/// back, which costs more than the row. No two rows may name the same thing.
+pub(super) async fn insert<T>(
+    connection: &mut Connection,
+    into: &'static str,
+    rows: &[T],
+    bind: impl Fn(&mut Row<'_>, &T) -> Result<(), sqlx::Error>,
+    on_conflict: &'static str,
+) -> Result<(), sqlx::Error> {
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let mut sql = QueryBuilder::<Db>::new("INSERT INTO ");
+        sql.push(into).push(" VALUES ");
+        for (place, one) in some.iter().enumerate() {
+            sql.push(if place == 0 { "(" } else { ", (" });
+            bind(&mut sql.separated(", "), one)?;
+            sql.push(")");
+        }
+        sql.push(" ON CONFLICT ").push(on_conflict);
+        sql.build().execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Whether an error means that these very values will never be stored, however often they are tried.

@@ -1,10 +1,11 @@
 //! Events as stored: read back without their Rust type, so that an old event outlives a change of it.
 
 use serde::{Deserialize, Serialize};
+use sqlx::Executor;
 
 use crate::model::{CallId, Event, EventId, Subject, Utc};
 
-use super::database::{Connection, json};
+use super::database::{self, Connection, Db, Row, json};
 use super::{Storage, StorageError, failed, read_json};
 
 /// The most events that one question answers: a call has far fewer.
@@ -34,13 +35,20 @@ pub(super) type EventRow = (String, String, Option<String>, i64, i64, String, St
 
 /// The events of a call, in their order.
 pub async fn of_call(storage: &Storage, call: CallId) -> Result<Vec<StoredEvent>, StorageError> {
+    read_of_call(&storage.read, call).await
+}
+
+pub(super) async fn read_of_call(
+    from: impl Executor<'_, Database = Db>,
+    call: CallId,
+) -> Result<Vec<StoredEvent>, StorageError> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT id, subject, call, sequence, at, kind, payload FROM events
          WHERE subject = $1 ORDER BY sequence, at LIMIT $2",
     )
     .bind(subject_text(&Subject::Call(call)))
     .bind(EVENTS_MAX)
-    .fetch_all(&storage.read)
+    .fetch_all(from)
     .await
     .map_err(failed("reading the events of a call"))?;
     rows.into_iter().map(read).collect()
@@ -84,26 +92,30 @@ pub(super) fn read(row: EventRow) -> Result<StoredEvent, StorageError> {
     })
 }
 
-/// Inserts the event, unless it is there already.
-pub(super) async fn put(connection: &mut Connection, event: &Event) -> Result<(), sqlx::Error> {
-    // `EventKind` serialises as {"type", "data"}: the type has its own column.
-    let payload = serde_json::to_value(&event.kind)
-        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
-        .get_mut("data")
-        .map(serde_json::Value::take)
-        .unwrap_or_default();
-    sqlx::query(
-        "INSERT INTO events (id, subject, call, sequence, at, kind, payload) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (id) DO NOTHING",
+/// Inserts events, but none that is there already.
+pub(super) async fn put(connection: &mut Connection, events: &[&Event]) -> Result<(), sqlx::Error> {
+    let bind = |row: &mut Row<'_>, event: &&Event| {
+        row.push_bind(event.id.to_string())
+            .push_bind(subject_text(&event.subject))
+            .push_bind(event.call().map(|call| call.to_string()))
+            .push_bind(i64::from(event.sequence))
+            .push_bind(event.at.0)
+            .push_bind(event.kind.name())
+            .push_bind(payload(event)?);
+        Ok(())
+    };
+    database::insert(
+        connection,
+        "events (id, subject, call, sequence, at, kind, payload)",
+        events,
+        bind,
+        "(id) DO NOTHING",
     )
-    .bind(event.id.to_string())
-    .bind(subject_text(&event.subject))
-    .bind(event.call().map(|call| call.to_string()))
-    .bind(i64::from(event.sequence))
-    .bind(event.at.0)
-    .bind(event.kind.name())
-    .bind(json(&payload)?)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .await
+}
+
+/// What the event says. `EventKind` serialises as `{"type", "data"}`: the type has its own column.
+fn payload(event: &Event) -> Result<String, sqlx::Error> {
+    let mut whole = serde_json::to_value(&event.kind).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    json(&whole.get_mut("data").map(serde_json::Value::take).unwrap_or_default())
 }

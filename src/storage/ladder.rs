@@ -3,7 +3,7 @@
 use crate::model::beat::TRACE_MESSAGES_MAX;
 use crate::model::{CallId, SipTrace, Utc};
 
-use super::database::Connection;
+use super::database::{self, Connection, Row};
 use super::{Storage, StorageError, failed};
 
 /// Messages removed in one transaction, so that pruning a month keeps nobody waiting.
@@ -43,21 +43,24 @@ pub(super) async fn prune(storage: &Storage, before: Utc) -> Result<(), StorageE
     }
 }
 
-/// Inserts a message, unless it is there already.
-pub(super) async fn put(connection: &mut Connection, trace: &SipTrace) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO sip_messages (call, leg, at, received, peer, checksum, message)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (call, at, leg, received, checksum) DO NOTHING",
+/// Inserts messages, but none that is there already.
+pub(super) async fn put(connection: &mut Connection, traces: &[&SipTrace]) -> Result<(), sqlx::Error> {
+    let bind = |row: &mut Row<'_>, trace: &&SipTrace| {
+        row.push_bind(trace.call.to_string())
+            .push_bind(i64::from(trace.leg))
+            .push_bind(trace.at.0)
+            .push_bind(i64::from(trace.received))
+            .push_bind(trace.peer.to_string())
+            .push_bind(i64::from(crc32c::crc32c(trace.text.as_bytes())))
+            .push_bind(trace.text.clone());
+        Ok(())
+    };
+    database::insert(
+        connection,
+        "sip_messages (call, leg, at, received, peer, checksum, message)",
+        traces,
+        bind,
+        "(call, at, leg, received, checksum) DO NOTHING",
     )
-    .bind(trace.call.to_string())
-    .bind(i64::from(trace.leg))
-    .bind(trace.at.0)
-    .bind(i64::from(trace.received))
-    .bind(trace.peer.to_string())
-    .bind(i64::from(crc32c::crc32c(trace.text.as_bytes())))
-    .bind(trace.text.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
+    .await
 }

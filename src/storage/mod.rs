@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod recordings;
 pub mod regulators;
 mod spool;
+pub mod story;
 pub mod writer;
 
 use std::path::PathBuf;

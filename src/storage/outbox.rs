@@ -3,14 +3,15 @@
 //! Of each subject at each endpoint one row at most is `due` and the others stand `behind` it; when it is settled,
 //! the next is promoted in the same transaction. So events of one call stay in order, and nothing scans a backlog.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sqlx::QueryBuilder;
+use sqlx::{Executor, QueryBuilder};
 
 use crate::model::{CallId, Event, EventId, Utc};
 
-use super::database::{self, Connection, Db};
+use super::database::{self, Connection, Db, Row};
 use super::events::{self, EventRow, StoredEvent, subject_text};
 use super::{Storage, StorageError, failed, filter};
 
@@ -321,6 +322,13 @@ pub async fn hasten(storage: &Storage, endpoint: &str, now: Utc) -> Result<u64, 
 
 /// Rows of the outbox.
 pub async fn list(storage: &Storage, filter: &OutboxFilter) -> Result<Vec<OutboxRow>, StorageError> {
+    read(&storage.read, filter).await
+}
+
+pub(super) async fn read(
+    from: impl Executor<'_, Database = Db>,
+    filter: &OutboxFilter,
+) -> Result<Vec<OutboxRow>, StorageError> {
     let mut sql = QueryBuilder::<Db>::new(
         "SELECT o.position, o.event, o.endpoint, o.subject, e.kind, e.sequence, o.state, o.attempts, o.due_at,
              o.owed_since, o.settled_at, o.status, o.reason
@@ -347,8 +355,7 @@ pub async fn list(storage: &Storage, filter: &OutboxFilter) -> Result<Vec<Outbox
         sql.push(behind).push_bind(after);
     }
     sql.push(order).push_bind(i64::from(filter::rows(filter.limit)));
-    let rows: Vec<OutboxRowRead> =
-        sql.build_query_as().fetch_all(&storage.read).await.map_err(failed("listing the outbox"))?;
+    let rows: Vec<OutboxRowRead> = sql.build_query_as().fetch_all(from).await.map_err(failed("listing the outbox"))?;
     Ok(rows.into_iter().filter_map(OutboxRowRead::read).collect())
 }
 
@@ -500,19 +507,35 @@ pub(super) async fn prune(storage: &Storage, before: Utc) -> Result<(), StorageE
     }
 }
 
-/// Owes `event` to `endpoint`, unless it is owed or delivered already.
-pub(super) async fn put(connection: &mut Connection, event: &Event, endpoint: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO outbox (event, endpoint, subject, state, attempts, due_at, owed_since)
-         VALUES ($1, $2, $3, CASE WHEN EXISTS (SELECT 1 FROM outbox other WHERE other.endpoint = $2
-             AND other.subject = $3 AND other.state IN ('due', 'behind')) THEN 'behind' ELSE 'due' END, 0, $4, $4)
-         ON CONFLICT (event, endpoint) DO NOTHING",
+/// Owes events to endpoints, unless they are owed or delivered already.
+pub(super) async fn put(connection: &mut Connection, owed: &[(&Event, &str)]) -> Result<(), sqlx::Error> {
+    let bind = |row: &mut Row<'_>, (event, endpoint): &(&Event, &str)| {
+        row.push_bind(event.id.to_string())
+            .push_bind((*endpoint).to_owned())
+            .push_bind(subject_text(&event.subject))
+            .push_bind(OutboxState::Behind.as_str())
+            .push_bind(0)
+            .push_bind(event.at.0)
+            .push_bind(event.at.0);
+        Ok(())
+    };
+    database::insert(
+        connection,
+        "outbox (event, endpoint, subject, state, attempts, due_at, owed_since)",
+        owed,
+        bind,
+        "(event, endpoint) DO NOTHING",
     )
-    .bind(event.id.to_string())
-    .bind(endpoint)
-    .bind(subject_text(&event.subject))
-    .bind(event.at.0)
-    .execute(connection)
     .await?;
+    let subjects: BTreeSet<_> =
+        owed.iter().map(|(event, endpoint)| (*endpoint, subject_text(&event.subject))).collect();
+    for (endpoint, subject) in &subjects {
+        let first = sqlx::query(
+            "UPDATE outbox SET state = 'due' WHERE position =
+                 (SELECT MIN(position) FROM outbox WHERE endpoint = $1 AND subject = $2 AND state = 'behind')
+             AND NOT EXISTS (SELECT 1 FROM outbox WHERE endpoint = $1 AND subject = $2 AND state = 'due')",
+        );
+        first.bind(*endpoint).bind(subject.as_str()).execute(&mut *connection).await?;
+    }
     Ok(())
 }

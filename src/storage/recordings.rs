@@ -1,11 +1,12 @@
 //! Sealed recordings, and those that were expected and are not there.
 
 use serde::{Deserialize, Serialize};
+use sqlx::Executor;
 
 use crate::model::{CallId, SealedRecording, Utc};
 
 use super::calls::caller_of;
-use super::database::{Connection, json, word};
+use super::database::{Connection, Db, json, word};
 use super::filter::{self, CallFilter, Cursor, Page, Searched};
 use super::{Storage, StorageError, failed, read_json};
 
@@ -42,10 +43,17 @@ pub async fn list(storage: &Storage, filter: &CallFilter) -> Result<Page<SealedR
 
 /// The recording of one call.
 pub async fn one(storage: &Storage, call: CallId) -> Result<Option<SealedRecording>, StorageError> {
+    read(&storage.read, call).await
+}
+
+pub(super) async fn read(
+    from: impl Executor<'_, Database = Db>,
+    call: CallId,
+) -> Result<Option<SealedRecording>, StorageError> {
     const ACT: &str = "reading a recording";
     let row: Option<(String,)> = sqlx::query_as("SELECT record FROM recordings WHERE call = $1")
         .bind(call.to_string())
-        .fetch_optional(&storage.read)
+        .fetch_optional(from)
         .await
         .map_err(failed(ACT))?;
     row.map(|(text,)| read_json(ACT, &text)).transpose()
@@ -53,9 +61,16 @@ pub async fn one(storage: &Storage, call: CallId) -> Result<Option<SealedRecordi
 
 /// Why a call has no recording, when it should have one.
 pub async fn failure(storage: &Storage, call: CallId) -> Result<Option<RecordingFailure>, StorageError> {
+    read_failure(&storage.read, call).await
+}
+
+pub(super) async fn read_failure(
+    from: impl Executor<'_, Database = Db>,
+    call: CallId,
+) -> Result<Option<RecordingFailure>, StorageError> {
     let row: Option<(i64, String)> = sqlx::query_as("SELECT at, reason FROM recording_failures WHERE call = $1")
         .bind(call.to_string())
-        .fetch_optional(&storage.read)
+        .fetch_optional(from)
         .await
         .map_err(failed("reading why a recording failed"))?;
     Ok(row.map(|(at, reason)| RecordingFailure { call, at: Utc(at), reason }))

@@ -2,7 +2,7 @@
 
 use crate::model::{RegulatorId, RegulatorState, Utc};
 
-use super::database::{Connection, json};
+use super::database::{self, Connection, Row, json};
 use super::{Storage, StorageError, failed, read_json};
 
 /// States with their beginnings, and the highest event sequences.
@@ -27,39 +27,41 @@ pub(super) async fn remembered(storage: &Storage) -> Result<Known, StorageError>
     Ok(known)
 }
 
-/// Inserts or replaces a state.
+/// Inserts or replaces states; no regulator may be there twice.
 pub(super) async fn put(
     connection: &mut Connection,
-    regulator: &RegulatorId,
-    state: &RegulatorState,
-    since: Utc,
+    states: &[(&RegulatorId, &RegulatorState, Utc)],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO regulators (id, state, since, sequence) VALUES ($1, $2, $3, 0)
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, since = excluded.since",
+    let bind = |row: &mut Row<'_>, (regulator, state, since): &(&RegulatorId, &RegulatorState, Utc)| {
+        row.push_bind(regulator.as_str().to_owned()).push_bind(json(state)?).push_bind(since.0).push_bind(0);
+        Ok(())
+    };
+    database::insert(
+        connection,
+        "regulators (id, state, since, sequence)",
+        states,
+        bind,
+        "(id) DO UPDATE SET state = excluded.state, since = excluded.since",
     )
-    .bind(regulator.as_str())
-    .bind(json(state)?)
-    .bind(since.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .await
 }
 
-/// Keeps the highest sequence of a regulator's events.
-pub(super) async fn raise_sequence(
+/// Keeps the highest sequence of each regulator's events; no regulator may be there twice.
+pub(super) async fn raise_sequences(
     connection: &mut Connection,
-    regulator: &RegulatorId,
-    sequence: u32,
+    sequences: &[(&RegulatorId, u32)],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO regulators (id, state, since, sequence) VALUES ($1, NULL, 0, $2)
-         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence
-         WHERE excluded.sequence > regulators.sequence",
+    let bind = |row: &mut Row<'_>, (regulator, sequence): &(&RegulatorId, u32)| {
+        row.push_bind(regulator.as_str().to_owned());
+        row.push("NULL").push_bind(0).push_bind(i64::from(*sequence));
+        Ok(())
+    };
+    database::insert(
+        connection,
+        "regulators (id, state, since, sequence)",
+        sequences,
+        bind,
+        "(id) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > regulators.sequence",
     )
-    .bind(regulator.as_str())
-    .bind(i64::from(sequence))
-    .execute(connection)
-    .await?;
-    Ok(())
+    .await
 }

@@ -33,6 +33,9 @@ const MEMORY_FACTS_MAX: usize = 8192;
 const TAIL_FACTS_MAX: usize = 65_536;
 /// Batches in one transaction.
 const GROUP_MAX: usize = 256;
+/// From one transaction to the next, unless a group is full or somebody waits: a commit and its fsync cost more than
+/// what they store, so under load many calls share them. What comes after a rest is stored at once.
+const GROUP_EVERY: Duration = Duration::from_millis(20);
 /// The first wait before the database is tried again; it doubles up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait before the database is tried again.
@@ -126,6 +129,7 @@ impl Writer {
             failures: 0,
             spool_failing: false,
             retry_at: None,
+            rest_until: None,
         };
         scribe.store_left_over().await?;
         tokio::spawn(scribe.run(intake));
@@ -193,6 +197,7 @@ struct Scribe {
     failures: u32,
     spool_failing: bool,
     retry_at: Option<Instant>,
+    rest_until: Option<Instant>,
 }
 
 /// A write under way: batches of the queue, or a segment of the spool. Yields what the database refused for what it says.
@@ -218,8 +223,9 @@ impl Scribe {
         let mut work: Option<Work> = None;
         let mut notes = Vec::new();
         loop {
-            if work.is_none() && self.retry_at.is_none() {
+            if work.is_none() && self.retry_at.is_none() && !self.may_rest() {
                 work = self.next_work();
+                self.rest_until = work.as_ref().map(|_| Instant::now() + GROUP_EVERY);
             }
             if work.is_none() && self.stop.is_some() && (self.is_done() || self.failures > TRIES_AT_STOP_MAX) {
                 return self.end();
@@ -239,6 +245,7 @@ impl Scribe {
                     self.settle(queued, result);
                 }
                 () = wait(self.retry_at) => self.retry_at = None,
+                () = wait(self.rest_until) => self.rest_until = None,
             }
             self.publish();
         }
@@ -263,6 +270,12 @@ impl Scribe {
             Note::Flush(done) => self.flushes.push((self.next_number - 1, done)),
             Note::Stop(done) => self.stop = Some(done),
         }
+    }
+
+    /// Whether what waits may wait for more to share its transaction.
+    fn may_rest(&self) -> bool {
+        let is_awaited = !self.flushes.is_empty() || self.stop.is_some();
+        self.rest_until.is_some() && !is_awaited && self.queue.len() < GROUP_MAX && self.spool.is_empty()
     }
 
     /// What is to be written next, in the order of handing in.

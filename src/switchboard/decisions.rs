@@ -60,8 +60,10 @@ impl Decisions {
         kept
     }
 
-    /// One input and all that follows from it. Everything to be stored is one [`Action::Store`]: one transaction.
+    /// One input and all that follows from it. Everything to be stored is one [`Action::Store`]: one transaction. It
+    /// comes first: nobody hears of what the writer has not got.
     pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
+        let first = out.len();
         match input {
             Input::Sip { path, bytes } => self.user_agent(|agent, effects| {
                 agent.receive(path, &bytes, now, effects);
@@ -85,7 +87,7 @@ impl Decisions {
         }
         self.settle(now, out);
         if !self.facts.is_empty() {
-            out.push(Action::Store(std::mem::take(&mut self.facts)));
+            out.insert(first, Action::Store(std::mem::take(&mut self.facts)));
         }
     }
 

@@ -15,10 +15,10 @@ use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::model::NumberPlan;
-use crate::storage::Storage;
+use crate::storage::{Storage, Writer};
 use crate::switchboard::Door;
 
 mod api;
@@ -39,11 +39,16 @@ pub use token::{ApiToken, Role, hash_token};
 /// How long a stop waits for answers that are still being sent.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a question waits for what was decided before it to be stored.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the door needs of the other parts.
 #[derive(Clone)]
 pub struct Parts {
     /// What is remembered.
     pub storage: Storage,
+    /// What is about to be.
+    pub writer: Writer,
     /// The way to the running decisions.
     pub door: Door,
     /// The recordings folder: no file outside it is ever sent.
@@ -63,6 +68,19 @@ pub struct Parts {
 /// What every operation is handed.
 struct Desk {
     parts: Parts,
+}
+
+impl Desk {
+    /// The database, once it has everything that was decided before; as it is, when it is away or slow. So who hangs
+    /// up and then asks finds his call ended.
+    async fn stored(&self) -> &Storage {
+        let Parts { storage, writer, .. } = &self.parts;
+        if !writer.backlog().away {
+            // Late or stopped: what is there is answered all the same.
+            let _ = timeout(STORED_WITHIN, writer.flush()).await;
+        }
+        storage
+    }
 }
 
 /// Every route, with its limits.

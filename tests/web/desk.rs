@@ -95,11 +95,12 @@ impl Desk {
         let mut chance = Chance::from_number(7);
         let call = CallId::new(RECEIVED, &mut chance);
         let audio = write_recording(&folder.path().join("recordings").join("2023/11/14").join(call.to_string()));
-        remember(&storage, &folder, facts(call, &audio, &mut chance)).await;
+        let writer = remember(&storage, &folder, facts(call, &audio, &mut chance)).await;
 
         let ready = Readiness::new();
         let parts = Parts {
             storage: storage.clone(),
+            writer,
             door,
             recordings: folder.path().join("recordings"),
             tokens: vec![
@@ -173,7 +174,7 @@ fn closed_door() -> Door {
     Door::new(inbox)
 }
 
-async fn remember(storage: &Storage, folder: &TempDir, facts: Vec<Fact>) {
+async fn remember(storage: &Storage, folder: &TempDir, facts: Vec<Fact>) -> Writer {
     let endpoint = EndpointSettings {
         id: "dispatch".into(),
         url: "http://127.0.0.1:9/".into(),
@@ -194,6 +195,7 @@ async fn remember(storage: &Storage, folder: &TempDir, facts: Vec<Fact>) {
             Settled { position: owed.position, at: RECEIVED, elapsed_ms: 12, status: Some(410), error: None, verdict };
         outbox::settle(storage, &[settled]).await.expect("settled");
     }
+    writer
 }
 
 /// A second of tone on the left, silence on the right.

@@ -15,8 +15,7 @@ use super::recordings::RecordingView;
 use super::room::unexpected;
 use super::story::{CallView, EventView, LegView, OfferView};
 use crate::model::{CallId, Command, Reply};
-use crate::storage::outbox::OutboxFilter;
-use crate::storage::{ROWS_MAX, calls, events, outbox, recordings};
+use crate::storage::{calls, story};
 use crate::web::Desk;
 use crate::web::input::{PathOf, QueryOf};
 use crate::web::problem::{Problem, Refusals};
@@ -65,7 +64,7 @@ pub async fn list(
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<CallView>>, Problem> {
-    let found = calls::list(&desk.parts.storage, &query.read(&desk.parts.numbers)).await?;
+    let found = calls::list(desk.stored().await, &query.read(&desk.parts.numbers)).await?;
     let items = found.items.iter().map(|record| CallView::of(record, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }
@@ -88,19 +87,18 @@ pub async fn show(
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StoryView>, Problem> {
-    let (storage, zone) = (&desk.parts.storage, &desk.parts.zone);
-    let record = calls::one(storage, call).await?.ok_or_else(no_call)?;
-    let owed = OutboxFilter { call: Some(call), limit: Some(ROWS_MAX), ..OutboxFilter::default() };
-    let failure = recordings::failure(storage, call).await?;
+    let zone = &desk.parts.zone;
+    let story = story::of(desk.stored().await, call).await?.ok_or_else(no_call)?;
     Ok(Json(StoryView {
-        call: CallView::of(&record, zone),
-        offers: record.offers.into_iter().map(|offer| OfferView::of(offer, zone)).collect(),
-        legs: record.legs.into_iter().map(|leg| LegView::of(leg, zone)).collect(),
-        events: events::of_call(storage, call).await?.into_iter().map(|one| EventView::of(one, zone)).collect(),
-        recording: recordings::one(storage, call).await?.map(|sealed| RecordingView::of(sealed, zone)),
-        recording_failure: failure
+        call: CallView::of(&story.record, zone),
+        offers: story.record.offers.into_iter().map(|offer| OfferView::of(offer, zone)).collect(),
+        legs: story.record.legs.into_iter().map(|leg| LegView::of(leg, zone)).collect(),
+        events: story.events.into_iter().map(|event| EventView::of(event, zone)).collect(),
+        recording: story.recording.map(|sealed| RecordingView::of(sealed, zone)),
+        recording_failure: story
+            .failure
             .map(|failure| RecordingFailureView { at: Stamp::of(failure.at, zone), reason: failure.reason }),
-        deliveries: outbox::list(storage, &owed).await?.into_iter().map(|row| DeliveryView::of(row, zone)).collect(),
+        deliveries: story.owed.into_iter().map(|row| DeliveryView::of(row, zone)).collect(),
     }))
 }
 

@@ -95,7 +95,7 @@ pub async fn show(
     QueryOf(query): QueryOf<LadderQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
-    let messages = ladder::of_call(&desk.parts.storage, call).await?;
+    let messages = ladder::of_call(desk.stored().await, call).await?;
     if messages.is_empty() && calls::one(&desk.parts.storage, call).await?.is_none() {
         return Err(no_call());
     }

@@ -207,7 +207,7 @@ pub async fn show(
         limit: Some(query.limit.0),
         after: query.before,
     };
-    let counts = outbox::pending(&desk.parts.storage).await?;
+    let counts = outbox::pending(desk.stored().await).await?;
     let rows = outbox::list(&desk.parts.storage, &filter).await?;
     let full = rows.len() >= query.limit.0 as usize;
     Ok(Json(OutboxView {

@@ -125,7 +125,7 @@ pub async fn list(
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<RecordingView>>, Problem> {
-    let found = recordings::list(&desk.parts.storage, &query.read(&desk.parts.numbers)).await?;
+    let found = recordings::list(desk.stored().await, &query.read(&desk.parts.numbers)).await?;
     let items = found.items.into_iter().map(|one| RecordingView::of(one, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }
@@ -201,7 +201,7 @@ fn signature_path(sidecar: &str) -> String {
 
 /// The sealed recording of a call, or a 404 that says what is known of it.
 pub async fn find(desk: &Desk, call: CallId) -> Result<SealedRecording, Problem> {
-    if let Some(sealed) = recordings::one(&desk.parts.storage, call).await? {
+    if let Some(sealed) = recordings::one(desk.stored().await, call).await? {
         return Ok(sealed);
     }
     let detail = match recordings::failure(&desk.parts.storage, call).await? {
