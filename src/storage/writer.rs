@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::settings::EndpointSettings;
@@ -32,10 +32,10 @@ const MEMORY_FACTS_MAX: usize = 8192;
 /// Facts kept in memory when the spool cannot take them either; more is lost, counted and alarmed.
 const TAIL_FACTS_MAX: usize = 65_536;
 /// Batches in one transaction.
-const GROUP_MAX: usize = 256;
+const GROUP_MAX: usize = 512;
 /// From one transaction to the next, unless a group is full or somebody waits: a commit and its fsync cost more than
 /// what they store, so under load many calls share them. What comes after a rest is stored at once.
-const GROUP_EVERY: Duration = Duration::from_millis(20);
+const GROUP_EVERY: Duration = Duration::from_millis(50);
 /// The first wait before the database is tried again; it doubles up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait before the database is tried again.
@@ -61,6 +61,8 @@ pub struct WriterSettings {
 #[derive(Clone)]
 pub struct Writer {
     notes: mpsc::Sender<Note>,
+    /// Ends a rest: somebody waits.
+    hurry: Arc<Notify>,
     counts: Arc<Counts>,
     alarm: AlarmSink,
 }
@@ -112,7 +114,8 @@ impl Writer {
         let spool = Spool::open(&settings.spool)?;
         let (notes, intake) = mpsc::channel(INTAKE_MAX);
         let counts = Arc::new(Counts::default());
-        let writer = Writer { notes, counts: counts.clone(), alarm: settings.alarm.clone() };
+        let hurry = Arc::new(Notify::new());
+        let writer = Writer { notes, hurry: hurry.clone(), counts: counts.clone(), alarm: settings.alarm.clone() };
         let mut scribe = Scribe {
             storage: storage.clone(),
             endpoints: settings.endpoints.into(),
@@ -130,6 +133,7 @@ impl Writer {
             spool_failing: false,
             retry_at: None,
             rest_until: None,
+            hurry,
         };
         scribe.store_left_over().await?;
         tokio::spawn(scribe.run(intake));
@@ -157,6 +161,7 @@ impl Writer {
     pub async fn flush(&self) -> Result<(), StorageError> {
         let (done, stored) = oneshot::channel();
         self.notes.send(Note::Flush(done)).await.map_err(|_| StorageError::Stopped)?;
+        self.hurry.notify_one();
         stored.await.map_err(|_| StorageError::Stopped)
     }
 
@@ -165,6 +170,7 @@ impl Writer {
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
         if self.notes.send(Note::Stop(done)).await.is_ok() {
+            self.hurry.notify_one();
             let _ = stopped.await;
         }
     }
@@ -198,6 +204,7 @@ struct Scribe {
     spool_failing: bool,
     retry_at: Option<Instant>,
     rest_until: Option<Instant>,
+    hurry: Arc<Notify>,
 }
 
 /// A write under way: batches of the queue, or a segment of the spool. Yields what the database refused for what it says.
@@ -231,7 +238,8 @@ impl Scribe {
                 return self.end();
             }
             tokio::select! {
-                taken = intake.recv_many(&mut notes, TAKEN_AT_ONCE), if self.stop.is_none() => {
+                // While it rests, what comes waits in the intake and wakes nobody.
+                taken = intake.recv_many(&mut notes, TAKEN_AT_ONCE), if self.stop.is_none() && (work.is_some() || !self.may_rest()) => {
                     if taken == 0 {
                         // Every `Writer` is gone: the same as a stop that nobody waits for.
                         self.stop = Some(oneshot::channel().0);
@@ -246,6 +254,7 @@ impl Scribe {
                 }
                 () = wait(self.retry_at) => self.retry_at = None,
                 () = wait(self.rest_until) => self.rest_until = None,
+                () = self.hurry.notified() => self.rest_until = None,
             }
             self.publish();
         }
@@ -272,7 +281,7 @@ impl Scribe {
         }
     }
 
-    /// Whether what waits may wait for more to share its transaction.
+    /// Whether the next transaction may wait for more to share it.
     fn may_rest(&self) -> bool {
         let is_awaited = !self.flushes.is_empty() || self.stop.is_some();
         self.rest_until.is_some() && !is_awaited && self.queue.len() < GROUP_MAX && self.spool.is_empty()
