@@ -1,6 +1,6 @@
 //! The way of what came in to the switchboard: into its lane, or refused at once when there is no room.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use super::deliver;
 use crate::clock;
 use crate::config::Settings;
 use crate::model::{Alarm, Input, Moment, Path};
-use crate::signalling::{self, Received, Refused, Report, Sender, Urgency, UrgentNumbers};
+use crate::signalling::{self, Received, RecentInvites, Report, Sender, Urgency, UrgentNumbers};
 use crate::switchboard::{Inbox, Lane, tell};
 
 /// That there is too much is told once in so long.
@@ -19,19 +19,21 @@ const ALARM_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Entry {
     inbox: Inbox,
     urgent: UrgentNumbers,
-    refusals: Mutex<Refusals>,
+    calls: Mutex<Calls>,
 }
 
+/// What became of the calls of the last half minute.
 #[derive(Default)]
-struct Refusals {
-    refused: Refused,
+struct Calls {
+    taken: RecentInvites,
+    refused: RecentInvites,
     told_at: Option<Moment>,
 }
 
 impl Entry {
     pub(super) fn new(settings: &Settings, inbox: Inbox) -> Entry {
         let urgent = UrgentNumbers::of(&settings.centre, settings.sip.urgent_priority);
-        Entry { inbox, urgent, refusals: Mutex::default() }
+        Entry { inbox, urgent, calls: Mutex::default() }
     }
 
     /// Takes what signalling tells.
@@ -60,6 +62,13 @@ impl Entry {
             Urgency::Live | Urgency::Call | Urgency::Other => self.inbox.send(lane, input),
         };
         if taken.is_ok() {
+            if urgency == Urgency::Call {
+                self.lock().taken.note(&bytes, path.peer, clock::moment());
+            }
+            return;
+        }
+        // It waits already, or is answered: a refusal would be a second, contrary answer to one call.
+        if urgency == Urgency::Call && self.lock().taken.knows(&bytes, path.peer, clock::moment()) {
             return;
         }
         metrics::counter!("vigie_inbox_refused_total").increment(1);
@@ -82,16 +91,19 @@ impl Entry {
     }
 
     fn was_refused(&self, path: Path, bytes: &Bytes) -> bool {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.refused.knows(bytes, path.peer, clock::moment())
+        self.lock().refused.knows(bytes, path.peer, clock::moment())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, path: Path, bytes: &Bytes) {
         let now = clock::moment();
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.refused.note(bytes, path.peer, now);
-        if refusals.told_at.is_none_or(|at| now.since(at) >= ALARM_EVERY) {
-            refusals.told_at = Some(now);
+        let mut calls = self.lock();
+        calls.refused.note(bytes, path.peer, now);
+        if calls.told_at.is_none_or(|at| now.since(at) >= ALARM_EVERY) {
+            calls.told_at = Some(now);
             let text = "more calls come than can be carried: the rest is refused with 503. Calls in progress and the \
                  lines that go first are not touched; look at vigie_calls_refused_total, and at what else runs here";
             tell(&Alarm { kind: "overload".into(), call: None, text: text.into() });

@@ -6,7 +6,7 @@ mod connect;
 mod connections;
 mod framing;
 mod identity;
-mod refused;
+mod recent;
 mod resolver;
 mod station;
 mod stream;
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-pub use refused::Refused;
+pub use recent::RecentInvites;
 pub use resolver::{Names, Reached, Resolved, Resolver};
 pub use tls_peers::{TlsPeer, TlsPeers};
 pub use triage::{Urgency, UrgentNumbers};

@@ -45,13 +45,13 @@ const STAYS: &str = r#"<recv request="BYE" timeout="90000"/>
 
   ]]></send>"#;
 
-/// A centre that carries little, with both regulators in conversation: each side says numbers.
-async fn busy_centre() -> (Server, Vec<Talk>) {
+/// A centre that takes so many calls, with both regulators in conversation: each side says numbers.
+async fn busy_centre(calls_max: usize) -> (Server, Vec<Talk>) {
     let server = Setup::new()
-        .change("source_rate_max = 1000", &format!("source_rate_max = 1000\ncalls_max = {CALLS_MAX}"))
+        .change("source_rate_max = 1000", &format!("source_rate_max = 1000\ncalls_max = {calls_max}"))
         .change("name = \"Greeted\"", "name = \"Greeted\"\npriority = 1")
         .change("waiting_max = \"30s\"", "waiting_max = \"300s\"")
-        .change("calls_max = 40", "calls_max = 40\nrate_max = 10000")
+        .change("calls_max = 40", &format!("calls_max = {calls_max}\nrate_max = 10000"))
         // The flood has no voice.
         .change("silence_max = \"5s\"", "silence_max = \"2m\"")
         .start()
@@ -162,7 +162,7 @@ async fn end_all_who_wait(server: &Server, talks: usize) {
 
 #[tokio::test]
 async fn of_four_times_more_calls_than_fit_exactly_those_that_fit_are_taken_urgent_ones_even_last() {
-    let (server, talks) = busy_centre().await;
+    let (server, talks) = busy_centre(CALLS_MAX).await;
     let memory = server.process.memory_kib();
     let free = CALLS_MAX - RESERVED - talks.len();
     let (plain, urgent) = (CALLS_MAX * 4 - 10, 10);
@@ -193,7 +193,7 @@ async fn of_four_times_more_calls_than_fit_exactly_those_that_fit_are_taken_urge
 async fn four_thousand_calls_as_fast_as_they_can_be_sent_take_nothing_from_those_in_progress() {
     const FLOODS: usize = 4;
     const EACH: usize = 1000;
-    let (mut server, talks) = busy_centre().await;
+    let (mut server, talks) = busy_centre(CALLS_MAX).await;
     let memory = server.process.memory_kib();
     let floods: Vec<Sipp> =
         [PLAIN, PLAIN, PLAIN, URGENT].map(|number| flood(&server, number, EACH, "500", HANGS_UP)).into();
@@ -213,4 +213,43 @@ async fn four_thousand_calls_as_fast_as_they_can_be_sent_take_nothing_from_those
     end_whole(&server, talks).await;
     assert!(server.process.ended().is_none());
     assert_eq!(server.api.status("/readyz").await, Some(200));
+}
+
+#[tokio::test]
+async fn calls_faster_than_one_core_takes_them_are_refused_at_once_though_there_is_room_and_an_urgent_one_is_answered()
+{
+    const FLOODS: usize = 4;
+    const EACH: usize = 1500;
+    let (mut server, talks) = busy_centre(5000).await;
+    let memory = server.process.memory_kib();
+    let floods: Vec<Sipp> = [PLAIN; FLOODS].map(|number| flood(&server, number, EACH, "1500", HANGS_UP)).into();
+    until("calls are refused for being late", || async {
+        (server.metric("vigie_inbox_refused_total").await >= 1.0).then_some(())
+    })
+    .await;
+
+    // Amid it, an urgent line's caller is answered, and those in conversation hear each other.
+    let urgent = Phone::caller(&server, "+33687654321").await;
+    urgent.dial_in(URGENT).await;
+    urgent.hang_up().await;
+    for talk in &talks {
+        talk.goes_on().await;
+    }
+    let (accepted, refused) = answers(&floods, FLOODS * EACH).await;
+    println!("{accepted} accepted, {refused} refused");
+    assert_eq!(accepted + refused, FLOODS * EACH, "one final answer each, every 503 with Retry-After");
+    assert!(accepted > 0 && refused > 0, "as many as it can carry are answered");
+    assert!(server.metric("vigie_inbox_refused_total").await > 0.0);
+    for flood in floods {
+        flood.passes().await;
+    }
+    server.api.lives(talks.len() as u64).await;
+    assert_memory(&server, memory, FLOODS * EACH);
+
+    // When it is over, it is over.
+    let another = Phone::caller(&server, "+33687654322").await;
+    another.dial_in(PLAIN).await;
+    another.hang_up().await;
+    end_whole(&server, talks).await;
+    assert!(server.process.ended().is_none());
 }

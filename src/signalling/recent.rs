@@ -1,4 +1,4 @@
-//! The INVITEs refused for want of room, for as long as they may come again: each gets its 503 again, and its ACK ends here.
+//! INVITEs of the last half minute, for as long as they may come again: a repetition shall get no other answer.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -10,33 +10,33 @@ use crate::model::Moment;
 /// How long an INVITE is repeated (RFC 3261 §17.1.1.2: timer B, 64·T1).
 const REMEMBERED_FOR: Duration = Duration::from_secs(32);
 
-/// Refusals remembered at once: 2,000 a second for as long as they count; with more, the oldest are forgotten.
-const REFUSED_MAX: usize = 65_536;
+/// Remembered at once: 2,000 a second for as long as they count; with more, the oldest are forgotten.
+const INVITES_MAX: usize = 65_536;
 
 /// How far into a message the topmost Via's branch is looked for.
 const LOOK_BYTES_MAX: usize = 2048;
 
-/// What was refused: a number an INVITE, of its branch and its sender, so that nobody can make two of them alike.
+/// A number an INVITE, of its branch and its sender, so that nobody can make two of them alike.
 #[derive(Debug, Default)]
-pub struct Refused {
+pub struct RecentInvites {
     hasher: RandomState,
     marks: HashSet<u64>,
     order: VecDeque<(Moment, u64)>,
 }
 
-impl Refused {
-    /// Remembers that this INVITE was refused.
+impl RecentInvites {
+    /// Remembers this INVITE.
     pub fn note(&mut self, datagram: &[u8], peer: SocketAddr, now: Moment) {
         let Some(mark) = self.mark(datagram, peer) else { return };
         if self.marks.insert(mark) {
             self.order.push_back((now, mark));
         }
-        while self.order.len() > REFUSED_MAX {
+        while self.order.len() > INVITES_MAX {
             self.forget_oldest();
         }
     }
 
-    /// Whether this is such an INVITE again, or the ACK of its 503.
+    /// Whether this is such an INVITE again, or the ACK of its refusal.
     pub fn knows(&mut self, datagram: &[u8], peer: SocketAddr, now: Moment) -> bool {
         while self.order.front().is_some_and(|(at, _)| now.since(*at) >= REMEMBERED_FOR) {
             self.forget_oldest();
@@ -70,23 +70,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_call_is_known_again_by_its_repetition_and_its_ack_until_it_cannot_come_again() {
+    fn an_invite_is_known_again_by_its_repetition_and_its_ack_until_it_cannot_come_again() {
         let peer = ([127, 0, 0, 2], 5060).into();
-        let mut refused = Refused::default();
-        refused.note(&message("INVITE", 1), peer, Moment(0));
+        let mut recent = RecentInvites::default();
+        recent.note(&message("INVITE", 1), peer, Moment(0));
         let soon = Moment(31_000_000);
-        assert!(refused.knows(&message("INVITE", 1), peer, soon) && refused.knows(&message("ACK", 1), peer, soon));
-        assert!(!refused.knows(&message("INVITE", 2), peer, soon));
-        assert!(!refused.knows(&message("INVITE", 1), ([127, 0, 0, 3], 5060).into(), soon));
-        assert!(!refused.knows(&message("INVITE", 1), peer, Moment(32_000_000)));
-        assert!(refused.marks.is_empty() && refused.order.is_empty());
+        assert!(recent.knows(&message("INVITE", 1), peer, soon) && recent.knows(&message("ACK", 1), peer, soon));
+        assert!(!recent.knows(&message("INVITE", 2), peer, soon));
+        assert!(!recent.knows(&message("INVITE", 1), ([127, 0, 0, 3], 5060).into(), soon));
+        assert!(!recent.knows(&message("INVITE", 1), peer, Moment(32_000_000)));
+        assert!(recent.marks.is_empty() && recent.order.is_empty());
     }
 
     #[test]
-    fn a_flood_of_refusals_fills_nothing() {
-        let mut refused = Refused::default();
+    fn a_flood_fills_nothing() {
+        let mut recent = RecentInvites::default();
         let peer = ([127, 0, 0, 2], 5060).into();
-        (0..REFUSED_MAX as u32 * 2).for_each(|n| refused.note(&message("INVITE", n), peer, Moment(1)));
-        assert_eq!((refused.marks.len(), refused.order.len()), (REFUSED_MAX, REFUSED_MAX));
+        (0..INVITES_MAX as u32 * 2).for_each(|n| recent.note(&message("INVITE", n), peer, Moment(1)));
+        assert_eq!((recent.marks.len(), recent.order.len()), (INVITES_MAX, INVITES_MAX));
     }
 }
