@@ -100,6 +100,11 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         account_rate_max: section.or("account_rate_max", 64, values::whole(1..=100_000)),
         nameservers: section.list("nameservers", values::nameserver).into_iter().map(|(_, server)| server).collect(),
         connections_max: section.or("connections_max", 4096, values::whole(16..=100_000)),
+        message_duration_max: section.or(
+            "message_duration_max",
+            Duration::from_secs(10),
+            values::duration(seconds(1, 60)),
+        ),
         connection_idle_max: section.or(
             "connection_idle_max",
             expires_max + Duration::from_secs(300),

@@ -85,6 +85,8 @@ pub struct SipSettings {
     pub nameservers: Vec<SocketAddr>,
     /// Connections at once from addresses that are no trunk's, over all listeners.
     pub connections_max: usize,
+    /// A message that has begun on a connection must be whole after so long, and the first one after it was opened.
+    pub message_duration_max: Duration,
     /// A connection on which nothing came for so long is closed.
     pub connection_idle_max: Duration,
     /// Calls at once, over all trunks.

@@ -15,10 +15,6 @@ use super::station::{PONG, Station};
 use crate::model::Path;
 use crate::sip::{Message, Method, compose};
 
-/// A message that has begun must be whole after so long, and the first one after the connection was taken: whoever
-/// sends it byte by byte would hold the connection for ever.
-const MESSAGE_DURATION_MAX: Duration = Duration::from_secs(10);
-
 /// One write must be done after so long: a far end that reads nothing is gone.
 pub(super) const WRITE_DURATION_MAX: Duration = Duration::from_secs(10);
 
@@ -103,10 +99,11 @@ async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     opened: Opened,
 ) -> String {
-    let idle_max = station.settings.connection_idle_max;
+    // Whoever sends a message byte by byte would hold the connection for ever.
+    let (whole_max, idle_max) = (station.settings.message_duration_max, station.settings.connection_idle_max);
     let mut framing = Framing::default();
     let mut awaited_until = match opened {
-        Opened::ByPeer => Some(Instant::now() + MESSAGE_DURATION_MAX),
+        Opened::ByPeer => Some(Instant::now() + whole_max),
         Opened::ByUs => None,
     };
     loop {
@@ -123,7 +120,7 @@ async fn read(
             }
         }
         if framing.is_amid() {
-            awaited_until.get_or_insert_with(|| Instant::now() + MESSAGE_DURATION_MAX);
+            awaited_until.get_or_insert_with(|| Instant::now() + whole_max);
         }
         let until = awaited_until.unwrap_or_else(|| Instant::now() + idle_max);
         framing.room().reserve(READ_BYTES);

@@ -34,6 +34,7 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         source_rate_max: 100,
         account_rate_max: 64,
         connections_max: 100,
+        message_duration_max: Duration::from_secs(1),
         connection_idle_max: Duration::from_secs(3600),
         bans: crate::model::centre::BanRules::default(),
         calls_max: 5000,

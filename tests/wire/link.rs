@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{Mutex, mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -43,6 +43,14 @@ impl Link {
     /// A TCP connection.
     pub async fn tcp(server: SocketAddr) -> Link {
         let io = TcpStream::connect(server).await.expect("connected");
+        Link::over("TCP", server, io.local_addr().expect("an address"), |out, inside| stream(io, out, inside))
+    }
+
+    /// A TCP connection from an address of this machine.
+    pub async fn tcp_from(source: IpAddr, server: SocketAddr) -> Link {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("an address of this machine");
+        let io = socket.connect(server).await.expect("connected");
         Link::over("TCP", server, io.local_addr().expect("an address"), |out, inside| stream(io, out, inside))
     }
 

@@ -59,6 +59,7 @@ pub struct Phone {
     pub voice: Arc<Voice>,
     server: SocketAddr,
     user: String,
+    claims: Mutex<String>,
     body: Arc<Body>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -90,7 +91,7 @@ impl Phone {
         };
         let body = Arc::new(Body { link, local, voice: voice.clone(), state: Mutex::new(state) });
         let tasks = [tokio::spawn(body.clone().listen()), tokio::spawn(voice.clone().speak())];
-        Phone { local, voice, server, user: user.into(), body, tasks }
+        Phone { local, voice, server, user: user.into(), claims: Mutex::default(), body, tasks }
     }
 
     /// A regulator's phone: registers and waits for calls.
@@ -109,6 +110,11 @@ impl Phone {
     /// From now on it answers like this.
     pub fn is(&self, manner: Manner) {
         self.body.state().manner = manner;
+    }
+
+    /// Its requests outside a call have these headers too, each with its line's end.
+    pub fn claims(&self, headers: &str) {
+        *self.claims.lock().expect("the claims") = headers.to_owned();
     }
 
     /// Sends a request; its first final answer.
@@ -149,11 +155,11 @@ impl Phone {
     /// A request outside any dialog, without a body: with every header that it must have.
     pub fn plain(&self, method: &str, uri: &str, user: &str) -> String {
         let (local, tag, branch) = (self.local, token(), token());
-        let host = host(self.server.ip());
+        let (host, claims) = (host(self.server.ip()), self.claims.lock().expect("the claims"));
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};rport;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
              From: <sip:{user}@{host}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {branch}@{}\r\nCSeq: 1 {method}\r\n\
-             Contact: <sip:{user}@{local}>\r\nContent-Length: 0\r\n\r\n",
+             Contact: <sip:{user}@{local}>\r\n{claims}Content-Length: 0\r\n\r\n",
             local.ip()
         )
     }
@@ -214,6 +220,18 @@ impl Phone {
         let tagged = header(&request, "From");
         let again = digest::again(&request, &format!("Proxy-Authorization: {proof}"));
         self.dial(again.replace(&tagged, &format!("{tagged}b"))).await;
+    }
+
+    /// Picks up what rings.
+    pub async fn pick_up(&self) {
+        let (invite, server) = {
+            let mut state = self.body.state();
+            state.is_talking = true;
+            (state.dialog.as_ref().expect("a call that rings").invite.clone(), self.server)
+        };
+        self.voice.aim(invite.body());
+        let contact = format!("Contact: <sip:{}>\r\n", self.local);
+        self.body.send(server, invite.respond("200 OK", &contact, &self.voice.sdp("sendrecv"))).await;
     }
 
     /// The transfer button: hands the other side on to this URI; the REFER's answer.
