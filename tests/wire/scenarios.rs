@@ -1,7 +1,9 @@
 //! SIPp's own scenarios and those of `sipp/`: every way in which a dialog may go.
 
-use super::harness::until;
-use super::phone::Phone;
+use std::time::Duration;
+
+use super::harness::{until, within};
+use super::phone::{Manner, Phone};
 use super::server::{Server, Setup};
 use super::sipp::{Sipp, voice};
 use super::voice::Words;
@@ -179,5 +181,82 @@ async fn a_phones_reliable_answers_are_acknowledged_and_its_update_holds() {
     server.api.story("it is taken back", |story| super::api::event_types(story).contains(&"call.resumed".into())).await;
     caller.hang_up().await;
     phone.passes().await;
+    nothing_lives(&server).await;
+}
+
+/// The plain line, accepted only when a regulator answers.
+fn accepted_late() -> Setup {
+    Setup::new().change("name = \"Plain\"\n", "name = \"Plain\"\naccept = \"answered\"\n")
+}
+
+#[tokio::test]
+async fn of_invites_that_overlap_the_later_is_told_to_come_again_and_the_call_goes_on() {
+    let server = accepted_late().start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    anne.is(Manner::Rings);
+    let caller = calls(&server, "overlaps", &[("LATER", "500")]);
+    anne.rings().await;
+    until("the second INVITE is refused", || std::future::ready((caller.told("rings") == 1).then_some(()))).await;
+    anne.pick_up().await;
+    caller.passes().await;
+    let story = server.api.ended().await;
+    assert_eq!(story["call"]["outcome"].as_str(), Some("answered"), "{story:#}");
+    nothing_lives(&server).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_demands_100rel_has_our_183_again_until_its_prack_names_it() {
+    let server = accepted_late().start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    anne.is(Manner::Rings);
+    let caller = calls(&server, "pracks", &[]);
+    until("it has confirmed", || std::future::ready((caller.told("confirmed") == 1).then_some(()))).await;
+    assert!(server.metric("vigie_sip_retransmitted_total").await >= 1.0, "the 183 is repeated until its PRACK");
+    anne.rings().await;
+    anne.pick_up().await;
+    server.api.regulator_is("anne", "talking").await;
+    anne.hang_up().await;
+    caller.passes().await;
+    nothing_lives(&server).await;
+}
+
+#[tokio::test]
+async fn a_phone_hands_its_caller_on_by_refer_sees_the_progress_and_a_dead_call_knows_no_refer() {
+    let server = Setup::new().start().await;
+    let values = [("VOICE", said(&server)), ("COLLEAGUE", "bruno".to_owned())];
+    let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let bruno = Phone::regulator(&server, "bruno").await;
+    bruno.is(Manner::Rings);
+    // He gets no calls of the line then; colleagues reach him.
+    assert_eq!(server.api.post("/regulators/bruno/pause", Some(serde_json::json!({ "reason": "lunch" }))).await, 200);
+    let phone = Sipp::phone(&server, "anne", "refers", &values).await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.voice.says(Words::Tone(1000.0));
+    caller.dial_in("0261910101").await;
+    bruno.rings().await;
+    until("a NOTIFY says that he rings", || std::future::ready((phone.told("rings") == 1).then_some(()))).await;
+    bruno.pick_up().await;
+    bruno.voice.hears(1000.0, 500).await;
+    until("the last NOTIFY says 200 and ends it", || std::future::ready((phone.told("done") == 1).then_some(()))).await;
+    phone.passes().await;
+    caller.hang_up().await;
+    bruno.is_over().await;
+    let story = server.api.sealed().await;
+    let types = super::api::event_types(&story);
+    assert!(types.contains(&"call.transferred".to_owned()), "{types:?}");
+    nothing_lives(&server).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_never_refreshes_is_hung_up_in_time_and_told_why() {
+    let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"5m\"").start().await;
+    let _anne = Phone::regulator(&server, "anne").await;
+    let caller = calls(&server, "never-refreshes", &[]);
+    within(Duration::from_secs(180), "it is hung up", || {
+        std::future::ready((caller.told("because ") == 1).then_some(()))
+    })
+    .await;
+    assert_eq!(caller.told("because SIP ;cause=408 ;text="), 1, "RFC 3326");
+    caller.passes().await;
     nothing_lives(&server).await;
 }
