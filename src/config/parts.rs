@@ -75,17 +75,7 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
             "let the shortest registration be no longer than the longest",
         );
     }
-    let (session_expires, session_expires_min) = (
-        section.or("session_expires", Duration::from_secs(1800), values::duration(seconds(90, 86_400))),
-        section.or("session_min", Duration::from_secs(90), values::duration(seconds(90, 86_400))),
-    );
-    if session_expires_min > session_expires {
-        report.fault(
-            &section.path("session_min"),
-            format!("is longer than session_expires ({})", values::show_duration(session_expires)),
-            "let the shortest session timer be no longer than our own",
-        );
-    }
+    let (session_expires, session_expires_min) = read_session_timer(section);
     SipSettings {
         listen,
         advertised,
@@ -114,6 +104,22 @@ pub(super) fn read_sip(section: &Section<'_>) -> SipSettings {
         urgent_priority: section.or("urgent_priority", 2, values::whole(0..=9)),
         bans: read_bans(section),
     }
+}
+
+/// The session timer that we wish for, and the shortest that we take.
+fn read_session_timer(section: &Section<'_>) -> (Duration, Duration) {
+    let (usual, least) = (
+        section.or("session_expires", Duration::from_secs(1800), values::duration(seconds(90, 86_400))),
+        section.or("session_min", Duration::from_secs(90), values::duration(seconds(90, 86_400))),
+    );
+    if least > usual {
+        section.report.fault(
+            &section.path("session_min"),
+            format!("is longer than session_expires ({})", values::show_duration(usual)),
+            "let the shortest session timer be no longer than our own",
+        );
+    }
+    (usual, least)
 }
 
 fn read_bans(section: &Section<'_>) -> BanRules {
