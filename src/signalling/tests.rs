@@ -34,7 +34,7 @@ pub(super) fn settings(listen: Vec<ListenerSettings>) -> SipSettings {
         source_rate_max: 100,
         account_rate_max: 64,
         connections_max: 100,
-        message_duration_max: Duration::from_secs(1),
+        message_duration_max: Duration::from_secs(10),
         connection_idle_max: Duration::from_secs(3600),
         bans: crate::model::centre::BanRules::default(),
         calls_max: 5000,
@@ -183,7 +183,9 @@ async fn a_length_that_cannot_be_is_answered_400_and_the_connection_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_comes_too_slowly_is_not_waited_for() {
-    let running = Running::of(Transport::Tcp);
+    let mut settings = settings(vec![listener(Transport::Tcp)]);
+    settings.message_duration_max = Duration::from_secs(1);
+    let running = Running::start(&settings, &[]);
     let mut silent = TcpStream::connect(running.address()).await.expect("connected");
     let slow = TcpStream::connect(running.address()).await.expect("connected");
     let (mut heard, mut said) = slow.into_split();

@@ -70,8 +70,10 @@ impl Sipp {
         command.arg(to).arg("-sf").arg(&file).current_dir(&folder);
         command.args(["-s", number, "-i", &address, "-p", &port.to_string(), "-mi", &address, "-mp", &media]);
         let (calls, rate) = (named(values, "CALLS").unwrap_or("1"), named(values, "RATE").unwrap_or("10"));
+        // Of a flood, SIPp repeats what was not answered at once, and each repetition has its answer.
+        let is_strict = is_direct && scenario != "floods";
         // A network that doubles and delays brings what no scenario expects at that place: it is left.
-        command.args(["-default_behaviors", if is_direct { "all" } else { "all,-abortunexp" }]);
+        command.args(["-default_behaviors", if is_strict { "all" } else { "all,-abortunexp" }]);
         command.args([
             "-m",
             calls,
