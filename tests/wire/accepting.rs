@@ -4,17 +4,9 @@ use std::net::SocketAddr;
 
 use super::harness::until;
 use super::phone::{Manner, Phone};
-use super::server::{Server, Setup};
+use super::server::Setup;
 use super::sipp::Sipp;
 use super::voice::Words;
-
-async fn nothing_lives(server: &Server) {
-    until("no call lives", || async {
-        let room = server.api.json("/room").await;
-        (room["calls_live"].as_u64() == Some(0)).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_cancel_right_behind_its_invite_ends_the_call_whoever_was_first() {
@@ -29,7 +21,7 @@ async fn a_cancel_right_behind_its_invite_ends_the_call_whoever_was_first() {
         if caller.is_talking() {
             caller.hang_up().await;
         }
-        nothing_lives(&server).await;
+        server.api.lives(0).await;
     }
     until("ten calls were abandoned", || async {
         let calls = server.api.calls().await;
@@ -65,7 +57,7 @@ async fn a_lost_ack_is_followed_by_a_bye() {
     let story = server.api.ended().await;
     assert_eq!(story["legs"][0]["ended_by"].as_str(), Some("no-ack"), "{story:#}");
     assert!(server.metric("vigie_sip_retransmitted_total").await >= 5.0);
-    nothing_lives(&server).await;
+    server.api.lives(0).await;
 }
 
 #[tokio::test]

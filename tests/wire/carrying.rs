@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::harness::{free_port, until};
+use super::harness::free_port;
 use super::phone::Phone;
 use super::pjsua::Pjsua;
 use super::server::{Server, Setup};
@@ -21,13 +21,6 @@ async fn dialled() -> (Server, Sipp) {
     (server, carrier)
 }
 
-async fn nothing_lives(server: &Server) {
-    until("no call lives", || async {
-        (server.api.json("/room").await["calls_live"].as_u64() == Some(0)).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_softphone_dials_a_number_over_the_carrier_and_hears_it_answer() {
     let (server, carrier) = dialled().await;
@@ -37,7 +30,7 @@ async fn a_softphone_dials_a_number_over_the_carrier_and_hears_it_answer() {
     anne.hears(call, 440.0, 500).await;
     anne.does("hang_up", json!({ "call": call })).await;
     carrier.passes().await;
-    nothing_lives(&server).await;
+    server.api.lives(0).await;
 }
 
 #[tokio::test]
@@ -56,5 +49,5 @@ async fn a_softphone_hands_a_caller_on_to_the_samu_and_is_told_that_it_is_done()
     carrier.passes().await;
     let types = super::api::event_types(&server.api.sealed().await);
     assert!(types.contains(&"call.transferred".to_owned()), "{types:?}");
-    nothing_lives(&server).await;
+    server.api.lives(0).await;
 }

@@ -6,19 +6,12 @@ use super::api::event_types;
 use super::harness::until;
 use super::phone::{Manner, Phone};
 use super::pjsua::Pjsua;
-use super::server::{Server, Setup};
+use super::server::Setup;
 use super::sipp::Sipp;
 use super::sound::frequency;
 
 fn accepted_late() -> Setup {
     Setup::new().change("name = \"Plain\"\n", "name = \"Plain\"\naccept = \"answered\"\ngreeting = \"greeting\"\n")
-}
-
-async fn nothing_lives(server: &Server) {
-    until("no call lives", || async {
-        (server.api.json("/room").await["calls_live"].as_u64() == Some(0)).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -46,7 +39,7 @@ async fn a_caller_hears_the_greeting_and_the_music_before_it_is_accepted() {
         let story = server.api.sealed().await;
         assert_eq!(story["call"]["outcome"].as_str(), Some("answered"));
         assert_eq!(story["call"]["accepted_at"], story["call"]["answered_at"], "charged from the answer on");
-        nothing_lives(&server).await;
+        server.api.lives(0).await;
     }
 }
 
@@ -69,7 +62,7 @@ async fn a_caller_who_gives_up_in_early_media_is_a_caller_lost() {
 
     // BYE within the early dialog (RFC 3261 §15).
     Sipp::start(&server, "early-bye", server.centre.place.trunk, "0261910101", &[]).passes().await;
-    nothing_lives(&server).await;
+    server.api.lives(0).await;
     until("both calls are told as abandoned", || async {
         let calls = server.api.calls().await;
         (calls.len() == 2 && calls.iter().all(|call| call["outcome"] == "abandoned")).then_some(())
@@ -88,5 +81,5 @@ async fn nobody_on_duty_is_said_in_early_media_and_the_call_is_never_accepted() 
     assert!(ms >= 300, "{ms} ms of the last message");
     let story = server.api.ended().await;
     assert!(story["call"]["accepted_at"].is_null(), "{:?}", event_types(&story));
-    nothing_lives(&server).await;
+    server.api.lives(0).await;
 }
