@@ -54,13 +54,23 @@ pub enum Reply {
     Trunks(Vec<TrunkView>),
 }
 
+/// What a ban is against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BanKind {
+    /// An address, nothing of which is taken.
+    Source,
+    /// An account, believed only where it has a device registered.
+    Account,
+}
+
 /// One source or account that is banned for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanView {
     /// An IP address, or the name of an account.
     pub who: String,
-    /// What `who` is: `source` or `account`.
-    pub kind: String,
+    /// What `who` is.
+    pub kind: BanKind,
     /// Why, for people.
     pub reason: String,
     /// Since when.

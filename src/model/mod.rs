@@ -17,7 +17,7 @@ pub mod time;
 pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Target, Transport};
 pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
-pub use command::{BanView, Command, Reply, Room};
+pub use command::{BanKind, BanView, Command, Reply, Room};
 pub use credential::Credential;
 pub use event::{Event, EventKind, Subject};
 pub use ids::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::centre::BanRules;
-use crate::model::{Alarm, BanView, Counter, Moment, Now, RegulatorId, Utc};
+use crate::model::{Alarm, BanKind, BanView, Counter, Moment, Now, RegulatorId, Utc};
 
 use super::Effect;
 use super::pace::Pace;
@@ -287,12 +287,12 @@ impl Bans {
 
 fn view(who: &Who, record: &Record) -> BanView {
     let (who, kind) = match who {
-        Who::Source(source) => (source.to_string(), "source"),
-        Who::Account(account) => (account.to_string(), "account"),
+        Who::Source(source) => (source.to_string(), BanKind::Source),
+        Who::Account(account) => (account.to_string(), BanKind::Account),
     };
     BanView {
         who,
-        kind: kind.to_owned(),
+        kind,
         reason: record.reason.clone(),
         since: record.since,
         until: record.until.utc,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vigie::model::command::{BanView, RegulatorView, TargetView, TrunkView, WaitingView};
+use vigie::model::command::{BanKind, BanView, RegulatorView, TargetView, TrunkView, WaitingView};
 use vigie::model::{Caller, Command, DeviceId, Input, PauseReason, RegulatorState, Reply, Room, Utc};
 use vigie::switchboard::{Door, Inbox};
 
@@ -73,7 +73,7 @@ fn answer(command: Command) -> Reply {
         },
         Command::EndCall { call } if call == live() => Reply::Done,
         Command::EndCall { .. } => Reply::Unknown,
-        Command::Bans => Reply::Bans(vec![banned("198.51.100.7", "source"), banned("anne", "account")]),
+        Command::Bans => Reply::Bans(vec![banned("198.51.100.7", BanKind::Source), banned("anne", BanKind::Account)]),
         Command::Unban { who } if who == "198.51.100.7" => Reply::Done,
         Command::Unban { .. } => Reply::Unknown,
         Command::Drain | Command::EndAll => Reply::Drained,
@@ -93,9 +93,9 @@ fn trunk() -> TrunkView {
     }
 }
 
-fn banned(who: &str, kind: &str) -> BanView {
+fn banned(who: &str, kind: BanKind) -> BanView {
     let (since, until) = (RECEIVED, Utc(RECEIVED.0 + 600_000_000));
-    BanView { who: who.into(), kind: kind.into(), reason: "wrong passwords".into(), since, until, failures: 10 }
+    BanView { who: who.into(), kind, reason: "wrong passwords".into(), since, until, failures: 10 }
 }
 
 fn live() -> vigie::model::CallId {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::*;
 use crate::model::centre::BanRules;
-use crate::model::{BanView, Reply};
+use crate::model::{BanKind, BanView, Reply};
 use crate::useragent::Rules;
 
 const STRANGER: &str = "198.51.100.7:5060";
@@ -43,7 +43,7 @@ fn five_wrong_passwords_ban_an_address_until_the_ban_ends_and_it_is_told_once() 
     }
     assert_eq!(bench.receive(STRANGER, &register("bob", STRANGER, 20, "")), [""; 0]);
     assert_eq!(banned(&bench), ["198.51.100.7"]);
-    assert_eq!((bans(&bench)[0].kind.as_str(), bans(&bench)[0].failures), ("source", 5));
+    assert_eq!((bans(&bench)[0].kind, bans(&bench)[0].failures), (BanKind::Source, 5));
     assert_eq!(bench.alarms.iter().filter(|alarm| alarm.kind == "sip-ban").count(), 1);
     assert_eq!(status(&bench.register("bob", PHONE, "MD5")), "200", "the account itself goes on");
     bench.pass(Duration::from_secs(601));
@@ -98,7 +98,7 @@ fn an_account_under_attack_from_everywhere_is_believed_only_where_it_is_register
     for n in 0..8 {
         guess(&mut bench, "bob", &format!("198.51.100.{n}:5060"), 1);
     }
-    assert_eq!((banned(&bench), bans(&bench)[0].kind.as_str()), (vec!["bob".to_owned()], "account"));
+    assert_eq!((banned(&bench), bans(&bench)[0].kind), (vec!["bob".to_owned()], BanKind::Account));
     assert_eq!(
         status(&bench.register("bob", "198.51.100.99:5060", "MD5")),
         "401",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::audit::{Act, perform};
 use super::room::unexpected;
-use crate::model::{BanView, Command, Reply};
+use crate::model::{self, BanView, Command, Reply};
 use crate::web::Desk;
 use crate::web::input::PathOf;
 use crate::web::problem::{Problem, Refusals};
@@ -50,7 +50,10 @@ enum BanKind {
 impl Ban {
     fn of(view: BanView, zone: &TimeZone) -> Ban {
         Ban {
-            kind: if view.kind == "account" { BanKind::Account } else { BanKind::Source },
+            kind: match view.kind {
+                model::BanKind::Source => BanKind::Source,
+                model::BanKind::Account => BanKind::Account,
+            },
             who: view.who,
             reason: view.reason,
             since: Stamp::of(view.since, zone),
