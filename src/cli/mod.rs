@@ -11,6 +11,10 @@ pub mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+
+/// Lines that wait for a standard error that nobody reads; with more, new ones are dropped.
+const LOG_LINES_MAX: usize = 65_536;
 
 /// Answers the calls of a medical-regulation centre, gives each to the right free regulator by skill and region,
 /// records what is said so that it can be proven, and tells dispatch.
@@ -41,7 +45,7 @@ pub fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => {
-            write_log("warn");
+            let _log = write_log("warn");
             demo::run(&arguments)
         }
         Command::Check(arguments) => check::run(&arguments),
@@ -51,16 +55,20 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Writes the log to standard error: at `level`, or as `RUST_LOG` says.
-fn write_log(level: &str) {
+/// Writes the log to standard error: at `level`, or as `RUST_LOG` says; all of it once the guard is dropped. A thread of
+/// its own writes, so that a terminal that is held, or a log's reader that is stuck, holds up no call.
+fn write_log(level: &str) -> WorkerGuard {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_MAX).thread_name("log").finish(std::io::stderr());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .finish();
     // Set already only in tests, which have their own.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    guard
 }

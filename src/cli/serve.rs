@@ -18,7 +18,7 @@ pub struct ServeArguments {
 
 /// Reads the configuration and serves.
 pub fn run(arguments: &ServeArguments) -> ExitCode {
-    super::write_log("info");
+    let _log = super::write_log("info");
     let settings = match Settings::read_with_warnings(&arguments.config) {
         Ok((settings, warnings)) => {
             for warning in warnings {

@@ -1,5 +1,8 @@
 //! Registration: digest, unknown users, the end of a registration, and the feature codes.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
 use super::baresip::Baresip;
 use super::harness::{free_port, until};
 use super::phone::Phone;
@@ -83,4 +86,26 @@ async fn an_operator_pauses_a_regulator_makes_her_ready_and_ends_a_call() {
     caller.is_over().await;
     anne.is_over().await;
     assert_eq!(server.api.sealed().await["call"]["ended_by"].as_str(), Some("operator"));
+}
+
+/// A terminal that is held, a log's reader that is stuck.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nothing() {
+    let centre = Setup::new().write();
+    let log = centre.place.path("vigie.log");
+    let made = std::process::Command::new("mkfifo").arg(&log).status();
+    assert!(made.expect("mkfifo runs").success());
+    let mut pipe = std::fs::OpenOptions::new();
+    let pipe = pipe.read(true).write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(&log);
+    let mut pipe = pipe.expect("the pipe");
+    let server = centre.start().await;
+    while pipe.write(&[b'.'; 512]).is_ok() {}
+
+    let port = free_port();
+    for _ in 0..3 {
+        sipp::register(&server, "anne", port, ("600", "200")).await;
+        server.api.regulator_is("anne", "ready").await;
+        sipp::register(&server, "anne", port, ("0", "200")).await;
+        server.api.regulator_is("anne", "offline").await;
+    }
 }
