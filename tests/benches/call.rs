@@ -1,6 +1,8 @@
-//! How long the decisions take for one whole call: INVITE in, phone rung, answered, bridged, hung up, sealed.
+//! What one whole call costs: INVITE in, phone rung, answered, bridged, hung up, sealed.
 //!
 //! The carrier, the phone and both planes are scripted here; only what the decisions do is timed, their timers included.
+//! "Stored" is the processor time, on all threads, of the decisions and of everything they store (record, offer, legs,
+//! events, SIP messages) in SQLite on a real disk, at 100 calls a second, so that the writer gathers what it would.
 //! On a machine that does other things as well, take the best of several runs; callgrind's count of instructions
 //! (`--test`, `--toggle-collect='*Rig*call*'`: 3,201 calls) does not depend on the load.
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench may stop where it stands")]
@@ -23,10 +25,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::Criterion;
 use vigie::call::Switch;
+use vigie::config::settings::StorageSettings;
 use vigie::model::{
     Action, Chance, Input, LegQuality, MediaCommand, MediaReport, Moment, Now, Path, RecorderCommand, RecorderReport,
     Transport, Utc,
 };
+use vigie::storage::{Storage, Writer, WriterSettings};
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
 use wire::{Letter, Text, sdp};
@@ -51,6 +55,8 @@ struct Rig {
     ports: u64,
     ended: u64,
     sealed: u64,
+    /// Where what is to be stored goes, if anywhere.
+    writer: Option<Writer>,
     /// The caller's To: with Vigie's tag once it is known.
     to: String,
 }
@@ -79,6 +85,7 @@ impl Rig {
             ports: 0,
             ended: 0,
             sealed: 0,
+            writer: None,
             to: String::new(),
         }
     }
@@ -133,6 +140,11 @@ impl Rig {
                 self.sealed += 1;
                 let sealed = sealing::sealed(call, self.calls, at.utc, &record);
                 self.coming.push_back(Input::Recorder(RecorderReport::Sealed(Box::new(sealed))));
+            }
+            Action::Store(facts) => {
+                if let Some(writer) = &self.writer {
+                    writer.remember(facts);
+                }
             }
             Action::Alarm(alarm) => panic!("{}: {}", alarm.kind, alarm.text),
             _ => {}
@@ -224,8 +236,13 @@ impl Rig {
     }
 }
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+/// Processor time of this process, all threads.
+fn spent_by_all() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32)
+}
+
+fn decided(criterion: &mut Criterion) {
     criterion.bench_function("decisions: a whole call, both legs", |bench| {
         let mut rig = Rig::new();
         // As many calls as leave transactions behind that are still remembered.
@@ -234,5 +251,43 @@ fn main() {
         }
         bench.iter_custom(|calls| (0..calls).map(|_| rig.call()).sum());
     });
+}
+
+fn stored(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decisions and storage");
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(20));
+    group.bench_function("CPU of a whole call, both legs, stored", |bench| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let url = format!("sqlite:{}", folder.path().join("vigie.db").display());
+        let storage = runtime.block_on(Storage::open(&StorageSettings { url, ladder_days: 30 })).expect("a database");
+        let spool = folder.path().join("spool");
+        let settings =
+            WriterSettings { spool, endpoints: Vec::new(), alarm: Arc::new(|alarm| panic!("{}", alarm.text)) };
+        let writer = runtime.block_on(Writer::start(&storage, settings)).expect("a writer");
+        let mut rig = Rig::new();
+        rig.writer = Some(writer.clone());
+        bench.iter_custom(|calls| {
+            let (before, decided, started) = (spent_by_all(), rig.spent, Instant::now());
+            let mut slept = Duration::ZERO;
+            for n in 0..calls {
+                rig.call();
+                let due = PACE.saturating_mul(u32::try_from(n + 1).unwrap_or(u32::MAX));
+                let rest = due.saturating_sub(started.elapsed());
+                let asleep = Instant::now();
+                std::thread::sleep(rest);
+                slept += asleep.elapsed();
+            }
+            let scripted = (started.elapsed() - slept).saturating_sub(rig.spent - decided);
+            runtime.block_on(writer.flush()).expect("stored");
+            (spent_by_all() - before).saturating_sub(scripted)
+        });
+    });
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    decided(&mut criterion);
+    stored(&mut criterion);
     criterion.final_summary();
 }
