@@ -5,6 +5,7 @@ pub mod g711;
 pub mod packet;
 pub mod reception;
 pub mod rtcp;
+pub mod srtp;
 
 /// Samples a second of every codec that Vigie speaks: also the RTP clock rate (RFC 3551 §4.5.14).
 pub const CLOCK_RATE: u32 = 8000;
