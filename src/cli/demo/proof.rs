@@ -99,8 +99,10 @@ fn describe(script: &CallerScript, call: &CallRecord, sealed: Option<&SealedReco
                 ));
             }
             if !offer.reasoning.excluded.is_empty() {
+                let of =
+                    |reason: &str| if reason == "skills" { "without the skill".to_owned() } else { reason.to_owned() };
                 let others: Vec<String> =
-                    offer.reasoning.excluded.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+                    offer.reasoning.excluded.iter().map(|(reason, count)| format!("{count} {}", of(reason))).collect();
                 story.say(&format!("           not asked: {}", others.join(", ")));
             }
         }
