@@ -3,7 +3,8 @@
 use super::decision::{CallInput, Decision, RoomChange};
 use super::switch::{NOBODY_GRACE, Order, Switch, UNSEALED_MAX};
 use crate::model::{
-    Alarm, CallId, Event, EventId, EventKind, Fact, Now, PauseReason, RegulatorId, RegulatorState, Subject,
+    Alarm, CallId, Event, EventId, EventKind, Fact, LegId, Now, OneWay, PauseReason, RegulatorId, RegulatorState, Side,
+    Subject,
 };
 use std::time::Duration;
 
@@ -140,6 +141,31 @@ impl Switch {
             self.apply(id, decisions, now, out);
         }
         self.schedule(id);
+    }
+
+    /// One side does not hear the other: nobody in the call can repair it, so somebody outside must know at once.
+    pub(super) fn alarm_one_way(&mut self, leg: LegId, way: OneWay, is_over: bool, out: &mut Vec<Order>) {
+        let side = self.calls.get(&leg.call).and_then(|call| call.leg(leg)).map(|leg| leg.side);
+        let who = match side {
+            Some(Side::Caller) => "the caller's side",
+            Some(Side::Regulator) => "the regulator's phone",
+            Some(Side::Outside) => "the outside number's side",
+            None => "a phone",
+        };
+        let (kind, text) = if is_over {
+            ("one-way-audio-back", format!("Sound goes both ways again: leg {}, {who}.", leg.number))
+        } else {
+            let what = match way {
+                OneWay::SendsNothing => "sends no sound though the other side speaks",
+                OneWay::HearsNothing => "reports by RTCP that it receives nothing of what is sent to it",
+            };
+            let text = format!(
+                "Sound goes one way only: leg {}, {who}, {what}. Look at its firewall, its NAT and the media address                  that its SDP names (GET /api/v1/calls/ID).",
+                leg.number
+            );
+            ("one-way-audio", text)
+        };
+        out.push(Order::Alarm(Alarm { kind: kind.into(), call: Some(leg.call), text }));
     }
 
     pub(super) fn alarm_fault(&mut self, id: CallId, out: &mut Vec<Order>) {

@@ -148,7 +148,7 @@ impl Switch {
     pub fn step(&mut self, input: SwitchInput, now: Now, out: &mut Vec<Order>) {
         match input {
             SwitchInput::Signal(signal) => self.signal(signal, now, out),
-            SwitchInput::Media(report) => self.media(report),
+            SwitchInput::Media(report) => self.media(report, out),
             SwitchInput::Recorder(report) => self.recorder(report),
             SwitchInput::Command { ticket, command } => self.command(ticket, command, now, out),
             SwitchInput::Remembered(remembered) => {
@@ -283,7 +283,7 @@ impl Switch {
         self.schedule(leg.call);
     }
 
-    fn media(&mut self, report: MediaReport) {
+    fn media(&mut self, report: MediaReport, out: &mut Vec<Order>) {
         let (leg, input) = match report {
             MediaReport::Opened { leg, rtp } => (leg, CallInput::Opened { leg, rtp }),
             MediaReport::OpenFailed { leg, why } => (leg, CallInput::OpenFailed { leg, why }),
@@ -291,7 +291,8 @@ impl Switch {
             MediaReport::Played { leg } => (leg, CallInput::Played { leg }),
             MediaReport::Dtmf { leg, digit, duration_ms: _ } => (leg, CallInput::Dtmf { leg, digit }),
             MediaReport::Silent { leg } => (leg, CallInput::Silent { leg }),
-            MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality }),
+            MediaReport::OneWay { leg, way, is_over } => return self.alarm_one_way(leg, way, is_over, out),
+            MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality: *quality }),
         };
         self.hear(leg, input);
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::latch::Latch;
+use super::listening::Listening;
 use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
@@ -13,10 +14,16 @@ use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::dtmf::Digits;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
-use crate::rtp::{CLOCK_MICROS, rtcp};
+use crate::rtp::{CLOCK_MICROS, mos, rtcp};
 
 /// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// The payload type of comfort noise (RFC 3389 §4).
+const COMFORT_NOISE: u8 = 13;
+
+/// What packets wait for at the far end: its jitter buffer, at least this.
+const BUFFER_MS_MIN: f64 = 40.0;
 
 #[derive(Debug)]
 pub(super) struct Leg {
@@ -30,6 +37,8 @@ pub(super) struct Leg {
     pub(super) recording: bool,
     pub(super) digits: Digits,
     pub(super) quality: LegQuality,
+    /// Whether sound goes both ways.
+    pub(super) listening: Listening,
     watch: Watch,
     reception: Reception,
     frame_number: u32,
@@ -99,6 +108,7 @@ impl Leg {
             recording: false,
             digits: Digits::default(),
             quality: LegQuality::default(),
+            listening: Listening::default(),
             watch: Watch::Off,
             reception: Reception::default(),
             frame_number: 0,
@@ -114,6 +124,7 @@ impl Leg {
     /// Takes what the newest SDP says.
     pub(super) fn aim_at(&mut self, remote: RemoteMedia, chance: &mut Chance, now: Moment) {
         let latch = Latch::new(&remote, self.aim.as_ref().map(|aim| aim.latch));
+        self.listening.aim_at(remote.direction, now);
         self.aim = Some(Aim { remote, latch });
         self.report_at.get_or_insert(now + report_wait(chance));
     }
@@ -132,15 +143,17 @@ impl Leg {
             self.digits = Digits::default();
         }
         self.alive_at = Some(now);
+        self.listening.take(false, now);
         !std::mem::replace(&mut self.heard, true)
     }
 
     /// Counts a packet of the far end that is of no use. If it is RTP, as the comfort noise of a muted phone (RFC 3389), it shows
     /// that the far end is alive.
-    pub(super) fn take_useless(&mut self, is_rtp: bool, now: Moment) {
+    pub(super) fn take_useless(&mut self, packet: Option<&Packet>, now: Moment) {
         self.quality.malformed += 1;
-        if is_rtp {
+        if let Some(packet) = packet {
             self.alive_at = Some(now);
+            self.listening.take(packet.header.payload_type == COMFORT_NOISE, now);
         }
     }
 
@@ -189,7 +202,9 @@ impl Leg {
         if let Some(report) = incoming.sender_report {
             self.sender_report = Some((report, now));
         }
+        self.listening.take_report(incoming.about_us.map(|about| about.highest_sequence), self.outgoing.packets());
         if let Some(about) = incoming.about_us {
+            self.quality.remote_lost = Some(about.cumulative_lost.into());
             self.quality.remote_loss = Some(about.fraction_lost);
             self.quality.remote_jitter_ms = Some(about.jitter as f64 * CLOCK_MICROS as f64 / 1000.0);
             let trip = rtcp::round_trip(rtcp::ntp_middle(ntp), about).map(|trip| trip.as_secs_f64() * 1000.0);
@@ -228,14 +243,47 @@ impl Leg {
     }
 
     /// What the leg's media was like, so far.
-    pub(super) fn quality(&self) -> LegQuality {
-        let totals = self.reception.totals();
-        LegQuality {
+    pub(super) fn quality(&self, now: Moment) -> LegQuality {
+        let (totals, pattern) = (self.reception.totals(), self.reception.pattern());
+        let mean_burst = pattern.burst_packets.checked_div(pattern.bursts).unwrap_or(0);
+        let mut quality = LegQuality {
             packets_received: totals.received,
             packets_sent: self.outgoing.packets(),
             packets_lost: totals.lost,
+            packets_late: self.reception.late(),
+            packets_repeated: pattern.repeated,
+            packets_reordered: pattern.reordered,
+            loss_longest: pattern.run_longest,
+            bursts: pattern.bursts,
+            burst_loss: pattern.burst_loss(),
+            gap_loss: pattern.gap_loss(),
+            burst_ms: mean_burst as f64 * self.reception.packet_ms(),
             jitter_ms: self.reception.jitter_ms(),
+            one_way_times: self.listening.times(),
+            one_way_ms: self.listening.total(now).as_millis() as u64,
             ..self.quality.clone()
+        };
+        self.rate(&mut quality, pattern.burst_ratio());
+        quality
+    }
+
+    /// What people would say of the sound each way (decision 18).
+    fn rate(&self, quality: &mut LegQuality, burst_ratio: f64) {
+        let Some(aim) = &self.aim else { return };
+        let impairment = mos::Impairment::of(aim.remote.codec);
+        let way_ms = quality.round_trip_ms.unwrap_or(0.0) / 2.0 + self.reception.packet_ms();
+        let delay_ms = |jitter: f64| way_ms + (2.0 * jitter).max(BUFFER_MS_MIN);
+        let score = |loss, burst_ratio, jitter| {
+            mos::mos(mos::rating(mos::Path { loss, burst_ratio, delay_ms: delay_ms(jitter) }, impairment))
+        };
+        if quality.packets_received > 0 {
+            let expected = (quality.packets_received + quality.packets_lost) as f64;
+            let missed = (quality.packets_lost + quality.packets_late) as f64;
+            quality.mos = Some(score(missed / expected, burst_ratio, quality.jitter_ms));
+        }
+        if let Some(lost) = quality.remote_lost.filter(|_| quality.packets_sent > 0) {
+            let loss = lost as f64 / quality.packets_sent as f64;
+            quality.remote_mos = Some(score(loss, 1.0, quality.remote_jitter_ms.unwrap_or(0.0)));
         }
     }
 }
@@ -279,8 +327,9 @@ mod tests {
     fn comfort_noise_nobody_agreed_on_is_no_silence() {
         let mut leg = leg();
         leg.watch(true, at(0));
-        leg.take_useless(true, at(20));
-        leg.take_useless(false, at(29));
+        let noise = Packet { header: Header { payload_type: COMFORT_NOISE, ..Header::default() }, payload: &[] };
+        leg.take_useless(Some(&noise), at(20));
+        leg.take_useless(None, at(29));
         let limit = Duration::from_secs(30);
         assert!(!leg.falls_silent(limit, at(49)) && leg.falls_silent(limit, at(50)));
         assert!(leg.take(&Header::default(), Kind::Audio, at(51)), "the first good one is yet to come");

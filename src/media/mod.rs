@@ -4,6 +4,7 @@
 
 mod latch;
 mod leg;
+mod listening;
 mod outgoing;
 mod player;
 mod ports;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::LegQuality;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Counts of the whole media plane since it started.
@@ -59,10 +61,46 @@ counters! {
     ring_faults,
     /// Ticks left out because the thread was held up for too long.
     ticks_skipped,
+    /// RTP packets of closed legs that never came.
+    packets_lost,
+    /// RTP packets of closed legs that came too late to be played.
+    packets_late,
+    /// RTP packets of closed legs that came again.
+    packets_repeated,
+    /// RTP packets of closed legs that came behind a later one.
+    packets_reordered,
+    /// Legs closed whose sound many would have called bad: a mean opinion score under 3.6, either way.
+    legs_poor,
+    /// Times that sound began to go one way only.
+    one_way_began,
+    /// Times that this ended, or the leg did: the difference is how many go one way now.
+    one_way_ended,
     /// Commands for legs that are not open, or of two calls at once.
     commands_unknown,
     /// Commands lost because a thread's inbox was full.
     commands_refused,
+}
+
+/// Under this many users are dissatisfied (ITU-T G.107 annex B: a rating of 70).
+const MOS_POOR: f64 = 3.6;
+
+impl Tally {
+    /// Counts what a leg was like that is closed now.
+    pub(super) fn add_quality(&self, quality: &LegQuality) {
+        let counted = [
+            (&self.packets_lost, quality.packets_lost),
+            (&self.packets_late, quality.packets_late),
+            (&self.packets_repeated, quality.packets_repeated),
+            (&self.packets_reordered, quality.packets_reordered),
+        ];
+        for (counter, more) in counted {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+        let worst = quality.mos.into_iter().chain(quality.remote_mos).reduce(f64::min);
+        if worst.is_some_and(|mos| mos < MOS_POOR) {
+            count(&self.legs_poor);
+        }
+    }
 }
 
 pub(super) fn count(counter: &AtomicU64) {

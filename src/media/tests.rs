@@ -1,5 +1,7 @@
 //! The media plane over real sockets on loopback, seen from the far ends.
 
+mod hostile;
+mod one_way;
 mod renaming;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -124,7 +126,7 @@ impl Bench {
     fn close(&self, number: u16) -> LegQuality {
         self.media.send(MediaCommand::Close { leg: leg(number) });
         self.wait_for(|report| match report {
-            MediaReport::Closed { leg: id, quality } if id == leg(number) => Some(quality),
+            MediaReport::Closed { leg: id, quality } if id == leg(number) => Some(*quality),
             _ => None,
         })
     }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 
 use super::leg::{Kind, Leg};
+use super::listening;
 use super::player::{Left, Player};
 use super::ports::Ports;
 use super::sounds::Sounds;
@@ -278,7 +279,12 @@ impl<R: Fn(MediaReport)> Worker<R> {
         leg.send_report(true, self.ntp(), self.now);
         // Its last frame is in the ring before anybody hears that it is closed.
         self.flush();
-        let report = MediaReport::Closed { leg: leg.id, quality: leg.quality() };
+        let quality = leg.quality(self.now);
+        self.tally.add_quality(&quality);
+        if leg.listening.is_one_way() {
+            count(&self.tally.one_way_ended);
+        }
+        let report = MediaReport::Closed { leg: leg.id, quality: Box::new(quality) };
         drop(leg);
         self.ports.give_back();
         count(&self.tally.legs_closed);
@@ -308,7 +314,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let packet = self.inbound.get(..length).and_then(packet::read);
         let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
         let Some((packet, (kind, codec))) = kinded else {
-            leg.take_useless(packet.is_some(), self.now);
+            leg.take_useless(packet.as_ref(), self.now);
             return count(&self.tally.malformed);
         };
         aim.latch.take(from, self.now);
@@ -412,6 +418,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             return;
         }
         self.next_sweep = Some(now + SWEEP);
+        listening::look_after(&mut self.legs, &self.tally, &self.post.report, now);
         for leg in self.legs.iter_mut().flatten() {
             if leg.falls_silent(self.silence_max, now) {
                 (self.post.report)(MediaReport::Silent { leg: leg.id });

@@ -132,8 +132,20 @@ pub enum MediaReport {
     Dtmf { leg: LegId, digit: char, duration_ms: u32 },
     /// No RTP for the configured time while watched.
     Silent { leg: LegId },
+    /// Sound goes one way only, or does so no more (`is_over`): the leg is over before its trouble is when it is closed.
+    OneWay { leg: LegId, way: OneWay, is_over: bool },
     /// The ports are closed; no more frames of this leg will be written to the ring.
-    Closed { leg: LegId, quality: LegQuality },
+    Closed { leg: LegId, quality: Box<LegQuality> },
+}
+
+/// In which way a leg that should hear and be heard is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OneWay {
+    /// Nothing comes from it, while the other side speaks.
+    SendsNothing,
+    /// Its RTCP says that nothing of ours arrives there.
+    HearsNothing,
 }
 
 /// What a leg's media was like, over its whole life.
@@ -146,8 +158,30 @@ pub struct LegQuality {
     pub packets_sent: u64,
     /// Packets that never came (RFC 3550 §A.3: expected less received).
     pub packets_lost: u64,
+    /// Packets that came more than 60 ms behind the quickest ones: a phone has played on without them.
+    pub packets_late: u64,
+    /// Packets that came again.
+    pub packets_repeated: u64,
+    /// Packets that came behind a later one.
+    pub packets_reordered: u64,
+    /// The most packets lost in a row.
+    pub loss_longest: u64,
+    /// Bursts of losses (RFC 3611 §4.7.2, Gmin 16): two or more, with fewer than 16 packets received between them.
+    pub bursts: u64,
+    /// The fraction of packets lost within bursts, 0.0–1.0.
+    pub burst_loss: f64,
+    /// The fraction of packets lost between bursts, 0.0–1.0.
+    pub gap_loss: f64,
+    /// The mean length of a burst, in milliseconds.
+    pub burst_ms: f64,
     /// Interarrival jitter of what we received, in milliseconds (RFC 3550 §A.8).
     pub jitter_ms: f64,
+    /// What a listener would say of what we received, 1.0–4.5 (ITU-T G.107; decision 18); `None` before any packet.
+    pub mos: Option<f64>,
+    /// Packets of ours that the far end's last RTCP report says it lost, over the leg's life.
+    pub remote_lost: Option<u64>,
+    /// What a listener at the far end would say, from its RTCP; `None` without a report about us.
+    pub remote_mos: Option<f64>,
     /// Fraction of our packets that the far end's last RTCP report says it lost, 0.0–1.0, when it sent one.
     pub remote_loss: Option<f64>,
     /// Jitter that the far end's last RTCP report gives, in milliseconds.
@@ -160,6 +194,10 @@ pub struct LegQuality {
     pub strangers: u64,
     /// Packets that were no RTP or of a payload type that was not agreed on, dropped.
     pub malformed: u64,
+    /// Times that sound went one way only.
+    pub one_way_times: u32,
+    /// How long in all, in milliseconds.
+    pub one_way_ms: u64,
     /// Frames written to the ring.
     pub frames_recorded: u64,
     /// Frames that the full ring refused.

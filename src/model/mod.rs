@@ -24,7 +24,7 @@ pub use ids::{
     AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
     Ticket, TrunkId,
 };
-pub use media::{Codec, Direction, LegQuality, MediaCommand, MediaReport, RemoteMedia};
+pub use media::{Codec, Direction, LegQuality, MediaCommand, MediaReport, OneWay, RemoteMedia};
 pub use number::{E164, NumberPlan, Redacted};
 pub use record::{
     CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,

@@ -2,6 +2,7 @@
 
 pub mod dtmf;
 pub mod g711;
+pub mod losses;
 pub mod mos;
 pub mod packet;
 pub mod reception;

@@ -1,5 +1,7 @@
 //! What a listener would say of a leg: the E-model's rating and mean opinion score (ITU-T G.107), from loss, bursts and delay.
 
+use crate::model::Codec;
+
 /// The rating of a perfect narrow-band connection with the default values of every other parameter (G.107 §7.6, table 3).
 const RATING_BEST: f64 = 93.2;
 
@@ -15,6 +17,15 @@ pub struct Impairment {
     pub equipment: f64,
     /// Bpl: the loss in percent at which half of what is left is gone, with random loss.
     pub robustness: f64,
+}
+
+impl Impairment {
+    /// What a codec costs at the far end of a call: a phone conceals what is lost.
+    pub fn of(codec: Codec) -> Impairment {
+        match codec {
+            Codec::Pcma | Codec::Pcmu => G711_CONCEALED,
+        }
+    }
 }
 
 /// What was measured on one leg.

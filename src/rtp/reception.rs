@@ -1,6 +1,7 @@
-//! What was received of one far end, as RFC 3550 counts it: sequence (§A.1), loss (§A.3), jitter (§A.8).
+//! What was received of one far end, as RFC 3550 counts it: sequence (§A.1), loss (§A.3), jitter (§A.8), and what came late.
 
 use super::CLOCK_MICROS;
+use super::losses::{Losses, Pattern};
 use super::packet::Header;
 use crate::model::Moment;
 
@@ -8,6 +9,13 @@ use crate::model::Moment;
 const DROPOUT_MAX: u16 = 3000;
 /// RFC 3550 §A.1: a step back up to this is a packet out of order.
 const MISORDER_MAX: u16 = 100;
+/// What comes later than this behind the quickest is late: a phone's jitter buffer of usual depth has played on without it.
+const LATE_MICROS: u64 = 60_000;
+/// Beyond this the timestamps have jumped, and tell nothing of lateness.
+const JUMP_MICROS: u64 = 1_000_000;
+/// The quickest packet is forgotten by this part of each one's lateness, so that a new path or a clock that runs slower is
+/// the new measure within seconds (a power of two).
+const FORGET: u32 = 1024;
 
 /// The counts of one leg, over all the sources that its far end used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +23,10 @@ pub struct Reception {
     source: Option<Source>,
     /// Of sources before this one.
     past: Totals,
+    losses: Losses,
+    late: u64,
+    /// Samples of the packet before, by its timestamp: 0 before two in a row.
+    packet_units: u32,
 }
 
 /// Packets over a leg's life.
@@ -54,6 +66,8 @@ struct Source {
     received_before: u64,
     /// Arrival less timestamp of the packet before, with that timestamp, in RTP units.
     transit: Option<(u32, u32)>,
+    /// The transit of the quickest packet, and what of it is forgotten in parts of [`FORGET`].
+    quickest: (u32, u32),
     /// Jitter in sixteenths, as RFC 3550 §A.8 keeps it.
     jitter_16: u32,
 }
@@ -62,18 +76,26 @@ impl Reception {
     /// Counts a packet; `audio` is false for telephone-events, whose timestamps stand still and would look like jitter.
     /// Returns whether the source is new, or started again: its sequence and timestamps go on from nowhere.
     pub fn take(&mut self, header: &Header, audio: bool, arrival: Moment) -> bool {
-        let known = match &mut self.source {
+        let ahead = match &mut self.source {
             Some(source) if source.ssrc == header.ssrc => source.take_sequence(header.sequence),
-            Some(_) | None => false,
+            Some(_) | None => None,
         };
-        if !known {
-            self.past = self.totals();
-            self.source = Some(Source::new(header));
+        match ahead {
+            Some(ahead) => self.losses.take(ahead),
+            None => {
+                self.past = self.totals();
+                self.losses.restart();
+                self.source = Some(Source::new(header));
+            }
         }
         if let Some(source) = self.source.as_mut().filter(|_| audio) {
-            source.take_transit(header.timestamp, arrival);
+            let before = source.transit.map(|(_, timestamp)| timestamp);
+            self.late += u64::from(source.take_transit(header.timestamp, arrival));
+            if let (Some(1), Some(before)) = (ahead, before) {
+                self.packet_units = header.timestamp.wrapping_sub(before);
+            }
         }
-        !known
+        ahead.is_none()
     }
 
     /// Received and lost so far.
@@ -85,6 +107,21 @@ impl Reception {
             },
             None => self.past,
         }
+    }
+
+    /// How the losses lie, and what came twice or out of order.
+    pub fn pattern(&self) -> Pattern {
+        self.losses.pattern()
+    }
+
+    /// Packets that came more than 60 ms behind the quickest: nobody played them.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// The length of the newest packet by its timestamp, in milliseconds; 0 before two in a row.
+    pub fn packet_ms(&self) -> f64 {
+        self.packet_units as f64 * CLOCK_MICROS as f64 / 1000.0
     }
 
     /// Interarrival jitter, in milliseconds.
@@ -125,6 +162,7 @@ impl Source {
             expected_before: 0,
             received_before: 0,
             transit: None,
+            quickest: (0, 0),
             jitter_16: 0,
         }
     }
@@ -133,9 +171,11 @@ impl Source {
         (self.cycles as u64 + self.highest as u64).saturating_sub(self.base as u64) + 1
     }
 
-    /// RFC 3550 §A.1 without probation: the source's address has vouched for it. False: it started again.
-    fn take_sequence(&mut self, sequence: u16) -> bool {
+    /// RFC 3550 §A.1 without probation: the source's address has vouched for it. How far it is beyond the highest
+    /// (negative: behind), or `None` when the source started again.
+    fn take_sequence(&mut self, sequence: u16) -> Option<i32> {
         let ahead = sequence.wrapping_sub(self.highest);
+        let step = if ahead < DROPOUT_MAX { i32::from(ahead) } else { i32::from(ahead) - (1 << 16) };
         if ahead < DROPOUT_MAX {
             if sequence < self.highest {
                 self.cycles = self.cycles.wrapping_add(1 << 16);
@@ -143,25 +183,34 @@ impl Source {
             self.highest = sequence;
         } else if ahead <= 0u16.wrapping_sub(MISORDER_MAX) {
             if self.restart == Some(sequence) {
-                return false;
+                return None;
             }
             self.restart = Some(sequence.wrapping_add(1));
         }
         self.received += 1;
-        true
+        Some(step)
     }
 
-    /// RFC 3550 §A.8. A packet that repeats the timestamp before it says nothing new.
-    fn take_transit(&mut self, timestamp: u32, arrival: Moment) {
+    /// RFC 3550 §A.8. A packet that repeats the timestamp before it says nothing new. Whether this one is late.
+    fn take_transit(&mut self, timestamp: u32, arrival: Moment) -> bool {
         let transit = ((arrival.0 / CLOCK_MICROS) as u32).wrapping_sub(timestamp);
         if let Some((before, stamped)) = self.transit {
             if stamped == timestamp {
-                return;
+                return false;
             }
             let distance = (transit.wrapping_sub(before) as i32).unsigned_abs();
             self.jitter_16 = self.jitter_16.saturating_add(distance).saturating_sub((self.jitter_16 + 8) >> 4);
         }
-        self.transit = Some((transit, timestamp));
+        let is_first = self.transit.replace((transit, timestamp)).is_none();
+        let (quickest, forgotten) = self.quickest;
+        let behind = transit.wrapping_sub(quickest) as i32;
+        if is_first || behind < 0 || behind as u64 * CLOCK_MICROS > JUMP_MICROS {
+            self.quickest = (transit, 0);
+            return false;
+        }
+        let forgotten = forgotten + behind as u32;
+        self.quickest = (quickest.wrapping_add(forgotten / FORGET), forgotten % FORGET);
+        behind as u64 * CLOCK_MICROS > LATE_MICROS
     }
 }
 
@@ -235,6 +284,52 @@ mod tests {
         }
         // Every difference is 10 ms, so the running mean is 10 ms.
         assert!((uneven.jitter_ms() - 10.0).abs() < 0.2, "{}", uneven.jitter_ms());
+    }
+
+    #[test]
+    fn what_comes_60_ms_behind_the_quickest_is_late_until_all_come_so() {
+        let mut reception = Reception::default();
+        let mut take = |place: u32, behind_ms: u64| {
+            reception.take(
+                &header(1, place as u16, place * 160),
+                true,
+                Moment(1_000_000 + place as u64 * 20_000 + behind_ms * 1000),
+            );
+            reception.late()
+        };
+        assert_eq!((0..100).map(|place| take(place, place as u64 % 60)).max(), Some(0));
+        assert_eq!(take(100, 80), 1);
+        // A new way that is 80 ms longer: after some seconds it is what packets are measured against.
+        let after = (101..1101).map(|place| take(place, 80)).max();
+        assert!(after.is_some_and(|late| (100..500).contains(&late)), "{after:?}");
+        assert_eq!((1101..1200).map(|place| take(place, 80)).max(), after);
+    }
+
+    #[test]
+    fn a_clock_that_runs_slow_makes_nothing_late() {
+        let mut reception = Reception::default();
+        for place in 0..180_000u64 {
+            let arrival = Moment(place * 20_000 + place * 20_000 / 10_000);
+            reception.take(&header(1, place as u16, (place * 160) as u32), true, arrival);
+        }
+        assert_eq!((reception.late(), reception.totals().lost, reception.pattern().lost), (0, 0, 0));
+    }
+
+    #[test]
+    fn timestamps_that_begin_anew_make_nothing_late() {
+        let mut reception = Reception::default();
+        for place in 0..200u64 {
+            let timestamp = if place < 100 { 4_000_000 } else { 17 } + place * 160;
+            reception.take(&header(1, place as u16, timestamp as u32), true, Moment(place * 20_000));
+        }
+        assert_eq!(reception.late(), 0);
+    }
+
+    #[test]
+    fn the_length_of_a_packet_is_that_of_its_timestamps() {
+        let mut reception = Reception::default();
+        take_all(&mut reception, 0..3);
+        assert_eq!(reception.packet_ms(), 20.0);
     }
 
     proptest! {

@@ -62,6 +62,10 @@ pub struct Incoming {
 pub struct AboutUs {
     /// Fraction of our packets lost since its report before, 0.0–1.0.
     pub fraction_lost: f64,
+    /// Packets of ours lost since the beginning, never below zero.
+    pub cumulative_lost: u32,
+    /// The highest sequence of ours that it got, with its cycles: it stands still when nothing arrives there.
+    pub highest_sequence: u32,
     /// Interarrival jitter, in units of the RTP clock.
     pub jitter: u32,
     /// The last sender report of ours that it got, 0 when none.
@@ -166,10 +170,17 @@ pub fn read(datagram: &[u8], ours: u32) -> Option<Incoming> {
 fn about_us(block: ReportBlock) -> AboutUs {
     AboutUs {
         fraction_lost: block.fraction_lost() as f64 / 256.0,
+        cumulative_lost: cumulative_lost(block.cumulative_lost()),
+        highest_sequence: block.extended_sequence_number(),
         jitter: block.interarrival_jitter(),
         last_sender_report: block.last_sender_report_timestamp(),
         delay: block.delay_since_last_sender_report_timestamp(),
     }
+}
+
+/// 24 bits with a sign (RFC 3550 §6.4.1); repetitions make it negative.
+fn cumulative_lost(bits: u32) -> u32 {
+    if bits & 0x80_0000 == 0 { bits & 0x7f_ffff } else { 0 }
 }
 
 #[cfg(test)]
@@ -200,7 +211,14 @@ mod tests {
         let mut buffer = [0; RTCP_BYTES_MAX];
         let length = write(&report(true), &mut buffer).expect("room");
         let incoming = read(&buffer[..length], 0x2222).expect("a report");
-        let about = AboutUs { fraction_lost: 0.25, jitter: 80, last_sender_report: 0xb705_2000, delay: 0x0005_4000 };
+        let about = AboutUs {
+            fraction_lost: 0.25,
+            cumulative_lost: 0,
+            highest_sequence: 9,
+            jitter: 80,
+            last_sender_report: 0xb705_2000,
+            delay: 0x0005_4000,
+        };
         assert_eq!(incoming, Incoming { sender_report: Some(0x2000_0000), about_us: Some(about), bye: true });
     }
 
@@ -223,7 +241,14 @@ mod tests {
     #[test]
     fn the_round_trip_is_that_of_the_figure_in_rfc_3550() {
         // Figure 2: A 0xb710:8000, LSR 0xb705:2000, DLSR 0x0005:4000 give 6.125 s.
-        let about = AboutUs { fraction_lost: 0.0, jitter: 0, last_sender_report: 0xb705_2000, delay: 0x0005_4000 };
+        let about = AboutUs {
+            fraction_lost: 0.0,
+            cumulative_lost: 0,
+            highest_sequence: 0,
+            jitter: 0,
+            last_sender_report: 0xb705_2000,
+            delay: 0x0005_4000,
+        };
         assert_eq!(round_trip(0xb710_8000, about), Some(Duration::from_millis(6125)));
         assert_eq!(round_trip(0xb710_8000, AboutUs { last_sender_report: 0, ..about }), None);
     }

@@ -133,7 +133,7 @@ impl Rig {
                 self.coming.push_back(Input::Media(MediaReport::Opened { leg, rtp }));
             }
             Action::Media(MediaCommand::Close { leg }) => {
-                let quality = LegQuality { packets_received: 50, ..LegQuality::default() };
+                let quality = Box::new(LegQuality { packets_received: 50, ..LegQuality::default() });
                 self.coming.push_back(Input::Media(MediaReport::Closed { leg, quality }));
             }
             Action::Recorder(RecorderCommand::Finish { call, at, record }) => {

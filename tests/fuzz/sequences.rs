@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use vigie::call::Switch;
 use vigie::model::{
-    Action, Chance, Input, LegId, LegQuality, MediaCommand, MediaReport, Moment, Now, Path, RecorderCommand,
-    RecorderReport, Transport, Utc,
+    Action, Chance, Input, LegId, MediaCommand, MediaReport, Moment, Now, Path, RecorderCommand, RecorderReport,
+    Transport, Utc,
 };
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
@@ -418,7 +418,7 @@ impl Case {
             MediaCommand::Play { leg, .. } => MediaReport::Played { leg },
             MediaCommand::Close { leg } => {
                 self.watched.remove(&leg);
-                MediaReport::Closed { leg, quality: LegQuality::default() }
+                MediaReport::Closed { leg, quality: Box::default() }
             }
             MediaCommand::Watch { leg, on } => {
                 if on {

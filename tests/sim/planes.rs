@@ -187,7 +187,7 @@ impl MediaPlane {
                 self.part(*leg, &mut outcome);
                 if self.legs.remove(leg).is_some() {
                     self.closed += 1;
-                    let quality = LegQuality { packets_received: 50, ..LegQuality::default() };
+                    let quality = Box::new(LegQuality { packets_received: 50, ..LegQuality::default() });
                     let after = 200 + self.chance.below(3_000);
                     let report = Later::Report(Input::Media(MediaReport::Closed { leg: *leg, quality }));
                     outcome.later.push((after, report));

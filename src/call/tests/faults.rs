@@ -36,7 +36,7 @@ fn a_fault_while_a_call_ends_leaves_its_end_told_and_its_recording_sealed() {
     room.answer(leg);
     room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
     room.switch.plant_fault(caller.call);
-    room.media(MediaReport::Closed { leg: caller, quality: LegQuality::default() });
+    room.media(MediaReport::Closed { leg: caller, quality: Box::default() });
     assert!(room.has(|order| matches!(order, Order::Recorder(RecorderCommand::Finish { .. }))));
     let record = room.last_record(caller);
     assert_eq!((record.outcome, record.ended_by), (Some(Outcome::Answered), Some(EndedBy::Caller)));

@@ -14,8 +14,8 @@ use super::{Order, Switch, SwitchInput};
 use crate::model::centre::{Farewell, GreetingMode, RecordingPolicy};
 use crate::model::{
     CallId, CallRecord, Caller, Centre, Chance, Codec, Command, DeviceId, Direction, EndedBy, EventKind, Fact, LegId,
-    LegQuality, Line, MediaCommand, MediaReport, Moment, Now, OfferEnd, Outcome, PauseReason, RecorderCommand,
-    RecorderReport, RegulatorState, RemoteMedia, Reply, Ticket, Trunk, Utc,
+    Line, MediaCommand, MediaReport, Moment, Now, OfferEnd, Outcome, PauseReason, RecorderCommand, RecorderReport,
+    RegulatorState, RemoteMedia, Reply, Ticket, Trunk, Utc,
 };
 use crate::routing::sample;
 
@@ -138,7 +138,7 @@ impl Room {
         let mut out = Vec::new();
         for number in 0..legs {
             let leg = LegId { number, ..call };
-            out.extend(self.media(MediaReport::Closed { leg, quality: LegQuality::default() }));
+            out.extend(self.media(MediaReport::Closed { leg, quality: Box::default() }));
         }
         out
     }

@@ -240,8 +240,30 @@ pub struct QualityView {
     packets_sent: u64,
     /// Packets that never came (RFC 3550 §A.3).
     packets_lost: u64,
+    /// Packets that came more than 60 ms behind the quickest ones: a phone has played on without them.
+    packets_late: u64,
+    /// Packets that came again.
+    packets_repeated: u64,
+    /// Packets that came behind a later one.
+    packets_reordered: u64,
+    /// The most packets lost in a row.
+    loss_longest_packets: u64,
+    /// Bursts of losses (RFC 3611 §4.7.2, Gmin 16): two or more, with fewer than 16 packets received between them.
+    bursts: u64,
+    /// The fraction of packets lost within bursts, 0.0–1.0.
+    burst_loss_fraction: f64,
+    /// The fraction of packets lost between bursts, 0.0–1.0.
+    gap_loss_fraction: f64,
+    /// The mean length of a burst, in milliseconds.
+    burst_ms: f64,
     /// Interarrival jitter of what was received, in milliseconds (RFC 3550 §A.8).
     jitter_ms: f64,
+    /// Mean opinion score of what was received, 1.0–4.5 (ITU-T G.107: from loss, bursts, lateness and delay).
+    mos: Option<f64>,
+    /// Packets of ours that the far end says it lost, over the leg's life.
+    remote_packets_lost: Option<u64>,
+    /// Mean opinion score of what the far end received, from its RTCP reports.
+    remote_mos: Option<f64>,
     /// Fraction of our packets that the far end says it lost, 0.0–1.0.
     remote_loss_fraction: Option<f64>,
     /// Jitter that the far end reports, in milliseconds.
@@ -254,6 +276,11 @@ pub struct QualityView {
     strangers: u64,
     /// Packets that were no RTP or of a payload type not agreed on, dropped.
     malformed: u64,
+    /// Times that sound went one way only: the far end sent nothing while the other side spoke, or reported by RTCP that
+    /// nothing arrived.
+    one_way_times: u32,
+    /// How long that was in all, in milliseconds.
+    one_way_ms: u64,
     /// Frames recorded.
     frames_recorded: u64,
     /// Frames that could not be recorded: the ring was full.
@@ -286,13 +313,26 @@ impl From<LegQuality> for QualityView {
             packets_received: quality.packets_received,
             packets_sent: quality.packets_sent,
             packets_lost: quality.packets_lost,
+            packets_late: quality.packets_late,
+            packets_repeated: quality.packets_repeated,
+            packets_reordered: quality.packets_reordered,
+            loss_longest_packets: quality.loss_longest,
+            bursts: quality.bursts,
+            burst_loss_fraction: quality.burst_loss,
+            gap_loss_fraction: quality.gap_loss,
+            burst_ms: quality.burst_ms,
             jitter_ms: quality.jitter_ms,
+            mos: quality.mos,
+            remote_packets_lost: quality.remote_lost,
+            remote_mos: quality.remote_mos,
             remote_loss_fraction: quality.remote_loss,
             remote_jitter_ms: quality.remote_jitter_ms,
             round_trip_ms: quality.round_trip_ms,
             rtcp_packets_received: quality.rtcp_received,
             strangers: quality.strangers,
             malformed: quality.malformed,
+            one_way_times: quality.one_way_times,
+            one_way_ms: quality.one_way_ms,
             frames_recorded: quality.frames_recorded,
             frames_refused: quality.frames_refused,
         }
