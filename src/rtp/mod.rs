@@ -1,13 +1,19 @@
 //! RTP as pure values: packets, RTCP, G.711, telephone-event, reception statistics.
 
+pub mod conceal;
 pub mod dtmf;
 pub mod g711;
+pub mod jitter;
 pub mod losses;
+mod margins;
 pub mod mos;
+pub mod noise;
 pub mod packet;
+pub mod pitch;
 pub mod reception;
 pub mod rtcp;
 pub mod srtp;
+pub mod stretch;
 
 /// Samples a second of every codec that Vigie speaks: also the RTP clock rate (RFC 3551 §4.5.14).
 pub const CLOCK_RATE: u32 = 8000;
