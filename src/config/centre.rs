@@ -11,7 +11,12 @@ use super::lines::{read_levels, read_lines};
 use super::parts::seconds;
 use super::values;
 use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
+
+/// How SRTP policies are written.
+pub(super) const SRTP: [(&str, SrtpPolicy); 3] =
+    [("off", SrtpPolicy::Off), ("preferred", SrtpPolicy::Preferred), ("required", SrtpPolicy::Required)];
 
 /// How digest choices are written.
 pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
@@ -21,7 +26,7 @@ pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
 pub(super) type Skills = BTreeMap<SkillId, String>;
 
 /// Reads what routing knows, but for the trunks; `folder` is where relative sound files are.
-pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, digest: DigestChoice) -> (Centre, Skills) {
+pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, ours: PhoneDefaults) -> (Centre, Skills) {
     let skills: Skills =
         root.pairs("skills", values::text).into_iter().map(|(id, text)| (id.as_str().into(), text)).collect();
     let (lines, ddis) = read_lines(root);
@@ -37,7 +42,7 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, dig
         regions: read_regions(root),
         lines,
         ddis,
-        regulators: read_regulators(root, digest),
+        regulators: read_regulators(root, ours),
         trunks: BTreeMap::new(),
         sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
         weights: read_weights(root),
@@ -46,9 +51,19 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, dig
     (centre, skills)
 }
 
-/// The key `digest` in `[sip]`: what regulators without one of their own have.
-pub(super) fn read_digest(sip: &Section<'_>) -> DigestChoice {
-    sip.or("digest", DigestChoice::Both, values::choice(&DIGESTS))
+/// What regulators without a choice of their own have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhoneDefaults {
+    digest: DigestChoice,
+    srtp: SrtpPolicy,
+}
+
+/// The keys `digest` and `srtp` in `[sip]`.
+pub(super) fn read_phone_defaults(sip: &Section<'_>) -> PhoneDefaults {
+    PhoneDefaults {
+        digest: sip.or("digest", DigestChoice::Both, values::choice(&DIGESTS)),
+        srtp: sip.or("srtp", SrtpPolicy::Off, values::choice(&SRTP)),
+    }
 }
 
 /// The key `timezone` in `[node]`.
@@ -79,7 +94,7 @@ fn read_regions(root: &Section<'_>) -> BTreeMap<RegionId, Region> {
     regions
 }
 
-fn read_regulators(root: &Section<'_>, digest: DigestChoice) -> BTreeMap<RegulatorId, Regulator> {
+fn read_regulators(root: &Section<'_>, ours: PhoneDefaults) -> BTreeMap<RegulatorId, Regulator> {
     let mut regulators = BTreeMap::new();
     for (id, section) in root.named("regulators") {
         let association = section.must("association", "write the id of one of the [associations.ID]", values::id);
@@ -91,7 +106,8 @@ fn read_regulators(root: &Section<'_>, digest: DigestChoice) -> BTreeMap<Regulat
             skills: read_levels(&section),
             regions: regions.into_iter().map(|(region, cost)| (region.as_str().into(), cost)).collect(),
             ready_on_register: section.or("ready_on_register", true, values::flag),
-            digest: section.or("digest", digest, values::choice(&DIGESTS)),
+            digest: section.or("digest", ours.digest, values::choice(&DIGESTS)),
+            srtp: section.or("srtp", ours.srtp, values::choice(&SRTP)),
         };
         section.close();
         regulators.insert(id.as_str().into(), regulator);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::centre::{read_centre, read_digest, read_zone};
+use super::centre::{read_centre, read_phone_defaults, read_zone};
 use super::document::{LineStarts, Report, Section};
 use super::fault::{Fault, Faults};
 use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
@@ -68,9 +68,9 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
     let report = root.report;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (node, sip, media) = (root.section("node"), root.section("sip"), root.section("media"));
-    let (zone, digest) = (read_zone(&node), read_digest(&sip));
+    let (zone, ours) = (read_zone(&node), read_phone_defaults(&sip));
     let node_settings = read_node(&node);
-    let (mut centre, skills) = read_centre(&root, folder, zone, digest);
+    let (mut centre, skills) = read_centre(&root, folder, zone, ours);
     let (recording, storage, web) = (root.section("recording"), root.section("storage"), root.section("web"));
     let (carriers, trunks) = read_trunks(&root, &node_settings);
     centre.trunks = carriers;

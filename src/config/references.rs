@@ -9,6 +9,7 @@ use super::reach::reach;
 use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{Centre, RegionId, Regulator, SkillId, SoundId, Transport};
 
 /// Tells every reference that leads nowhere.
@@ -87,6 +88,7 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
         );
     }
     check_digests(report, centre, sip);
+    check_srtp(report, centre, sip);
     for trunk in centre.trunks.values().filter(|trunk| trunk.peers.iter().any(is_wide)) {
         report.warn(
             &format!("trunks.{}.peers", trunk.id),
@@ -137,6 +139,38 @@ fn check_digests(report: &Report, centre: &Centre, sip: &SipSettings) {
                 &format!("sip.listen[{number}].digest"),
                 format!("leaves no algorithm for {}: their own is used on this listener all the same", out.join(", ")),
                 "widen the listener's `digest` to \"both\", or change theirs",
+            );
+        }
+    }
+}
+
+/// Tells where SRTP's keys would travel readable: they stand in the SDP (RFC 4568 §7).
+fn check_srtp(report: &Report, centre: &Centre, sip: &SipSettings) {
+    const TELL: &str = "SRTP's keys stand in the SIP messages, which anybody on the way could read: the media would be as open as without";
+    let open = sip.listen.iter().position(|listener| !listener.transport.is_secure());
+    let users: Vec<&str> = centre
+        .regulators
+        .values()
+        .filter(|person| person.srtp != SrtpPolicy::Off)
+        .map(|person| person.id.as_str())
+        .collect();
+    if let Some(number) = open.filter(|_| !users.is_empty()) {
+        report.warn(
+            &format!("sip.listen[{number}]"),
+            format!("is without TLS, and {} may use SRTP over it: {TELL}", users.join(", ")),
+            "register these phones over TLS, and close this listener to them; or write srtp = \"off\"",
+        );
+    }
+    for trunk in centre.trunks.values().filter(|trunk| trunk.srtp != SrtpPolicy::Off) {
+        let is_open = match &trunk.reach {
+            Some(reach) => matches!(reach.transport, Some(transport) if !transport.is_secure()),
+            None => !sip.listen.iter().any(|listener| listener.transport.is_secure()),
+        };
+        if is_open {
+            report.warn(
+                &format!("trunks.{}.srtp", trunk.id),
+                format!("without TLS: {TELL}"),
+                "reach the carrier over TLS (transport = \"tls\", a tls: listener), or write srtp = \"off\"",
             );
         }
     }

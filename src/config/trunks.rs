@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::centre::SRTP;
 use super::document::{Report, Section};
 use super::parts::seconds;
 use super::settings::{NodeSettings, Settings, TrunkFiles};
 use super::values;
 use crate::model::centre::{NumberForm, TrunkOutgoing, TrunkReach, TrunkRegistration};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{NumberPlan, Transport, Trunk, TrunkId};
 
 /// What may carry SIP to a carrier.
@@ -111,6 +113,7 @@ fn read_trunk(id: &TrunkId, section: &Section<'_>) -> Trunk {
             shown: section.take("number_shown", values::number),
             shows_caller: section.or("shows_caller", false, values::flag),
         },
+        srtp: section.or("srtp", SrtpPolicy::Off, values::choice(&SRTP)),
         reach,
     };
     if !section.has("host") {

@@ -101,6 +101,7 @@ mod tests {
             payload: 8,
             dtmf_payload: None,
             direction: Direction::Both,
+            crypto: None,
         }
     }
 

@@ -8,12 +8,15 @@ use super::listening::Listening;
 use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
+use super::protection::{self, Protection};
+use super::tally::{Tally, count};
 use crate::journal::{Frame, FrameKind};
 use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::dtmf::Digits;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
+use crate::rtp::srtp::{GROWTH_BYTES_MAX, SrtpFault};
 use crate::rtp::{CLOCK_MICROS, mos, rtcp};
 
 /// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
@@ -31,6 +34,8 @@ pub(super) struct Leg {
     pub(super) sockets: Pair,
     pub(super) aim: Option<Aim>,
     pub(super) outgoing: Outgoing,
+    /// Both ways' keys, when the media are SRTP.
+    pub(super) protection: Option<Box<Protection>>,
     pub(super) player: Option<Player>,
     /// The place of the leg that it is bridged to.
     pub(super) peer: Option<usize>,
@@ -103,6 +108,7 @@ impl Leg {
             sockets,
             aim: None,
             outgoing: Outgoing::new(chance),
+            protection: None,
             player: None,
             peer: None,
             recording: false,
@@ -125,6 +131,7 @@ impl Leg {
     pub(super) fn aim_at(&mut self, remote: RemoteMedia, chance: &mut Chance, now: Moment) {
         let latch = Latch::new(&remote, self.aim.as_ref().map(|aim| aim.latch));
         self.listening.aim_at(remote.direction, now);
+        self.protection = Protection::renew(self.protection.take(), remote.crypto.as_deref());
         self.aim = Some(Aim { remote, latch });
         self.report_at.get_or_insert(now + report_wait(chance));
     }
@@ -195,6 +202,32 @@ impl Leg {
         silent
     }
 
+    /// Opens what the far end sent, when the media are SRTP, and counts what is not authentic. It is no sign of life either.
+    pub(super) fn open(&mut self, datagram: &mut [u8], tally: &Tally) -> Option<usize> {
+        let opened = protection::open(self.protection.as_deref_mut(), datagram);
+        self.count_opened(opened, tally)
+    }
+
+    /// The same for RTCP.
+    pub(super) fn open_rtcp(&mut self, datagram: &mut [u8], tally: &Tally) -> Option<usize> {
+        let opened = protection::open_rtcp(self.protection.as_deref_mut(), datagram);
+        self.count_opened(opened, tally)
+    }
+
+    fn count_opened(&mut self, opened: Result<usize, SrtpFault>, tally: &Tally) -> Option<usize> {
+        let (of_leg, of_all) = match opened {
+            Ok(length) => return Some(length),
+            Err(SrtpFault::Forged) => (&mut self.quality.forged, &tally.srtp_forged),
+            Err(SrtpFault::Replayed) => (&mut self.quality.replayed, &tally.srtp_replayed),
+            Err(SrtpFault::Malformed | SrtpFault::NoRoom | SrtpFault::UsedUp) => {
+                (&mut self.quality.malformed, &tally.malformed)
+            }
+        };
+        *of_leg += 1;
+        count(of_all);
+        None
+    }
+
     /// Takes the far end's RTCP; false when it is none. A BYE is read and left: only signalling ends a leg.
     pub(super) fn take_rtcp(&mut self, datagram: &[u8], ntp: u64, now: Moment) -> bool {
         let Some(incoming) = rtcp::read(datagram, self.outgoing.ssrc()) else { return false };
@@ -235,8 +268,11 @@ impl Leg {
             last_sender_report: self.sender_report.map(|(report, at)| (report, now.since(at))),
             bye,
         };
-        let mut buffer = [0; rtcp::RTCP_BYTES_MAX];
-        if let Some(bytes) = rtcp::write(&report, &mut buffer).and_then(|length| buffer.get(..length)) {
+        let mut buffer = [0; rtcp::RTCP_BYTES_MAX + GROWTH_BYTES_MAX];
+        let written = rtcp::write(&report, &mut buffer);
+        let protection = self.protection.as_deref_mut();
+        let length = written.and_then(|length| protection::protect_rtcp(protection, &mut buffer, length));
+        if let Some(bytes) = length.and_then(|length| buffer.get(..length)) {
             // A report that the system will not take is a report lost: the next one says the same.
             let _ = self.sockets.send_rtcp(bytes, aim.latch.rtcp_to(aim.remote.rtcp));
         }

@@ -8,6 +8,7 @@ mod listening;
 mod outgoing;
 mod player;
 mod ports;
+mod protection;
 mod sounds;
 mod tally;
 #[cfg(test)]

@@ -49,6 +49,10 @@ counters! {
     early,
     /// Packets that were no RTP or RTCP, or of a payload type not agreed on, dropped.
     malformed,
+    /// SRTP and SRTCP packets with a wrong tag, dropped.
+    srtp_forged,
+    /// SRTP and SRTCP packets that came before, dropped.
+    srtp_replayed,
     /// RTP packets that the system would not take.
     sends_failed,
     /// RTCP packets read.

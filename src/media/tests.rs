@@ -2,6 +2,7 @@
 
 mod hostile;
 mod one_way;
+mod protecting;
 mod renaming;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -159,6 +160,7 @@ impl Peer {
             payload: self.codec.payload_type(),
             dtmf_payload: None,
             direction: Direction::Both,
+            crypto: None,
         }
     }
 

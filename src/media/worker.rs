@@ -18,6 +18,7 @@ use super::leg::{Kind, Leg};
 use super::listening;
 use super::player::{Left, Player};
 use super::ports::Ports;
+use super::protection;
 use super::sounds::Sounds;
 use super::tally::{Tally, count};
 use crate::clock;
@@ -27,6 +28,7 @@ use crate::model::media::AfterSounds;
 use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, RemoteMedia, SoundId, Utc};
 use crate::rtp::dtmf::{Digit, TelephoneEvent};
 use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
+use crate::rtp::srtp::GROWTH_BYTES_MAX;
 use crate::rtp::{PACKET_SAMPLES, g711, rtcp};
 
 /// Sockets served in one wake-up; those beyond it are served by the next, at once.
@@ -39,6 +41,8 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 const SWEEP: Duration = Duration::from_millis(100);
 /// Commands done before packets are served again.
 const COMMANDS_AT_ONCE: usize = 64;
+/// A packet with our header, and what SRTP adds.
+const OUTBOUND_BYTES: usize = PACKET_BYTES_MAX + HEADER_BYTES + GROWTH_BYTES_MAX;
 /// The eventfd's token; a leg's are twice its place (RTP) and one more (RTCP).
 const WAKE_TOKEN: u64 = u64::MAX;
 
@@ -69,7 +73,7 @@ pub(super) struct Worker<R> {
     next_sweep: Option<Moment>,
     inbound: [u8; PACKET_BYTES_MAX + 1],
     scratch: [u8; PACKET_BYTES_MAX],
-    outbound: [u8; PACKET_BYTES_MAX + HEADER_BYTES],
+    outbound: [u8; OUTBOUND_BYTES],
 }
 
 impl<R: Fn(MediaReport)> Worker<R> {
@@ -101,7 +105,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             next_sweep: None,
             inbound: [0; PACKET_BYTES_MAX + 1],
             scratch: [0; PACKET_BYTES_MAX],
-            outbound: [0; PACKET_BYTES_MAX + HEADER_BYTES],
+            outbound: [0; OUTBOUND_BYTES],
         })
     }
 
@@ -311,6 +315,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
             leg.quality.strangers += 1;
             return count(&self.tally.strangers);
         }
+        let opened = self.inbound.get_mut(..length).and_then(|datagram| leg.open(datagram, &self.tally));
+        let Some(length) = opened else { return };
+        let Some(aim) = &mut leg.aim else { return };
         let packet = self.inbound.get(..length).and_then(packet::read);
         let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
         let Some((packet, (kind, codec))) = kinded else {
@@ -354,8 +361,11 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let Some(aim) = &leg.aim else { return count(&self.tally.early) };
         if !aim.latch.admits_rtcp(from, aim.remote.rtcp) {
             leg.quality.strangers += 1;
-            count(&self.tally.strangers);
-        } else if self.inbound.get(..length).is_some_and(|datagram| leg.take_rtcp(datagram, ntp, self.now)) {
+            return count(&self.tally.strangers);
+        }
+        let opened = self.inbound.get_mut(..length).and_then(|datagram| leg.open_rtcp(datagram, &self.tally));
+        let Some(length) = opened else { return };
+        if self.inbound.get(..length).is_some_and(|datagram| leg.take_rtcp(datagram, ntp, self.now)) {
             count(&self.tally.rtcp_received);
         } else {
             leg.quality.malformed += 1;
@@ -496,8 +506,9 @@ impl Relay<'_> {
 
 /// Writes a packet and hands it to the system; false when it would not be taken.
 fn send(leg: &mut Leg, (header, payload): (Header, &[u8]), to: SocketAddr, outbound: &mut [u8]) -> bool {
-    let bytes = packet::write(&header, payload, outbound).and_then(|length| outbound.get(..length));
-    let sent = bytes.is_some_and(|bytes| leg.sockets.send_rtp(bytes, to));
+    let written = packet::write(&header, payload, outbound);
+    let length = written.and_then(|length| protection::protect(leg.protection.as_deref_mut(), outbound, length));
+    let sent = length.and_then(|length| outbound.get(..length)).is_some_and(|bytes| leg.sockets.send_rtp(bytes, to));
     if sent {
         leg.outgoing.count(payload.len());
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::beat::Transport;
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::number::{E164, NumberPlan};
+use super::srtp::SrtpPolicy;
 
 /// Everything that routing knows about the centre.
 #[derive(Clone, Debug)]
@@ -191,6 +192,8 @@ pub struct Regulator {
     pub ready_on_register: bool,
     /// Which digest challenges the person's phones get.
     pub digest: DigestChoice,
+    /// Whether the media of the person's phones are protected.
+    pub srtp: SrtpPolicy,
 }
 
 /// Which digest algorithms are offered (RFC 8760 §2: the preferred one first).
@@ -243,6 +246,8 @@ pub struct Trunk {
     pub dials: Vec<String>,
     /// How outside numbers are written to it, and as whom we call.
     pub outgoing: TrunkOutgoing,
+    /// Whether the media to and from it are protected.
+    pub srtp: SrtpPolicy,
 }
 
 /// How calls to outside numbers look to a carrier.

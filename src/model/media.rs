@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{LegId, SoundId};
+use super::srtp::Crypto;
 
 /// A codec that Vigie speaks (RFC 3551 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +78,9 @@ pub struct RemoteMedia {
     pub dtmf_payload: Option<u8>,
     /// Who sends.
     pub direction: Direction,
+    /// The keys of both ways when the media are SRTP (RFC 3711); `None` is plain RTP.
+    #[serde(default)]
+    pub crypto: Option<Box<Crypto>>,
 }
 
 /// The payload type that we offer for telephone-event (RFC 4733): what phones use by custom.
@@ -198,6 +202,10 @@ pub struct LegQuality {
     pub one_way_times: u32,
     /// How long in all, in milliseconds.
     pub one_way_ms: u64,
+    /// SRTP and SRTCP packets with a wrong tag (another key, or changed on the way), dropped.
+    pub forged: u64,
+    /// SRTP and SRTCP packets that came before, dropped.
+    pub replayed: u64,
     /// Frames written to the ring.
     pub frames_recorded: u64,
     /// Frames that the full ring refused.

@@ -12,6 +12,7 @@ pub mod number;
 pub mod record;
 pub mod recording;
 pub mod regulator;
+pub mod srtp;
 pub mod time;
 
 pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Target, Transport};

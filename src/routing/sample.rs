@@ -32,6 +32,7 @@ pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -
         skills: skills(levels),
         regions: regions.iter().map(|(region, cost)| (RegionId::from(*region), *cost)).collect(),
         ready_on_register: true,
+        srtp: Default::default(),
         digest: DigestChoice::Md5,
     }
 }
@@ -66,6 +67,7 @@ pub(crate) fn trunk(fallback_line: &str) -> Trunk {
         reach: None,
         registration: None,
         options_every: None,
+        srtp: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "trunk".into(),

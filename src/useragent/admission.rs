@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{Centre, Chance, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
@@ -111,6 +112,16 @@ impl Admission {
     pub(super) fn go_on(&mut self, nonces: Nonces, reached: BTreeMap<TrunkId, Vec<IpAddr>>) {
         self.nonces = nonces;
         self.reached = reached;
+    }
+
+    /// Whether the media of a regulator's phones are to be protected.
+    pub(super) fn srtp_of(&self, regulator: &RegulatorId) -> SrtpPolicy {
+        self.centre.regulators.get(regulator).map_or_else(SrtpPolicy::default, |person| person.srtp)
+    }
+
+    /// Whether the media of calls over a trunk are.
+    pub(super) fn srtp_over(&self, trunk: &TrunkId) -> SrtpPolicy {
+        self.centre.trunks.get(trunk).map_or_else(SrtpPolicy::default, |trunk| trunk.srtp)
     }
 
     /// The trunk that this address belongs to.

@@ -5,8 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{Codec, Direction, RemoteMedia};
-use crate::sip::sdp::{Description, LocalMedia, Origin, write_answer, write_offer};
+use crate::sip::sdp::{Audio, Description, LocalMedia, Origin, write_protected_answer, write_protected_offer};
+
+use super::security::Security;
 
 /// Both sides' media as agreed so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +23,7 @@ pub(super) struct LegMedia {
     /// The codecs that the far end's last SDP named.
     known: Vec<Codec>,
     origin: Origin,
+    security: Security,
     /// Our last SDP.
     said: Bytes,
     /// The far end's last SDP.
@@ -29,7 +33,7 @@ pub(super) struct LegMedia {
 /// What an SDP of the far end changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// It has no codec that we speak.
+    /// It has no codec that we speak, or not the keys that there must be.
     Nothing,
     /// The same as before.
     Same,
@@ -38,9 +42,9 @@ pub(super) enum Heard {
 }
 
 impl LegMedia {
-    pub(super) fn new(origin: Origin, codec: Codec) -> LegMedia {
+    pub(super) fn new(origin: Origin, codec: Codec, security: Security) -> LegMedia {
         let (local, remote, known) = (None, None, Vec::new());
-        LegMedia { local, remote, codec, known, origin, said: Bytes::new(), heard: Bytes::new() }
+        LegMedia { local, remote, codec, known, origin, security, said: Bytes::new(), heard: Bytes::new() }
     }
 
     /// Our socket is known; the first one stays.
@@ -68,13 +72,15 @@ impl LegMedia {
             Codec::Pcma => [Codec::Pcma, Codec::Pcmu],
             Codec::Pcmu => [Codec::Pcmu, Codec::Pcma],
         };
-        self.say(|local| write_offer(local, &codecs))
+        let protection = self.security.protection();
+        self.say(|local| write_protected_offer(local, &codecs, &protection))
     }
 
     /// Our answer to an offer that was heard.
     pub(super) fn answer(&mut self, offer: &Description) -> Bytes {
         let codec = self.codec;
-        self.say(|local| write_answer(local, offer, codec))
+        let crypto = offer.audio.as_ref().and_then(|audio| self.security.answer(audio));
+        self.say(|local| write_protected_answer(local, offer, codec, crypto.as_ref()))
     }
 
     /// Our last SDP, word for word: an offer that changes nothing (RFC 4028 §7.4).
@@ -95,7 +101,8 @@ impl LegMedia {
         let Some(codec) = (if is_repeated { Some(self.codec) } else { audio.choose(&[]) }) else {
             return Heard::Nothing;
         };
-        let remote = audio.remote(codec, signalling);
+        let Some(remote) = self.weigh(audio, codec, signalling) else { return Heard::Nothing };
+        self.security.agree(remote.crypto.as_deref());
         self.codec = codec;
         self.known = audio.codecs.iter().map(|(codec, _)| *codec).collect();
         // A copy, so that the datagram that it came in can go.
@@ -105,6 +112,29 @@ impl LegMedia {
         }
         self.remote = Some(remote.clone());
         Heard::Other(remote)
+    }
+
+    /// Takes over what was agreed on before, in an early dialog.
+    pub(super) fn take(&mut self, remote: &RemoteMedia) {
+        self.codec = remote.codec;
+        self.security.agree(remote.crypto.as_deref());
+        self.remote = Some(remote.clone());
+    }
+
+    /// Whether the media are to be protected.
+    pub(super) fn policy(&self) -> SrtpPolicy {
+        self.security.policy
+    }
+
+    /// What an SDP of the far end means for us, and nothing is taken over yet: its first codec that we speak.
+    pub(super) fn agree(&self, theirs: &Description, signalling: IpAddr) -> Option<RemoteMedia> {
+        let audio = theirs.audio.as_ref()?;
+        self.weigh(audio, audio.choose(&[])?, signalling)
+    }
+
+    fn weigh(&self, theirs: &Audio, codec: Codec, signalling: IpAddr) -> Option<RemoteMedia> {
+        let crypto = self.security.weigh(theirs).ok()?.map(Box::new);
+        Some(RemoteMedia { crypto, ..theirs.remote(codec, signalling) })
     }
 
     /// Whether the far end's last SDP named this codec.
@@ -120,10 +150,4 @@ impl LegMedia {
             local.origin = used;
         }
     }
-}
-
-/// What an SDP of the far end means for us: its first codec that we speak.
-pub(super) fn agree(theirs: &Description, signalling: IpAddr) -> Option<RemoteMedia> {
-    let audio = theirs.audio.as_ref()?;
-    Some(audio.remote(audio.choose(&[])?, signalling))
 }

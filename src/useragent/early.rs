@@ -218,7 +218,7 @@ impl UserAgent {
             leg.early.exchange = Exchange::Settled;
         }
         check(request)?;
-        let sdp = read_offer(&request.headers, &request.body)?;
+        let sdp = read_offer(&request.headers, &request.body, leg.media.policy())?;
         let Some(sdp) = sdp else {
             if was == Exchange::Offered {
                 // Against §5; our 200 makes the offer once more.

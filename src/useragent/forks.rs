@@ -8,7 +8,6 @@ use crate::model::{LegId, Path, RemoteMedia};
 use crate::sip::{Method, RAck, Response};
 
 use super::UserAgent;
-use super::agreed::agree;
 use super::dialog::Dialog;
 use super::incoming::read_answer;
 use super::leg::{FORKS_MAX, Leg, Purpose, Stage};
@@ -106,6 +105,8 @@ impl UserAgent {
         let Some(leg) = self.legs.find_mut(id) else { return false };
         let traced = leg.traced();
         leg.far.read(&response.headers);
+        let sdp = read_answer(&response.headers, &response.body, leg.media.policy());
+        let agreed = sdp.as_ref().and_then(|sdp| leg.media.agree(sdp, path.peer.ip()));
         let Some(fork) = fork_of(leg, tag) else { return true };
         let place = fork.place(response);
         match place {
@@ -113,10 +114,9 @@ impl UserAgent {
             Place::None | Place::Next(_) => {}
         }
         fork.dialog = fork.dialog.answered(response, path);
-        let sdp = read_answer(&response.headers, &response.body);
         // RFC 3261 §13.2.1: the first SDP of a dialog is the answer; a later one is not heard.
         if fork.remote.is_none() {
-            fork.remote = sdp.as_ref().and_then(|sdp| agree(sdp, path.peer.ip()));
+            fork.remote = agreed;
         }
         let Place::Next(rseq) = place else {
             leg.media.remote = leg.forks.iter().rev().find_map(|fork| fork.remote.clone());

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{
     Alarm, CallId, Codec, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId,
 };
@@ -20,6 +21,7 @@ use super::leg::{Invited, Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
 use super::readable::takes_sdp;
 use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
+use super::security::Security;
 use super::trunks::dialled_beyond;
 use super::wire::Beat;
 use super::{Effect, UserAgent};
@@ -103,7 +105,11 @@ pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
 }
 
 /// The SDP that a message carries, alone or beside other parts (RFC 5621): none, or one with an audio line and a codec that we speak.
-pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<Option<Description>, Refusal> {
+pub(super) fn read_offer(
+    headers: &crate::sip::Headers,
+    body: &Bytes,
+    srtp: SrtpPolicy,
+) -> Result<Option<Description>, Refusal> {
     let body = Body::read(headers, body).map_err(|fault| match fault {
         // RFC 3261 §8.2.3: only bodies as they are can be read.
         BodyFault::Encoded => Refusal::with(415, "Accept-Encoding", "identity"),
@@ -124,7 +130,14 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
         };
         Refusal { phrase: Some(phrase.to_owned()), ..warn(399, phrase) }
     })?;
+    let offer = offer.under(srtp);
     match &offer.audio {
+        None if offer.has_audio() => Err(match srtp {
+            SrtpPolicy::Off => warn(302, "Incompatible transport protocol: RTP/AVP is needed, SRTP is off"),
+            SrtpPolicy::Preferred | SrtpPolicy::Required => {
+                warn(302, "Incompatible transport protocol: SRTP with a=crypto of a known suite is needed")
+            }
+        }),
         None => Err(warn(304, "Media type not available: audio over RTP/AVP is needed")),
         Some(audio) if audio.choose(&[]).is_none() => {
             Err(warn(305, "Incompatible media format: PCMA or PCMU is needed"))
@@ -135,9 +148,9 @@ pub(super) fn read_offer(headers: &crate::sip::Headers, body: &Bytes) -> Result<
 
 /// The SDP that an answer or an ACK carries, when it is of use. What else must be understood of it cannot be refused any
 /// more, and a call that both sides have agreed on is not ended for it.
-pub(super) fn read_answer(headers: &crate::sip::Headers, body: &Bytes) -> Option<Description> {
+pub(super) fn read_answer(headers: &crate::sip::Headers, body: &Bytes, srtp: SrtpPolicy) -> Option<Description> {
     let body = Body::read(headers, body).ok()?;
-    let answer = Description::parse(&body.sdp()?.bytes).ok()?;
+    let answer = Description::parse(&body.sdp()?.bytes).ok()?.under(srtp);
     answer.audio.as_ref()?.choose(&[])?;
     Some(answer)
 }
@@ -156,6 +169,14 @@ impl UserAgent {
             }
             let response = refusal.response(&arrival.request, &self.wire.rules);
             self.wire.respond(&arrival.key, response, None, beat);
+        }
+    }
+
+    /// Whether the media of whoever calls are to be protected.
+    fn policy_of(&self, by: &Origination) -> SrtpPolicy {
+        match by {
+            Origination::Trunk(trunk) => trunk.srtp,
+            Origination::Regulator(regulator) => self.admission.srtp_of(regulator),
         }
     }
 
@@ -212,7 +233,8 @@ impl UserAgent {
             return Err(Refusal::of(406));
         }
         let granted = lifetime::weigh(request, &self.wire.rules)?;
-        let offer = read_offer(&request.headers, &request.body)?;
+        let srtp = self.policy_of(&by);
+        let offer = read_offer(&request.headers, &request.body, srtp)?;
         let is_too_fast = matches!(&by, Origination::Trunk(t) if !self.trunks.admit(t, beat.now.moment));
         if is_too_fast || !self.has_room(&by, request) {
             beat.count(Counter::CallsRefused);
@@ -222,9 +244,11 @@ impl UserAgent {
         let dialog = Dialog::of_invite(request, *path, tag).ok_or_else(|| Refusal::because(400, DIALOG_BAD))?;
         let replaces = self.replaced(request, &by)?.map(|leg| leg.id);
         let leg = LegId { call: self.name_call(&by, replaces, beat), number: 0 };
-        let remote = remote_of(offer.as_ref(), *path);
         let origin = Origin::new(self.wire.chance.next_u64());
-        let mut media = LegMedia::new(origin, remote.codec);
+        let security = Security::new(srtp, &mut self.wire.chance);
+        let mut media = LegMedia::new(origin, Codec::Pcma, security);
+        let remote = remote_of(&media, offer.as_ref(), *path);
+        media.codec = remote.codec;
         media.remote = Some(remote.clone());
         if let Some(offer) = &offer {
             media.hear(offer, &request.body, path.peer.ip());
@@ -379,21 +403,18 @@ pub(super) fn complete(ok: &mut Response, contact: Option<String>, body: Bytes) 
 }
 
 /// What the far end offers. Without an SDP nothing may be sent before its answer comes in the ACK.
-fn remote_of(offer: Option<&Description>, path: Path) -> RemoteMedia {
-    let agreed = offer.and_then(|offer| offer.audio.as_ref()).and_then(|audio| Some((audio, audio.choose(&[])?)));
+fn remote_of(media: &LegMedia, offer: Option<&Description>, path: Path) -> RemoteMedia {
     let signalling = path.peer.ip();
-    match agreed {
-        Some((audio, codec)) => audio.remote(codec, signalling),
-        None => RemoteMedia {
-            rtp: (signalling, 9).into(),
-            rtcp: (signalling, 10).into(),
-            signalling,
-            codec: Codec::Pcma,
-            payload: 8,
-            dtmf_payload: None,
-            direction: Direction::Inactive,
-        },
-    }
+    offer.and_then(|offer| media.agree(offer, signalling)).unwrap_or_else(|| RemoteMedia {
+        rtp: (signalling, 9).into(),
+        rtcp: (signalling, 10).into(),
+        signalling,
+        codec: Codec::Pcma,
+        payload: 8,
+        dtmf_payload: None,
+        direction: Direction::Inactive,
+        crypto: None,
+    })
 }
 
 fn introduce(

@@ -71,7 +71,7 @@ fn mask(bytes: &[u8]) -> String {
             break;
         }
         if !in_head {
-            masked.push_str(line);
+            push_body_line(&mut masked, line);
             continue;
         }
         // A folded line belongs to the header above it (RFC 3261 §7.3.1).
@@ -94,6 +94,20 @@ fn mask(bytes: &[u8]) -> String {
     masked
 }
 
+/// A line of a body, without SRTP keys (RFC 4568): whatever stands behind `inline:` in SDP.
+fn push_body_line(masked: &mut String, line: &str) {
+    const KEY: &str = "inline:";
+    let is_attribute = line.trim_start().get(..2).is_some_and(|start| start.eq_ignore_ascii_case("a="));
+    let at = line.to_ascii_lowercase().find(KEY).filter(|_| is_attribute);
+    match at.and_then(|at| line.get(..at + KEY.len())) {
+        Some(readable) => {
+            masked.push_str(readable);
+            masked.push_str("***\r\n");
+        }
+        None => masked.push_str(line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +118,14 @@ mod tests {
             b"INVITE sip:x SIP/2.0\r\nproxy-authorization : Digest username=\"a\",\r\n response=\"feed\"\r\nVia: v\r\n\r\nAuthorization: body\r\n",
         );
         assert_eq!(text, "INVITE sip:x SIP/2.0\r\nproxy-authorization: ***\r\nVia: v\r\n\r\nAuthorization: body\r\n");
+    }
+
+    #[test]
+    fn srtp_keys_never_reach_the_ladder() {
+        let sdp = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20\r\nA=Crypto:2 X INLINE:c2VjcmV0;inline:c2VjcmV0\r\na=sendrecv\r\n";
+        let text = mask(format!("SIP/2.0 200 OK\r\n\r\n{sdp}").as_bytes());
+        assert!(!text.contains("c2VjcmV0"), "{text}");
+        assert!(text.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***\r\n") && text.ends_with("a=sendrecv\r\n"));
     }
 
     #[test]

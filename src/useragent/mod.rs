@@ -32,6 +32,7 @@ mod registrar;
 mod reoffer;
 mod replaces;
 pub mod rules;
+mod security;
 mod snapshot;
 mod subscriptions;
 #[cfg(test)]

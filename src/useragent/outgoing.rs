@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::call::signal::{Dial, Party, Refusal, RefusalKind, Signal};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{EndedBy, LegId, Path};
 use crate::sip::sdp::Origin;
 use crate::sip::transaction::ClientKey;
@@ -18,6 +19,7 @@ use super::leg::{Ack, FORKS_MAX, Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::reasons::reason_of_cancel;
 use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX, SUPPORTED};
+use super::security::Security;
 use super::trunks::Callee;
 use super::wire::Beat;
 
@@ -47,7 +49,11 @@ impl UserAgent {
         let call_id = format!("{}{}", self.wire.chance.token(), self.wire.chance.token());
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), callee.ends, callee.target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
-        let mut media = LegMedia::new(origin, dial.prefer);
+        let srtp = match &dial.to {
+            Party::Device { regulator, .. } => self.admission.srtp_of(regulator),
+            Party::Number { trunk, .. } => self.admission.srtp_over(trunk),
+        };
+        let mut media = LegMedia::new(origin, dial.prefer, Security::new(srtp, &mut self.wire.chance));
         media.open(self.wire.reachable(dial.local, path));
         let mut invite = dialog.request(Method::Invite, &self.wire.rules);
         if let Some(contact) = self.wire.contact(path) {
@@ -219,8 +225,9 @@ impl UserAgent {
 
     fn picked_up(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         self.establish(id, path, response, beat);
-        let answer = read_answer(&response.headers, &response.body);
         let Some(leg) = self.legs.find_mut(id) else { return };
+        let srtp = leg.media.policy();
+        let answer = read_answer(&response.headers, &response.body, srtp);
         // RFC 3261 §13.2.1: what its reliable 18x and an UPDATE since have settled, the 2xx does not change; a phone
         // may also leave out of its 200 what its 183 said.
         let (early, is_updated) =
@@ -237,12 +244,18 @@ impl UserAgent {
         };
         let Some(remote) = remote else {
             self.say_bye(id, None, beat);
-            let detail = "its answer has no codec that we speak; enable PCMA or PCMU on the phone".to_owned();
+            let detail = match srtp {
+                SrtpPolicy::Off => "its answer has no codec that we speak; enable PCMA or PCMU on the phone",
+                SrtpPolicy::Preferred | SrtpPolicy::Required => {
+                    "its answer has no codec that we speak, or no SRTP key where there must be one; look at the phone's \
+                     codecs and its SRTP (SDES)"
+                }
+            };
+            let detail = detail.to_owned();
             let refusal = Refusal { kind: RefusalKind::Unreachable, detail };
             return beat.signal(Signal::Refused { leg: id, refusal });
         };
-        leg.media.codec = remote.codec;
-        leg.media.remote = Some(remote.clone());
+        leg.media.take(&remote);
         leg.lifetime = Lifetime::answered(response, beat.now.moment);
         self.legs.turn(id, Stage::Confirmed { reoffered: None }, beat.now.moment);
         beat.signal(Signal::Accepted { leg: id, remote });

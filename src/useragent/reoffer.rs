@@ -252,7 +252,7 @@ impl UserAgent {
         leg.far.read(&ok.headers);
         leg.dialog.came_by(path);
         leg.lifetime = Lifetime::answered(ok, beat.now.moment);
-        let sdp = read_answer(&ok.headers, &ok.body);
+        let sdp = read_answer(&ok.headers, &ok.body, leg.media.policy());
         let heard = match (&sdp, open.before) {
             (_, None) => Heard::Same,
             (Some(sdp), Some(before)) => {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Gone, Signal};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{EndedBy, LegId, Path, RemoteMedia};
 use crate::sip::sdp::Description;
 use crate::sip::{Method, Request};
@@ -120,9 +121,10 @@ impl UserAgent {
     fn reinvited(&mut self, id: LegId, arrival: &Arrival, beat: &mut Beat<'_>) {
         let Arrival { key, request, .. } = arrival;
         let traced = self.legs.find(id).and_then(Leg::traced);
+        let srtp = self.srtp_of_leg(id);
         let agreed = check(request)
             .and_then(|()| lifetime::weigh(request, &self.wire.rules))
-            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body)?)));
+            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body, srtp)?)));
         let agreed = agreed.and_then(|agreed| if self.is_pending(id) { Err(Refusal::of(491)) } else { Ok(agreed) });
         let (granted, offer) = match agreed {
             Ok(agreed) => agreed,
@@ -146,6 +148,11 @@ impl UserAgent {
         if let Some(remote) = news {
             beat.signal(Signal::Reoffered { leg: id, remote });
         }
+    }
+
+    /// Whether the media of a leg are to be protected.
+    pub(super) fn srtp_of_leg(&self, id: LegId) -> SrtpPolicy {
+        self.legs.find(id).map_or_else(SrtpPolicy::default, |leg| leg.media.policy())
     }
 
     /// Whether a re-INVITE would meet another exchange (RFC 3261 §14.2).
@@ -190,7 +197,7 @@ impl UserAgent {
 
     /// The SDP answer that an ACK brings; without a usable one there is no call (RFC 3261 §13.2.2.4).
     fn take_late_answer(&mut self, id: LegId, path: Path, ack: &Request, beat: &mut Beat<'_>) -> bool {
-        let answered = read_answer(&ack.headers, &ack.body);
+        let answered = read_answer(&ack.headers, &ack.body, self.srtp_of_leg(id));
         let Some(leg) = self.legs.find_mut(id) else { return false };
         let heard = answered.map_or(Heard::Nothing, |answer| leg.media.hear(&answer, &ack.body, path.peer.ip()));
         match heard {

@@ -164,6 +164,7 @@ fn regulator(index: usize, (id, association, has, serves): Person) -> Regulator 
         skills: skills(has),
         regions: serves.iter().map(|(region, cost)| ((*region).into(), *cost)).collect(),
         ready_on_register: index % 5 != 4,
+        srtp: Default::default(),
         digest: [DigestChoice::Md5, DigestChoice::Both, DigestChoice::Sha256][index % 3],
     }
 }
@@ -198,6 +199,7 @@ pub fn centre() -> Arc<Centre> {
         reach: None,
         registration: None,
         options_every: None,
+        srtp: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
     };

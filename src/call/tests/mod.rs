@@ -188,6 +188,7 @@ fn remote(direction: Direction) -> RemoteMedia {
         payload: 8,
         dtmf_payload: Some(101),
         direction,
+        crypto: None,
     }
 }
 

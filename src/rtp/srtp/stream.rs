@@ -133,6 +133,11 @@ impl Outgoing {
         Kept::new(master).into()
     }
 
+    /// The key that it protects with.
+    pub fn master(&self) -> &MasterKey {
+        &self.kept.master
+    }
+
     /// Protects the RTP packet `buffer[..length]` in place; its new length.
     ///
     /// # Errors
@@ -185,6 +190,11 @@ impl Incoming {
     /// Opens what this key protects.
     pub fn new(master: MasterKey) -> Incoming {
         Kept::new(master).into()
+    }
+
+    /// The key that it opens.
+    pub fn master(&self) -> &MasterKey {
+        &self.kept.master
     }
 
     /// Opens an SRTP packet in place; the length of the RTP packet. Nothing is remembered of what is not authentic.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use sdp_types::{Attribute, Connection, Media, Session};
 use serde::{Deserialize, Serialize};
 
+use super::crypto::{CryptoLine, read_lines};
+use crate::model::srtp::SrtpPolicy;
 use crate::model::{Codec, Direction, RemoteMedia};
 
 /// The longest SDP read, in bytes: a phone with every codec it knows writes 2 to 4 KiB.
@@ -36,8 +38,11 @@ pub enum SdpFault {
 /// An SDP offer or answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// The first audio line over plain RTP that is not refused (port 0) and whose address is one.
+    /// The first audio line that is not refused (port 0) and whose address is one: over plain RTP, unless
+    /// [`Description::under`] chose otherwise.
     pub audio: Option<Audio>,
+    /// Every such line, over plain RTP or SRTP.
+    heard: Vec<Audio>,
     /// Every `m=` line, in order: each wants an answer (RFC 3264 §6).
     pub(crate) lines: Vec<MediaLine>,
 }
@@ -67,6 +72,10 @@ pub struct Audio {
     pub direction: Direction,
     /// Milliseconds of audio a packet, when it says.
     pub ptime_ms: Option<u16>,
+    /// Whether it is over RTP/SAVP: without keys there is nothing to be heard.
+    pub is_secured: bool,
+    /// Its keys that we can use, in its order of preference (RFC 4568).
+    pub crypto: Vec<CryptoLine>,
 }
 
 impl Description {
@@ -76,13 +85,32 @@ impl Description {
         if session.medias.len() > MEDIA_MAX {
             return Err(SdpFault::MediaMany);
         }
-        let audio = session.medias.iter().enumerate().find_map(|(index, media)| read_audio(index, media, &session));
+        let medias = session.medias.iter().enumerate();
+        let heard: Vec<_> = medias.filter_map(|(index, media)| read_audio(index, media, &session)).collect();
         let lines = session
             .medias
             .iter()
             .map(|m| MediaLine { media: m.media.clone(), proto: m.proto.clone(), formats: m.fmt.clone() })
             .collect();
-        Ok(Description { audio, lines })
+        Ok(Description { audio: None, heard, lines }.under(SrtpPolicy::Off))
+    }
+
+    /// The same with the audio line that fits best: a protected one where that is wished for, a plain one where that is
+    /// allowed.
+    pub fn under(mut self, policy: SrtpPolicy) -> Description {
+        let secure = || self.heard.iter().find(|audio| !audio.crypto.is_empty());
+        let plain = || self.heard.iter().find(|audio| !audio.is_secured);
+        self.audio = match policy {
+            SrtpPolicy::Off => plain().map(|audio| Audio { crypto: Vec::new(), ..audio.clone() }),
+            SrtpPolicy::Preferred => secure().or_else(plain).cloned(),
+            SrtpPolicy::Required => secure().cloned(),
+        };
+        self
+    }
+
+    /// Whether it has an audio line at all, if not one of the kind that is wanted.
+    pub fn has_audio(&self) -> bool {
+        !self.heard.is_empty()
     }
 }
 
@@ -114,6 +142,7 @@ impl Audio {
             payload: self.payload(codec).unwrap_or(codec.payload_type()),
             dtmf_payload: self.dtmf_payload,
             direction: self.direction,
+            crypto: None,
         }
     }
 }
@@ -154,8 +183,10 @@ fn read_session(body: &[u8]) -> Result<Session, SdpFault> {
 }
 
 fn read_audio(index: usize, media: &Media, session: &Session) -> Option<Audio> {
-    let plain = media.proto.eq_ignore_ascii_case("RTP/AVP") || media.proto.eq_ignore_ascii_case("RTP/AVPF");
-    if !media.media.eq_ignore_ascii_case("audio") || !plain || media.port == 0 {
+    let is = |protos: [&str; 2]| protos.iter().any(|proto| media.proto.eq_ignore_ascii_case(proto));
+    let is_secured = is(["RTP/SAVP", "RTP/SAVPF"]);
+    let is_rtp = is_secured || is(["RTP/AVP", "RTP/AVPF"]);
+    if !media.media.eq_ignore_ascii_case("audio") || !is_rtp || media.port == 0 {
         return None;
     }
     let connection = media.connections.first().or(session.connection.as_ref())?;
@@ -185,6 +216,8 @@ fn read_audio(index: usize, media: &Media, session: &Session) -> Option<Audio> {
         dtmf_payload,
         direction: if rtp.ip().is_unspecified() { without_sending(direction) } else { direction },
         ptime_ms: value(media, "ptime").and_then(|v| v.trim().parse().ok()),
+        is_secured,
+        crypto: read_lines(media),
     })
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Session, Time, TransportProto};
 use serde::{Deserialize, Serialize};
 
+use super::crypto::{CryptoLine, Protection};
 use super::description::{Audio, Description, MediaLine};
 use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Codec, Direction};
@@ -44,22 +45,48 @@ pub struct LocalMedia {
 
 /// Our offer: these codecs in order of preference, and telephone-event.
 pub fn write_offer(local: &LocalMedia, codecs: &[Codec]) -> Bytes {
+    write_protected_offer(local, codecs, &Protection::default())
+}
+
+/// The same with keys for SRTP (RFC 4568 §5.1.1).
+pub fn write_protected_offer(local: &LocalMedia, codecs: &[Codec], protection: &Protection) -> Bytes {
     let payloads: Vec<_> = codecs.iter().map(|codec| (*codec, codec.payload_type())).collect();
-    let media = audio(local, &payloads, Some(DTMF_PAYLOAD), local.direction);
+    let mut media = audio(local, &payloads, Some(DTMF_PAYLOAD), local.direction);
+    if protection.is_required {
+        media.proto = TransportProto::RtpSavp.to_string();
+    }
+    add_crypto(&mut media, &protection.lines);
     write(local, vec![media])
 }
 
 /// Our answer: the offer's audio line with `codec`, all its other lines refused with port 0, in their order (RFC 3264 §6).
 pub fn write_answer(local: &LocalMedia, offer: &Description, codec: Codec) -> Bytes {
+    write_protected_answer(local, offer, codec, None)
+}
+
+/// The same with our key for SRTP, under the number of the offer's line that it answers (RFC 4568 §5.1.2).
+pub fn write_protected_answer(
+    local: &LocalMedia,
+    offer: &Description,
+    codec: Codec,
+    crypto: Option<&CryptoLine>,
+) -> Bytes {
     let lines = offer.lines.iter().enumerate().map(|(index, line)| match &offer.audio {
         Some(offered) if offered.index == index => {
             let mut media = answered(local, offered, codec);
             media.proto.clone_from(&line.proto);
+            add_crypto(&mut media, crypto);
             media
         }
         Some(_) | None => refused(line),
     });
     write(local, lines.collect())
+}
+
+fn add_crypto<'a>(media: &mut Media, lines: impl IntoIterator<Item = &'a CryptoLine>) {
+    for line in lines {
+        media.add_attribute_with_value("crypto", line.write());
+    }
 }
 
 fn answered(local: &LocalMedia, offered: &Audio, codec: Codec) -> Media {

@@ -48,6 +48,7 @@ pub fn centre(calls_max: u32) -> Centre {
             skills: BTreeMap::new(),
             regions: BTreeMap::new(),
             ready_on_register: true,
+            srtp: Default::default(),
             digest,
         };
         (RegulatorId::from(id), regulator)
@@ -57,6 +58,7 @@ pub fn centre(calls_max: u32) -> Centre {
         reach: None,
         registration: None,
         options_every: None,
+        srtp: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "carrier".into(),

@@ -20,4 +20,5 @@ mod reliable;
 mod replaces;
 mod reserving;
 mod restoring;
+mod securing;
 mod talking;

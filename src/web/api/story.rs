@@ -281,6 +281,10 @@ pub struct QualityView {
     one_way_times: u32,
     /// How long that was in all, in milliseconds.
     one_way_ms: u64,
+    /// SRTP packets with a wrong tag, dropped: another key, or changed on the way.
+    forged: u64,
+    /// SRTP packets that came before, dropped.
+    replayed: u64,
     /// Frames recorded.
     frames_recorded: u64,
     /// Frames that could not be recorded: the ring was full.
@@ -333,6 +337,8 @@ impl From<LegQuality> for QualityView {
             malformed: quality.malformed,
             one_way_times: quality.one_way_times,
             one_way_ms: quality.one_way_ms,
+            forged: quality.forged,
+            replayed: quality.replayed,
             frames_recorded: quality.frames_recorded,
             frames_refused: quality.frames_refused,
         }
