@@ -9,6 +9,7 @@ use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
 use super::protection::{self, Protection};
+use super::speech::Speech;
 use super::tally::{Tally, count};
 use crate::journal::{Frame, FrameKind};
 use crate::model::media::DTMF_PAYLOAD;
@@ -17,7 +18,7 @@ use crate::rtp::dtmf::Digits;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
 use crate::rtp::srtp::{GROWTH_BYTES_MAX, SrtpFault};
-use crate::rtp::{CLOCK_MICROS, mos, rtcp};
+use crate::rtp::{mos, rtcp};
 
 /// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(super) struct Leg {
     /// Both ways' keys, when the media are SRTP.
     pub(super) protection: Option<Box<Protection>>,
     pub(super) player: Option<Player>,
+    /// What encodes sounds and mixes for it; made with the first of them.
+    speech: Option<Box<Speech>>,
     /// The place of the leg that it is bridged to.
     pub(super) peer: Option<usize>,
     pub(super) recording: bool,
@@ -110,6 +113,7 @@ impl Leg {
             outgoing: Outgoing::new(chance),
             protection: None,
             player: None,
+            speech: None,
             peer: None,
             recording: false,
             digits: Digits::default(),
@@ -132,6 +136,9 @@ impl Leg {
         let latch = Latch::new(&remote, self.aim.as_ref().map(|aim| aim.latch));
         self.listening.aim_at(remote.direction, now);
         self.protection = Protection::renew(self.protection.take(), remote.crypto.as_deref());
+        let clock_hz = remote.codec.clock_rate();
+        self.outgoing.set_clock(clock_hz);
+        self.reception.set_clock(clock_hz);
         self.aim = Some(Aim { remote, latch });
         self.report_at.get_or_insert(now + report_wait(chance));
     }
@@ -140,6 +147,12 @@ impl Leg {
     pub(super) fn target(&self) -> Option<(SocketAddr, &RemoteMedia)> {
         let aim = self.aim.as_ref().filter(|aim| aim.remote.direction.sends())?;
         Some((aim.latch.send_to(), &aim.remote))
+    }
+
+    /// Encodes 20 ms at `rate_hz` for the leg's far end into `out`; the payload's bytes.
+    pub(super) fn encode(&mut self, pcm: &[i16], rate_hz: u32, codec: Codec, out: &mut [u8]) -> usize {
+        let kept = self.speech.take().filter(|speech| speech.fits(codec, rate_hz));
+        self.speech.insert(kept.unwrap_or_else(|| Box::new(Speech::new(codec, rate_hz)))).encode(pcm, out)
     }
 
     /// Counts a good packet of the far end; whether it is the leg's first.
@@ -239,7 +252,8 @@ impl Leg {
         if let Some(about) = incoming.about_us {
             self.quality.remote_lost = Some(about.cumulative_lost.into());
             self.quality.remote_loss = Some(about.fraction_lost);
-            self.quality.remote_jitter_ms = Some(about.jitter as f64 * CLOCK_MICROS as f64 / 1000.0);
+            self.quality.remote_jitter_ms =
+                Some(f64::from(about.jitter) * 1000.0 / f64::from(self.outgoing.clock_hz()));
             let trip = rtcp::round_trip(rtcp::ntp_middle(ntp), about).map(|trip| trip.as_secs_f64() * 1000.0);
             self.quality.round_trip_ms = trip.or(self.quality.round_trip_ms);
         }

@@ -10,6 +10,7 @@ mod player;
 mod ports;
 mod protection;
 mod sounds;
+mod speech;
 mod tally;
 #[cfg(test)]
 mod tests;

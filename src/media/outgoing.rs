@@ -1,15 +1,19 @@
 //! One leg's outgoing stream: an SSRC, sequence and timestamp of its own that run on from sound to relay and back.
 
+use std::time::Duration;
+
 use crate::model::{Chance, Moment};
+use crate::rtp::CLOCK_RATE;
 use crate::rtp::packet::Header;
 use crate::rtp::rtcp::Sent;
-use crate::rtp::{CLOCK_MICROS, PACKET_SAMPLES};
 
 /// A relayed source whose sequence jumps further than this has started again, and is placed anew.
 const JUMP_MAX: u16 = 1000;
-/// A pause of our own sound longer than this, in RTP units (120 ms: a tick, and what ticks catch up with), begins a new
-/// talkspurt at the clock's place.
-const PAUSE_MAX: u32 = 960;
+/// A pause of our own sound longer than this (a tick, and what ticks catch up with) begins a new talkspurt at the clock's
+/// place.
+const PAUSE_MAX: Duration = Duration::from_millis(120);
+/// Packets of our own sound a second: each of 20 ms.
+const PACKETS_A_SECOND: u32 = 50;
 
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
@@ -22,6 +26,8 @@ pub(super) struct Outgoing {
     origin: Origin,
     packets: u64,
     bytes: u64,
+    /// Units of the timestamp in a second.
+    clock_hz: u32,
 }
 
 /// Where the last packet came from.
@@ -43,7 +49,17 @@ impl Outgoing {
             origin: Origin::Nowhere,
             packets: 0,
             bytes: 0,
+            clock_hz: CLOCK_RATE,
         }
+    }
+
+    /// The codec's clock (RFC 3551 §4.1): timestamps go on from where they are, in its units.
+    pub(super) fn set_clock(&mut self, clock_hz: u32) {
+        self.clock_hz = clock_hz;
+    }
+
+    pub(super) fn clock_hz(&self) -> u32 {
+        self.clock_hz
     }
 
     pub(super) fn ssrc(&self) -> u32 {
@@ -61,9 +77,9 @@ impl Outgoing {
 
     /// The header of the next 20 ms of sound. The payload type is the caller's.
     pub(super) fn next_of_sound(&mut self, now: Moment) -> Header {
-        let paused = self.elapsed(now) > PAUSE_MAX;
+        let paused = self.stamped_at.is_some_and(|at| now.since(at) > PAUSE_MAX);
         let (marker, timestamp) = match self.origin {
-            Origin::Sound if !paused => (false, self.timestamp.wrapping_add(PACKET_SAMPLES as u32)),
+            Origin::Sound if !paused => (false, self.timestamp.wrapping_add(self.clock_hz / PACKETS_A_SECOND)),
             Origin::Sound | Origin::Nowhere | Origin::Relay { .. } => (true, self.place(now)),
         };
         self.origin = Origin::Sound;
@@ -124,14 +140,14 @@ impl Outgoing {
     /// The timestamp of a talkspurt that begins now: as far on as time has gone, one packet at least.
     fn place(&self, now: Moment) -> u32 {
         match self.stamped_at {
-            Some(_) => self.timestamp.wrapping_add(self.elapsed(now).max(PACKET_SAMPLES as u32)),
+            Some(_) => self.timestamp.wrapping_add(self.elapsed(now).max(self.clock_hz / PACKETS_A_SECOND)),
             None => self.timestamp,
         }
     }
 
     /// RTP units since the newest timestamp was first sent.
     fn elapsed(&self, now: Moment) -> u32 {
-        self.stamped_at.map_or(0, |at| (now.since(at).as_micros() as u64 / CLOCK_MICROS) as u32)
+        self.stamped_at.map_or(0, |at| (now.since(at).as_micros() as u64 * u64::from(self.clock_hz) / 1_000_000) as u32)
     }
 
     fn stamp(&mut self, sequence: u16, timestamp: u32, now: Moment) {
@@ -173,6 +189,17 @@ mod tests {
         assert!(first.marker && !second.marker && !third.marker);
         assert_eq!(third.timestamp.wrapping_sub(first.timestamp), 320);
         assert_eq!(third.sequence.wrapping_sub(first.sequence), 2);
+    }
+
+    #[test]
+    fn an_opus_leg_s_sound_is_stamped_in_steps_of_its_own_clock() {
+        let mut stream = outgoing();
+        stream.set_clock(48_000);
+        let first = stream.next_of_sound(ms(0));
+        let second = stream.next_of_sound(ms(20));
+        let resumed = stream.next_of_sound(ms(520));
+        assert_eq!(second.timestamp.wrapping_sub(first.timestamp), 960);
+        assert_eq!((resumed.marker, resumed.timestamp.wrapping_sub(second.timestamp)), (true, 24_000));
     }
 
     #[test]

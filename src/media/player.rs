@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::sounds::Sound;
-use crate::model::Codec;
 use crate::model::media::AfterSounds;
-use crate::rtp::{PACKET_SAMPLES, g711};
+use crate::rtp::PACKET_SAMPLES;
 
 /// Silence sent after the last sound (200 ms) before it counts as played: a hang-up at once would cut off what still waits in
 /// the far end's jitter buffer.
@@ -38,12 +37,12 @@ impl Player {
     }
 
     /// Fills the next packet; over the joints of sounds and of a loop, so that no silence slips in between.
-    pub(super) fn fill(&mut self, codec: Codec, packet: &mut [u8; PACKET_SAMPLES]) -> Left {
+    pub(super) fn fill(&mut self, packet: &mut [i16; PACKET_SAMPLES]) -> Left {
         let mut filled = 0;
         while let Some(sound) = self.sounds.get(self.current) {
-            let rest = sound.codes(codec).get(self.offset..).unwrap_or_default();
-            for (target, code) in packet.iter_mut().skip(filled).zip(rest) {
-                *target = *code;
+            let rest = sound.get(self.offset..).unwrap_or_default();
+            for (target, sample) in packet.iter_mut().skip(filled).zip(rest) {
+                *target = *sample;
             }
             let taken = rest.len().min(PACKET_SAMPLES - filled);
             filled += taken;
@@ -55,7 +54,7 @@ impl Player {
                 break;
             }
         }
-        packet.iter_mut().skip(filled).for_each(|code| *code = g711::silence(codec));
+        packet.iter_mut().skip(filled).for_each(|sample| *sample = 0);
         if filled == 0 {
             self.tail = self.tail.saturating_sub(1);
         }
@@ -77,36 +76,36 @@ mod tests {
     use super::*;
 
     fn sound(samples: &[i16]) -> Arc<Sound> {
-        Arc::new(Sound::new(samples))
+        samples.into()
     }
 
     #[test]
     fn sounds_follow_each_other_within_a_packet_and_the_end_is_filled_with_silence() {
         let mut player = Player::new(vec![sound(&[1000; 100]), sound(&[-1000; 100])], AfterSounds::Report);
         let mut packet = [0; PACKET_SAMPLES];
-        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::More);
-        assert!(packet[..100].iter().all(|c| *c == g711::encode(Codec::Pcma, 1000)));
-        assert!(packet[100..].iter().all(|c| *c == g711::encode(Codec::Pcma, -1000)));
-        assert_eq!(player.fill(Codec::Pcma, &mut packet), Left::More);
-        assert_eq!(packet[39..42], [g711::encode(Codec::Pcma, -1000), 0xd5, 0xd5]);
+        assert_eq!(player.fill(&mut packet), Left::More);
+        assert!(packet[..100].iter().all(|c| *c == 1000));
+        assert!(packet[100..].iter().all(|c| *c == -1000));
+        assert_eq!(player.fill(&mut packet), Left::More);
+        assert_eq!(packet[39..42], [-1000, 0, 0]);
     }
 
     #[test]
     fn a_sound_ends_after_a_tail_of_silence() {
         let mut player = Player::new(vec![sound(&[5000; 320])], AfterSounds::Report);
-        let mut packet = [0; PACKET_SAMPLES];
-        let filled = (1..100).find(|_| player.fill(Codec::Pcmu, &mut packet) == Left::Nothing);
-        assert_eq!((filled, packet), (Some(2 + TAIL_PACKETS as usize), [0xff; PACKET_SAMPLES]));
+        let mut packet = [1; PACKET_SAMPLES];
+        let filled = (1..100).find(|_| player.fill(&mut packet) == Left::Nothing);
+        assert_eq!((filled, packet), (Some(2 + TAIL_PACKETS as usize), [0; PACKET_SAMPLES]));
     }
 
     #[test]
     fn music_repeats_without_a_seam_and_never_ends() {
         let mut player = Player::new(vec![sound(&[7000; 10]), sound(&[1000; 70])], AfterSounds::RepeatLast);
         let mut packet = [0; PACKET_SAMPLES];
-        player.fill(Codec::Pcmu, &mut packet);
+        player.fill(&mut packet);
         for _ in 0..100 {
-            assert_eq!(player.fill(Codec::Pcmu, &mut packet), Left::More);
-            assert!(packet.iter().all(|c| *c == g711::encode(Codec::Pcmu, 1000)));
+            assert_eq!(player.fill(&mut packet), Left::More);
+            assert!(packet.iter().all(|c| *c == 1000));
         }
     }
 }

@@ -1,43 +1,25 @@
-//! The sounds, loaded and encoded once, at start.
+//! The sounds, loaded once, at start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::MediaError;
-use crate::model::{Codec, SoundId};
-use crate::rtp::{CLOCK_RATE, g711};
+use crate::model::SoundId;
+use crate::rtp::CLOCK_RATE;
 
 /// The longest sound, in samples (ten minutes): twice as many bytes stay in memory.
 const SAMPLES_MAX: u32 = CLOCK_RATE * 600;
 
-#[derive(Clone, Debug)]
-pub(super) struct Sound {
-    pcma: Vec<u8>,
-    pcmu: Vec<u8>,
-}
-
-impl Sound {
-    pub(super) fn new(samples: &[i16]) -> Sound {
-        let encode = |codec| samples.iter().map(|sample| g711::encode(codec, *sample)).collect();
-        Sound { pcma: encode(Codec::Pcma), pcmu: encode(Codec::Pcmu) }
-    }
-
-    /// One code a sample.
-    pub(super) fn codes(&self, codec: Codec) -> &[u8] {
-        match codec {
-            Codec::Pcma => &self.pcma,
-            Codec::Pcmu => &self.pcmu,
-        }
-    }
-}
+/// Samples at 8 kHz: what a leg hears of them is encoded as they are played.
+pub(super) type Sound = [i16];
 
 #[derive(Debug)]
 pub(super) struct Sounds(BTreeMap<SoundId, Arc<Sound>>);
 
 impl Sounds {
     pub(super) fn load(files: &BTreeMap<SoundId, PathBuf>) -> Result<Sounds, MediaError> {
-        let load = |(id, path): (&SoundId, &PathBuf)| read(id, path).map(|sound| (id.clone(), Arc::new(sound)));
+        let load = |(id, path): (&SoundId, &PathBuf)| read(id, path).map(|sound| (id.clone(), sound));
         files.iter().map(load).collect::<Result<_, _>>().map(Sounds)
     }
 
@@ -46,7 +28,7 @@ impl Sounds {
     }
 }
 
-fn read(id: &SoundId, path: &Path) -> Result<Sound, MediaError> {
+fn read(id: &SoundId, path: &Path) -> Result<Arc<Sound>, MediaError> {
     let unreadable = |source| MediaError::SoundUnreadable { sound: id.clone(), path: path.to_owned(), source };
     let format = |found: String| MediaError::SoundFormat { sound: id.clone(), path: path.to_owned(), found };
     let mut reader = hound::WavReader::open(path).map_err(unreadable)?;
@@ -64,7 +46,7 @@ fn read(id: &SoundId, path: &Path) -> Result<Sound, MediaError> {
         return Err(format(format!("longer than {} s", SAMPLES_MAX / CLOCK_RATE)));
     }
     let samples: Vec<i16> = reader.samples().collect::<Result<_, _>>().map_err(unreadable)?;
-    Ok(Sound::new(&samples))
+    Ok(samples.into())
 }
 
 #[cfg(test)]

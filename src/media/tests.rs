@@ -15,6 +15,7 @@ use super::*;
 use crate::journal::FrameKind;
 use crate::model::media::AfterSounds;
 use crate::model::{Codec, Direction, LegQuality, RemoteMedia, Utc};
+use crate::rtp::g711::Law;
 use crate::rtp::packet::{self, Header};
 use crate::rtp::reception::Block;
 use crate::rtp::{g711, rtcp};
@@ -199,7 +200,7 @@ fn a_greeting_reaches_the_peer_in_step_and_the_music_after_it_goes_on_in_the_sam
     // No more than the five ticks that are caught up with may come early.
     assert!(began.elapsed() >= Duration::from_millis(20 * 9), "{:?}", began.elapsed());
     let heard: Vec<u8> = got.iter().flat_map(|packet| packet.payload.clone()).collect();
-    let expected: Vec<u8> = (0..2400).map(|place| g711::encode(Codec::Pcma, sample(place))).collect();
+    let expected: Vec<u8> = (0..2400).map(|place| g711::encode(Law::A, sample(place))).collect();
     assert_eq!(heard, expected);
     bench.wait_for(|report| matches!(report, MediaReport::Played { .. }).then_some(()));
     bench.media.send(MediaCommand::Play { leg: leg(0), sounds: vec!["short".into()], after: AfterSounds::RepeatLast });
@@ -241,14 +242,14 @@ fn a_law_and_u_law_sound_the_same_on_both_sides_of_a_bridge() {
     let bench = bench(|_| ());
     let (mut a, mut b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcmu));
     let (to_a, to_b) = bench.bridge(&a, &b);
-    let linear = |codec: Codec, codes: &[u8]| codes.iter().map(|c| g711::decode(codec, *c) as i32).collect::<Vec<_>>();
+    let linear = |law: Law, codes: &[u8]| codes.iter().map(|c| g711::decode(law, *c) as i32).collect::<Vec<_>>();
     let voice: Vec<i16> = (0..160).map(sample).collect();
-    let coded = |codec| voice.iter().map(|s| g711::encode(codec, *s)).collect::<Vec<u8>>();
-    a.send(to_a, &coded(Codec::Pcma));
-    b.send(to_b, &coded(Codec::Pcmu));
+    let coded = |law| voice.iter().map(|s| g711::encode(law, *s)).collect::<Vec<u8>>();
+    a.send(to_a, &coded(Law::A));
+    b.send(to_b, &coded(Law::Mu));
     let (at_b, at_a) = (b.receive(), a.receive());
     assert_eq!((at_b.header.payload_type, at_a.header.payload_type), (0, 8));
-    for heard in [linear(Codec::Pcmu, &at_b.payload), linear(Codec::Pcma, &at_a.payload)] {
+    for heard in [linear(Law::Mu, &at_b.payload), linear(Law::A, &at_a.payload)] {
         let far = heard.iter().zip(&voice).find(|(h, s)| (**h - **s as i32).abs() > 32 + (**s as i32).abs() / 10);
         assert_eq!(far, None);
     }

@@ -27,9 +27,10 @@ use crate::journal::RingWriter;
 use crate::model::media::AfterSounds;
 use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, RemoteMedia, SoundId, Utc};
 use crate::rtp::dtmf::{Digit, TelephoneEvent};
+use crate::rtp::g711::{self, Law};
 use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
 use crate::rtp::srtp::GROWTH_BYTES_MAX;
-use crate::rtp::{PACKET_SAMPLES, g711, rtcp};
+use crate::rtp::{CLOCK_RATE, PACKET_SAMPLES, rtcp};
 
 /// Sockets served in one wake-up; those beyond it are served by the next, at once.
 const EVENTS_MAX: usize = 256;
@@ -393,6 +394,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
     fn play_once(&mut self) -> bool {
         let mut playing = false;
         let mut sound = [0; PACKET_SAMPLES];
+        let mut payload = [0; PACKET_BYTES_MAX];
         for leg in self.legs.iter_mut().flatten() {
             let Some(player) = &mut leg.player else { continue };
             // Before the first SDP the sound waits: nobody must miss its beginning.
@@ -400,11 +402,13 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 playing = true;
                 continue;
             };
-            let left = player.fill(aim.remote.codec, &mut sound);
-            if let Some((to, remote)) = leg.target() {
-                let payload_type = remote.payload;
+            let (codec, payload_type) = (aim.remote.codec, aim.remote.payload);
+            let left = player.fill(&mut sound);
+            if let Some((to, _)) = leg.target() {
+                let length = leg.encode(&sound, CLOCK_RATE, codec, &mut payload);
+                let payload = payload.get(..length).unwrap_or_default();
                 let header = Header { payload_type, ..leg.outgoing.next_of_sound(self.now) };
-                if send(leg, (header, &sound), to, &mut self.outbound) {
+                if send(leg, (header, payload), to, &mut self.outbound) {
                     count(&self.tally.packets_played);
                 } else {
                     count(&self.tally.sends_failed);
@@ -489,7 +493,8 @@ impl Relay<'_> {
         let (payload_type, payload) = match (kind, dtmf) {
             (Kind::Audio, _) if codec == from_codec => (audio, packet.payload),
             (Kind::Audio, _) => {
-                let length = g711::transcode(from_codec, codec, packet.payload, self.scratch);
+                let (Some(from), Some(to)) = (Law::of(from_codec), Law::of(codec)) else { return };
+                let length = g711::transcode(from, to, packet.payload, self.scratch);
                 (audio, self.scratch.get(..length).unwrap_or_default())
             }
             (Kind::Event, Some(payload_type)) => (payload_type, packet.payload),

@@ -8,22 +8,39 @@ use serde::{Deserialize, Serialize};
 use super::ids::{LegId, SoundId};
 use super::srtp::Crypto;
 
-/// A codec that Vigie speaks (RFC 3551 §6).
+/// A codec that Vigie speaks (RFC 3551 §6; RFC 7587).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Codec {
-    /// G.711 A-law, payload type 8, 8000 Hz.
+    /// G.711 A-law: 8000 samples a second.
     Pcma,
-    /// G.711 µ-law, payload type 0, 8000 Hz.
+    /// G.711 µ-law: 8000 samples a second.
     Pcmu,
+    /// G.722 at 64 kbit/s: 16,000 samples a second, though its RTP clock counts 8000 (RFC 3551 §4.5.2).
+    G722,
+    /// Opus, mono: decoded to 48,000 samples a second, as its RTP clock counts (RFC 7587 §4.1).
+    Opus,
 }
 
 impl Codec {
-    /// The static payload type.
+    /// Every codec, the narrowest first.
+    pub const ALL: [Codec; 4] = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
+
+    /// The payload type that we offer: the static one, or for Opus a dynamic one, as phones do by custom.
     pub fn payload_type(self) -> u8 {
         match self {
             Codec::Pcma => 8,
             Codec::Pcmu => 0,
+            Codec::G722 => 9,
+            Codec::Opus => 111,
+        }
+    }
+
+    /// The static payload type (RFC 3551 §6), which needs no map.
+    pub fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Codec::Pcma | Codec::Pcmu | Codec::G722 => Some(self.payload_type()),
+            Codec::Opus => None,
         }
     }
 
@@ -32,6 +49,25 @@ impl Codec {
         match self {
             Codec::Pcma => "PCMA",
             Codec::Pcmu => "PCMU",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
+        }
+    }
+
+    /// Units of its RTP timestamps in a second, as SDP says it.
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Codec::Pcma | Codec::Pcmu | Codec::G722 => 8000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Samples in a second of its sound.
+    pub fn sample_rate(self) -> u32 {
+        match self {
+            Codec::Pcma | Codec::Pcmu => 8000,
+            Codec::G722 => 16_000,
+            Codec::Opus => 48_000,
         }
     }
 }
@@ -72,7 +108,7 @@ pub struct RemoteMedia {
     pub signalling: IpAddr,
     /// The codec agreed on.
     pub codec: Codec,
-    /// The payload type that its SDP gives `codec`: 0 or 8, or what an `a=rtpmap` says.
+    /// The payload type that its SDP gives `codec`: the static one, or what an `a=rtpmap` says.
     pub payload: u8,
     /// Its payload type for telephone-event/8000 (RFC 4733), when it has one.
     pub dtmf_payload: Option<u8>,

@@ -13,7 +13,7 @@ use super::place::{Heard, Hole, Part, Placed, Placement, RATE_HZ, place, samples
 use crate::journal::PAYLOAD_MAX;
 use crate::journal::frames::{read_payload, scan_file};
 use crate::model::{Codec, Side};
-use crate::rtp::g711;
+use crate::rtp::g711::{self, Law};
 
 /// The longest recording rendered: 24 hours, 2.8 GB, well below the 4 GiB that a WAV's u32 sizes can say.
 const SAMPLES_MAX: i64 = 24 * 3600 * RATE_HZ as i64;
@@ -214,9 +214,10 @@ impl Lane {
 }
 
 fn paint_one(placed: &Placed, payload: &[u8], start: i64, block: &mut [i16]) {
+    let Some(law) = Law::of(placed.heard.codec) else { return };
     for (at, code) in (placed.start - start..).zip(payload) {
         if let Some(sample) = usize::try_from(at).ok().and_then(|at| block.get_mut(at)) {
-            *sample = g711::decode(placed.heard.codec, *code);
+            *sample = g711::decode(law, *code);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::model::record::Location;
 use crate::model::{
     CallContext, CallRecord, Caller, Chance, Codec, EndedBy, LegId, Moment, Now, Outcome, SealedRecording, Side, Utc,
 };
-use crate::rtp::g711;
+use crate::rtp::g711::{self, Law};
 
 mod guards;
 mod one_sided;
@@ -128,10 +128,10 @@ impl World {
 
     /// The `number`-th frame of 20 ms of a leg: a tone of its own, in a codec of its own.
     pub(crate) fn push(&self, ring: &mut RingWriter, leg: u16, number: u32) -> bool {
-        let (codec, hertz) = if leg == 0 { (Codec::Pcma, 440.0) } else { (Codec::Pcmu, 1000.0) };
+        let (codec, law, hertz) = if leg == 0 { (Codec::Pcma, Law::A, 440.0) } else { (Codec::Pcmu, Law::Mu, 1000.0) };
         let tone = |n: u32| {
             let phase = f64::from(number * 160 + n) * hertz / 8000.0 * std::f64::consts::TAU;
-            g711::encode(codec, (phase.sin() * 8000.0) as i16)
+            g711::encode(law, (phase.sin() * 8000.0) as i16)
         };
         let payload: Vec<u8> = (0..160).map(tone).collect();
         ring.push(&Frame {

@@ -7,37 +7,57 @@ static ULAW_LINEAR: [i16; 256] = table_linear(false);
 static ALAW_TO_ULAW: [u8; 256] = table_across(true);
 static ULAW_TO_ALAW: [u8; 256] = table_across(false);
 
-/// What silence is in a codec: the code of a zero sample.
-pub fn silence(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcma => 0xd5,
-        Codec::Pcmu => 0xff,
+/// The two laws of G.711.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// A-law, as in Europe.
+    A,
+    /// µ-law, as in North America and Japan.
+    Mu,
+}
+
+impl Law {
+    /// The law of a codec; `None` when it is not G.711.
+    pub fn of(codec: Codec) -> Option<Law> {
+        match codec {
+            Codec::Pcma => Some(Law::A),
+            Codec::Pcmu => Some(Law::Mu),
+            Codec::G722 | Codec::Opus => None,
+        }
+    }
+}
+
+/// What silence is in a law: the code of a zero sample.
+pub fn silence(law: Law) -> u8 {
+    match law {
+        Law::A => 0xd5,
+        Law::Mu => 0xff,
     }
 }
 
 /// The 16-bit linear sample of a code.
-pub fn decode(codec: Codec, code: u8) -> i16 {
-    match codec {
-        Codec::Pcma => ALAW_LINEAR[code as usize],
-        Codec::Pcmu => ULAW_LINEAR[code as usize],
+pub fn decode(law: Law, code: u8) -> i16 {
+    match law {
+        Law::A => ALAW_LINEAR[code as usize],
+        Law::Mu => ULAW_LINEAR[code as usize],
     }
 }
 
 /// The code of a 16-bit linear sample.
-pub fn encode(codec: Codec, sample: i16) -> u8 {
-    match codec {
-        Codec::Pcma => encode_alaw(sample),
-        Codec::Pcmu => encode_ulaw(sample),
+pub fn encode(law: Law, sample: i16) -> u8 {
+    match law {
+        Law::A => encode_alaw(sample),
+        Law::Mu => encode_ulaw(sample),
     }
 }
 
 /// Writes `payload` in the other law into `out`; stops at the shorter of the two and returns the bytes written.
-pub fn transcode(from: Codec, to: Codec, payload: &[u8], out: &mut [u8]) -> usize {
+pub fn transcode(from: Law, to: Law, payload: &[u8], out: &mut [u8]) -> usize {
     let length = payload.len().min(out.len());
     let table = match (from, to) {
-        (Codec::Pcma, Codec::Pcmu) => &ALAW_TO_ULAW,
-        (Codec::Pcmu, Codec::Pcma) => &ULAW_TO_ALAW,
-        (Codec::Pcma, Codec::Pcma) | (Codec::Pcmu, Codec::Pcmu) => {
+        (Law::A, Law::Mu) => &ALAW_TO_ULAW,
+        (Law::Mu, Law::A) => &ULAW_TO_ALAW,
+        (Law::A, Law::A) | (Law::Mu, Law::Mu) => {
             out[..length].copy_from_slice(&payload[..length]);
             return length;
         }
@@ -108,14 +128,14 @@ const fn table_across(from_alaw: bool) -> [u8; 256] {
 mod tests {
     use super::*;
 
-    const BOTH: [Codec; 2] = [Codec::Pcma, Codec::Pcmu];
+    const BOTH: [Law; 2] = [Law::A, Law::Mu];
 
     #[test]
     fn the_ends_of_both_scales_are_those_of_g711() {
-        assert_eq!((decode(Codec::Pcma, 0xaa), decode(Codec::Pcma, 0x2a)), (32_256, -32_256));
-        assert_eq!((decode(Codec::Pcmu, 0x80), decode(Codec::Pcmu, 0x00)), (32_124, -32_124));
-        assert_eq!((encode(Codec::Pcma, i16::MAX), encode(Codec::Pcma, i16::MIN)), (0xaa, 0x2a));
-        assert_eq!((encode(Codec::Pcmu, i16::MAX), encode(Codec::Pcmu, i16::MIN)), (0x80, 0x00));
+        assert_eq!((decode(Law::A, 0xaa), decode(Law::A, 0x2a)), (32_256, -32_256));
+        assert_eq!((decode(Law::Mu, 0x80), decode(Law::Mu, 0x00)), (32_124, -32_124));
+        assert_eq!((encode(Law::A, i16::MAX), encode(Law::A, i16::MIN)), (0xaa, 0x2a));
+        assert_eq!((encode(Law::Mu, i16::MAX), encode(Law::Mu, i16::MIN)), (0x80, 0x00));
     }
 
     #[test]
@@ -126,10 +146,10 @@ mod tests {
     #[test]
     fn every_code_survives_linear_and_back() {
         for code in 0..=255 {
-            assert_eq!(encode(Codec::Pcma, decode(Codec::Pcma, code)), code);
+            assert_eq!(encode(Law::A, decode(Law::A, code)), code);
             // µ-law has two zeros; the negative one comes back as the positive one.
             let expected = if code == 0x7f { 0xff } else { code };
-            assert_eq!(encode(Codec::Pcmu, decode(Codec::Pcmu, code)), expected);
+            assert_eq!(encode(Law::Mu, decode(Law::Mu, code)), expected);
         }
     }
 
@@ -148,7 +168,7 @@ mod tests {
 
     #[test]
     fn transcoding_keeps_the_sound() {
-        for (from, to) in [(Codec::Pcma, Codec::Pcmu), (Codec::Pcmu, Codec::Pcma)] {
+        for (from, to) in [(Law::A, Law::Mu), (Law::Mu, Law::A)] {
             for code in 0..=255 {
                 let mut out = [0];
                 assert_eq!(transcode(from, to, &[code], &mut out), 1);

@@ -1,5 +1,6 @@
-//! RTP as pure values: packets, RTCP, G.711, telephone-event, reception statistics.
+//! RTP as pure values: packets, RTCP, codecs, telephone-event, reception statistics.
 
+pub mod codec;
 pub mod conceal;
 pub mod dtmf;
 pub mod g711;
@@ -15,11 +16,8 @@ pub mod rtcp;
 pub mod srtp;
 pub mod stretch;
 
-/// Samples a second of every codec that Vigie speaks: also the RTP clock rate (RFC 3551 §4.5.14).
+/// Samples a second of G.711: also its RTP clock rate (RFC 3551 §4.5.14).
 pub const CLOCK_RATE: u32 = 8000;
 
 /// Samples, and bytes of G.711, in the 20 ms packet that Vigie makes (RFC 3551 §4.2).
 pub const PACKET_SAMPLES: usize = 160;
-
-/// Microseconds in one unit of the RTP clock.
-pub const CLOCK_MICROS: u64 = 1_000_000 / CLOCK_RATE as u64;

@@ -23,7 +23,9 @@ impl Impairment {
     /// What a codec costs at the far end of a call: a phone conceals what is lost.
     pub fn of(codec: Codec) -> Impairment {
         match codec {
-            Codec::Pcma | Codec::Pcmu => G711_CONCEALED,
+            // G.107's scale ends at G.711: what a wider band gains is not on it, and the appendix has no figures for these
+            // two on it. So they are held to be no worse than G.711.
+            Codec::Pcma | Codec::Pcmu | Codec::G722 | Codec::Opus => G711_CONCEALED,
         }
     }
 }

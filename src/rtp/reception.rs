@@ -1,6 +1,6 @@
 //! What was received of one far end, as RFC 3550 counts it: sequence (§A.1), loss (§A.3), jitter (§A.8), and what came late.
 
-use super::CLOCK_MICROS;
+use super::CLOCK_RATE;
 use super::losses::{Losses, Pattern};
 use super::packet::Header;
 use crate::model::Moment;
@@ -18,9 +18,11 @@ const JUMP_MICROS: u64 = 1_000_000;
 const FORGET: u32 = 1024;
 
 /// The counts of one leg, over all the sources that its far end used.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reception {
     source: Option<Source>,
+    /// Units of the timestamp in a second.
+    clock_hz: u32,
     /// Of sources before this one.
     past: Totals,
     losses: Losses,
@@ -72,7 +74,29 @@ struct Source {
     jitter_16: u32,
 }
 
+impl Default for Reception {
+    fn default() -> Reception {
+        Reception {
+            source: None,
+            clock_hz: CLOCK_RATE,
+            past: Totals::default(),
+            losses: Losses::default(),
+            late: 0,
+            packet_units: 0,
+        }
+    }
+}
+
 impl Reception {
+    /// The clock of the codec that is received (RFC 3551 §4.1). Jitter that was measured by another is forgotten.
+    pub fn set_clock(&mut self, clock_hz: u32) {
+        if let Some(source) = self.source.as_mut().filter(|_| self.clock_hz != clock_hz) {
+            (source.transit, source.jitter_16) = (None, 0);
+            self.packet_units = 0;
+        }
+        self.clock_hz = clock_hz.max(1);
+    }
+
     /// Counts a packet; `audio` is false for telephone-events, whose timestamps stand still and would look like jitter.
     /// Returns whether the source is new, or started again: its sequence and timestamps go on from nowhere.
     pub fn take(&mut self, header: &Header, audio: bool, arrival: Moment) -> bool {
@@ -90,7 +114,7 @@ impl Reception {
         }
         if let Some(source) = self.source.as_mut().filter(|_| audio) {
             let before = source.transit.map(|(_, timestamp)| timestamp);
-            self.late += u64::from(source.take_transit(header.timestamp, arrival));
+            self.late += u64::from(source.take_transit(header.timestamp, arrival, self.clock_hz));
             if let (Some(1), Some(before)) = (ahead, before) {
                 self.packet_units = header.timestamp.wrapping_sub(before);
             }
@@ -121,12 +145,12 @@ impl Reception {
 
     /// The length of the newest packet by its timestamp, in milliseconds; 0 before two in a row.
     pub fn packet_ms(&self) -> f64 {
-        self.packet_units as f64 * CLOCK_MICROS as f64 / 1000.0
+        f64::from(self.packet_units) * 1000.0 / f64::from(self.clock_hz)
     }
 
     /// Interarrival jitter, in milliseconds.
     pub fn jitter_ms(&self) -> f64 {
-        self.source.map_or(0.0, |source| (source.jitter_16 as f64 / 16.0) * CLOCK_MICROS as f64 / 1000.0)
+        self.source.map_or(0.0, |source| f64::from(source.jitter_16) / 16.0 * 1000.0 / f64::from(self.clock_hz))
     }
 
     /// The block for the next report, and a new interval for its fraction (RFC 3550 §A.3); `None` before any packet.
@@ -192,8 +216,8 @@ impl Source {
     }
 
     /// RFC 3550 §A.8. A packet that repeats the timestamp before it says nothing new. Whether this one is late.
-    fn take_transit(&mut self, timestamp: u32, arrival: Moment) -> bool {
-        let transit = ((arrival.0 / CLOCK_MICROS) as u32).wrapping_sub(timestamp);
+    fn take_transit(&mut self, timestamp: u32, arrival: Moment, clock_hz: u32) -> bool {
+        let transit = ((u128::from(arrival.0) * u128::from(clock_hz) / 1_000_000) as u32).wrapping_sub(timestamp);
         if let Some((before, stamped)) = self.transit {
             if stamped == timestamp {
                 return false;
@@ -204,13 +228,13 @@ impl Source {
         let is_first = self.transit.replace((transit, timestamp)).is_none();
         let (quickest, forgotten) = self.quickest;
         let behind = transit.wrapping_sub(quickest) as i32;
-        if is_first || behind < 0 || behind as u64 * CLOCK_MICROS > JUMP_MICROS {
+        if is_first || behind < 0 || behind as u64 * 1_000_000 / u64::from(clock_hz) > JUMP_MICROS {
             self.quickest = (transit, 0);
             return false;
         }
         let forgotten = forgotten + behind as u32;
         self.quickest = (quickest.wrapping_add(forgotten / FORGET), forgotten % FORGET);
-        behind as u64 * CLOCK_MICROS > LATE_MICROS
+        behind as u64 * 1_000_000 / u64::from(clock_hz) > LATE_MICROS
     }
 }
 
@@ -330,6 +354,18 @@ mod tests {
         let mut reception = Reception::default();
         take_all(&mut reception, 0..3);
         assert_eq!(reception.packet_ms(), 20.0);
+    }
+
+    #[test]
+    fn jitter_is_told_in_milliseconds_whatever_the_codecs_clock() {
+        let mut opus = Reception::default();
+        opus.set_clock(48_000);
+        for place in 0..1000u32 {
+            let late = if place % 2 == 0 { 0 } else { 10_000 };
+            opus.take(&header(1, place as u16, place * 960), true, Moment(place as u64 * 20_000 + late));
+        }
+        assert!((opus.jitter_ms() - 10.0).abs() < 0.2, "{}", opus.jitter_ms());
+        assert_eq!(opus.report().map(|block| block.jitter / 48), Some(9), "RTCP says it in units of the clock");
     }
 
     proptest! {

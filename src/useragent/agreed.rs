@@ -69,7 +69,7 @@ impl LegMedia {
     /// An offer of ours: the codec in use first.
     pub(super) fn offer(&mut self) -> Bytes {
         let codecs = match self.codec {
-            Codec::Pcma => [Codec::Pcma, Codec::Pcmu],
+            Codec::Pcma | Codec::G722 | Codec::Opus => [Codec::Pcma, Codec::Pcmu],
             Codec::Pcmu => [Codec::Pcmu, Codec::Pcma],
         };
         let protection = self.security.protection();

@@ -67,10 +67,12 @@ mirror! {
     SideWord from model::Side { Caller, Regulator, Outside }
     /// Whether the line's calls are recorded.
     RecordingPolicyWord from model::centre::RecordingPolicy { Always, Never }
-    /// A codec (RFC 3551 §6).
+    /// A codec (RFC 3551 §6; Opus: RFC 7587).
     CodecWord from model::Codec {
         #[serde(rename = "PCMA")] Pcma,
         #[serde(rename = "PCMU")] Pcmu,
+        #[serde(rename = "G722")] G722,
+        #[serde(rename = "OPUS")] Opus,
     }
 }
 

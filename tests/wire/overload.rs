@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vigie::model::Codec;
-use vigie::rtp::g711;
+use vigie::rtp::g711::{self, Law};
 
 use super::harness::until;
 use super::phone::Phone;
@@ -112,7 +111,7 @@ async fn end_whole(server: &Server, talks: Vec<Talk>) {
             assert_eq!(leg["quality"]["packets_lost"].as_u64(), Some(0), "{leg:#}");
         }
         for side in server.api.audio(&story).await {
-            let coded: Vec<u8> = side.iter().map(|sample| g711::encode(Codec::Pcma, *sample)).collect();
+            let coded: Vec<u8> = side.iter().map(|sample| g711::encode(Law::A, *sample)).collect();
             let found: BTreeSet<u32> = coded.windows(FRAME).filter_map(number_of).collect();
             let (first, last) = (found.first().expect("a number"), found.last().expect("a number"));
             assert_eq!(found.len() as u32, last - first + 1, "none is missing between {first} and {last}");

@@ -176,7 +176,8 @@ async fn register_over(server: &Server, user: &str, port: u16, (expires, status)
 pub fn voice(server: &Server, codec: vigie::model::Codec, tone: f64) -> String {
     let file = server.centre.place.path(format!("voice-{}-{tone}.raw", codec.name()));
     let samples = sound::tone(tone, 60 * sound::RATE as usize);
-    let coded: Vec<u8> = samples.into_iter().map(|sample| vigie::rtp::g711::encode(codec, sample)).collect();
+    let law = vigie::rtp::g711::Law::of(codec).expect("a law of G.711");
+    let coded: Vec<u8> = samples.into_iter().map(|sample| vigie::rtp::g711::encode(law, sample)).collect();
     std::fs::write(&file, coded).expect("SIPp's voice");
     file.display().to_string()
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vigie::model::Codec;
-use vigie::rtp::g711;
+use vigie::rtp::g711::{self, Law};
 
 use super::api::event_types;
 use super::baresip::Baresip;
@@ -55,7 +54,7 @@ async fn a_caller_who_vanishes_keeps_no_regulator_busy() {
 
 /// The numbered frames in one side of a recording.
 fn numbers_in(side: &[i16]) -> BTreeSet<u32> {
-    let coded: Vec<u8> = side.iter().map(|sample| g711::encode(Codec::Pcma, *sample)).collect();
+    let coded: Vec<u8> = side.iter().map(|sample| g711::encode(Law::A, *sample)).collect();
     coded.windows(FRAME).filter_map(number_of).collect()
 }
 

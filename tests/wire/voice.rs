@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::MissedTickBehavior;
 use vigie::model::Codec;
-use vigie::rtp::g711;
+use vigie::rtp::g711::{self, Law};
 
 use super::harness::until;
 use super::sound;
@@ -155,7 +155,7 @@ impl Voice {
 
     /// Everything heard, as samples.
     pub fn samples(&self) -> Vec<i16> {
-        self.state().heard.iter().map(|code| g711::decode(Codec::Pcma, *code)).collect()
+        self.state().heard.iter().map(|code| g711::decode(Law::A, *code)).collect()
     }
 
     /// Forgets what it heard.
@@ -235,7 +235,7 @@ fn tone_frame(frequency: f64, number: u32) -> Vec<u8> {
     let first = number as usize * FRAME;
     let step = 2.0 * std::f64::consts::PI * frequency / f64::from(sound::RATE);
     let sample = |n: usize| (((first + n) as f64 * step).sin() * 8000.0) as i16;
-    (0..FRAME).map(|n| g711::encode(Codec::Pcma, sample(n))).collect()
+    (0..FRAME).map(|n| g711::encode(Law::A, sample(n))).collect()
 }
 
 /// An RTP packet of PCMA; timestamps follow the sequence.

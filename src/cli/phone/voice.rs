@@ -9,8 +9,9 @@ use tokio::net::UdpSocket;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::model::{Chance, Codec, Direction};
-use crate::rtp::{g711, packet};
-use crate::sip::sdp::{Description, LocalMedia, Origin, write_answer, write_offer};
+use crate::rtp::g711::{self, Law};
+use crate::rtp::packet;
+use crate::sip::sdp::{Audio, Description, LocalMedia, Origin, write_answer, write_offer};
 
 const SAMPLES_A_PACKET: usize = 160;
 /// An hour of sound.
@@ -33,7 +34,7 @@ pub struct Voice {
     words: Arc<[i16]>,
     position: usize,
     tick: Interval,
-    far_end: Option<(SocketAddr, Codec)>,
+    far_end: Option<(SocketAddr, Law)>,
     header: packet::Header,
     packets: u64,
     energy: f64,
@@ -83,16 +84,16 @@ impl Voice {
     pub fn answer(&mut self, offer: &[u8], chance: &mut Chance) -> Option<Bytes> {
         let offer = Description::parse(offer).ok()?;
         let audio = offer.audio.clone()?;
-        let codec = audio.choose(&[])?;
+        let (codec, law) = choose(&audio)?;
         let local = self.media(chance);
-        self.far_end = Some((audio.rtp, codec));
+        self.far_end = Some((audio.rtp, law));
         Some(write_answer(&local, &offer, codec))
     }
 
     /// The server's answer to our offer; whether it is one.
     pub fn take_answer(&mut self, answer: &[u8]) -> bool {
         let audio = Description::parse(answer).ok().and_then(|answer| answer.audio);
-        self.far_end = audio.and_then(|audio| Some((audio.rtp, audio.choose(&[])?)));
+        self.far_end = audio.and_then(|audio| Some((audio.rtp, choose(&audio)?.1)));
         self.far_end.is_some()
     }
 
@@ -123,13 +124,13 @@ impl Voice {
     }
 
     fn hear(&mut self, datagram: &[u8]) {
-        let (Some((_, codec)), Some(packet)) = (self.far_end, packet::read(datagram)) else { return };
-        if packet.header.payload_type != codec.payload_type() {
+        let (Some((_, law)), Some(packet)) = (self.far_end, packet::read(datagram)) else { return };
+        if packet.header.payload_type != payload_type(law) {
             return;
         }
         self.packets += 1;
         for code in packet.payload {
-            let sample = g711::decode(codec, *code);
+            let sample = g711::decode(law, *code);
             if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT_SAMPLES_MAX) {
                 kept.push(sample);
             }
@@ -140,11 +141,11 @@ impl Voice {
     }
 
     async fn speak(&mut self) {
-        let Some((far_end, codec)) = self.far_end else { return };
-        let mut payload = [g711::silence(codec); SAMPLES_A_PACKET];
+        let Some((far_end, law)) = self.far_end else { return };
+        let mut payload = [g711::silence(law); SAMPLES_A_PACKET];
         for code in &mut payload {
             if let Some(sample) = self.words.get(self.position) {
-                *code = g711::encode(codec, *sample);
+                *code = g711::encode(law, *sample);
                 self.position += 1;
             }
         }
@@ -152,7 +153,7 @@ impl Voice {
             self.position = 0;
         }
         let mut buffer = [0; packet::HEADER_BYTES + SAMPLES_A_PACKET];
-        self.header.payload_type = codec.payload_type();
+        self.header.payload_type = payload_type(law);
         if let Some(length) = packet::write(&self.header, &payload, &mut buffer) {
             let _ = self.socket.send_to(buffer.get(..length).unwrap_or_default(), far_end).await;
         }
@@ -160,4 +161,17 @@ impl Voice {
         self.header.sequence = self.header.sequence.wrapping_add(1);
         self.header.timestamp = self.header.timestamp.wrapping_add(SAMPLES_A_PACKET as u32);
     }
+}
+
+/// The far end's first codec that is G.711: all that this phone speaks.
+fn choose(audio: &Audio) -> Option<(Codec, Law)> {
+    audio.codecs.iter().find_map(|(codec, _)| Some((*codec, Law::of(*codec)?)))
+}
+
+fn payload_type(law: Law) -> u8 {
+    match law {
+        Law::A => Codec::Pcma,
+        Law::Mu => Codec::Pcmu,
+    }
+    .payload_type()
 }

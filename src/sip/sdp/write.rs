@@ -116,7 +116,11 @@ fn audio(local: &LocalMedia, codecs: &[(Codec, u8)], dtmf: Option<u8>, direction
     let formats: Vec<String> = codecs.iter().map(|(_, p)| *p).chain(dtmf).map(|p| p.to_string()).collect();
     let mut media = Media::new(MediaType::Audio, local.rtp.port(), TransportProto::RtpAvp, formats.join(" "));
     for (codec, payload) in codecs {
-        media.add_attribute_with_value("rtpmap", format!("{payload} {}/8000", codec.name()));
+        media.add_attribute_with_value("rtpmap", rtpmap(*codec, *payload));
+        if *codec == Codec::Opus {
+            // RFC 7587 §6.1: a copy of the packet before is of use to us, and one voice is all there is.
+            media.add_attribute_with_value("fmtp", format!("{payload} useinbandfec=1;stereo=0;sprop-stereo=0"));
+        }
     }
     if let Some(payload) = dtmf {
         media.add_attribute_with_value("rtpmap", format!("{payload} telephone-event/8000"));
@@ -130,6 +134,15 @@ fn audio(local: &LocalMedia, codecs: &[(Codec, u8)], dtmf: Option<u8>, direction
         Direction::Inactive => "inactive",
     }));
     media
+}
+
+/// RFC 7587 §7: Opus is written with two voices whatever is sent.
+fn rtpmap(codec: Codec, payload: u8) -> String {
+    let voices = match codec {
+        Codec::Pcma | Codec::Pcmu | Codec::G722 => "",
+        Codec::Opus => "/2",
+    };
+    format!("{payload} {}/{}{voices}", codec.name(), codec.clock_rate())
 }
 
 fn write(local: &LocalMedia, medias: Vec<Media>) -> Bytes {
