@@ -1,8 +1,9 @@
-//! The commands: serve, demo, check, verify, password, call.
+//! The commands: serve, demo, check, verify, password, call, load.
 
 pub mod call;
 pub mod check;
 pub mod demo;
+pub mod load;
 pub mod password;
 pub mod phone;
 pub mod serve;
@@ -37,6 +38,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Password(password::PasswordArguments),
     Call(call::CallArguments),
+    Load(load::LoadArguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -52,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
     }
 }
 

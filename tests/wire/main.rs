@@ -37,6 +37,7 @@ mod holding;
 mod hostile;
 mod lamps;
 mod lines;
+mod loading;
 mod losing;
 mod overload;
 mod refusing;
