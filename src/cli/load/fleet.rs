@@ -22,7 +22,7 @@ use crate::model::{Chance, Moment};
 
 const EVENTS_MAX: usize = 512;
 /// Registrations asked for in a second.
-const REGISTER_RATE: u32 = 200;
+const REGISTER_RATE: u32 = 500;
 /// The shortest sleep: packets due meanwhile leave together, so that this program leaves the machine to the server.
 const SLEEP_MIN: Duration = Duration::from_micros(200);
 /// After the last call, for what is still on its way.
