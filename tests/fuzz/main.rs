@@ -1,4 +1,5 @@
-//! Fuzzing: SIP messages, SDP, and sequences of SIP messages into the decision loop, mutated with their structure known.
+//! Fuzzing: SIP messages, SDP, sequences of SIP messages into the decision loop, RTP, RTCP and SRTP, and the files of
+//! frames, mutated with their structure known.
 //!
 //! `cargo test --test fuzz` is the short form, with fixed seeds. By hand:
 //! `cargo test --test fuzz -- --minutes 30` runs on with seeds of the clock's, `-- --seed 7 --kind sequences` replays one
@@ -9,11 +10,13 @@
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod centre;
 mod corpus;
+mod files;
 mod messages;
 mod mutation;
 #[path = "../wire/torture/notation.rs"]
 mod notation;
 mod sequences;
+mod sound;
 #[path = "../wire/torture/table.rs"]
 #[allow(dead_code, reason = "the wire tests use the rest")]
 mod table;
@@ -38,10 +41,14 @@ struct Kind {
     run: fn(u64) -> Result<(), Failure>,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 7] = [
     Kind { name: "messages", cases: 4_000, run: messages::try_message },
     Kind { name: "sdp", cases: 3_000, run: messages::try_sdp },
     Kind { name: "sequences", cases: 60, run: sequences::try_sequence },
+    Kind { name: "rtp", cases: 500, run: sound::try_rtp },
+    Kind { name: "rtcp", cases: 6_000, run: sound::try_rtcp },
+    Kind { name: "srtp", cases: 300, run: sound::try_srtp },
+    Kind { name: "files", cases: 150, run: files::try_files },
 ];
 
 struct Options {

@@ -100,6 +100,31 @@ pub fn mutate(bytes: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
     bytes.truncate(70_000);
 }
 
+/// Changes binary bytes some times: single bits and bytes, runs of zeros, pieces left out, put elsewhere or added.
+pub fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    for _ in 0..1 + chance.below(3) {
+        let (start, length) = (place(bytes, chance), 1 + chance.below(24) as usize);
+        let end = (start + length).min(bytes.len());
+        match chance.below(8) {
+            0 | 1 => {
+                if let Some(byte) = bytes.get_mut(start) {
+                    *byte ^= 1 << chance.below(8);
+                }
+            }
+            2 => change_byte(bytes, chance),
+            3 => bytes[start..end].fill(0),
+            4 => bytes.truncate(start),
+            5 => drop(bytes.drain(start..end)),
+            6 => {
+                let piece = bytes[start..end].to_vec();
+                let at = place(bytes, chance);
+                bytes.splice(at..at, piece);
+            }
+            _ => bytes.extend((0..length).map(|_| chance.next_u32() as u8)),
+        }
+    }
+}
+
 fn pick<'a, T: ?Sized>(list: &[&'a T], chance: &mut Chance) -> &'a T {
     list[chance.below(list.len() as u64) as usize]
 }

@@ -1,0 +1,191 @@
+//! RTP, RTCP and SRTP: mutated packets are read without a panic, what is forged or replayed is not opened, and the counts
+//! of a leg add up whatever comes.
+
+use vigie::model::{Chance, Moment};
+use vigie::rtp::dtmf::{Digits, TelephoneEvent};
+use vigie::rtp::packet::{self, Header};
+use vigie::rtp::reception::{Block, Reception};
+use vigie::rtp::rtcp;
+use vigie::rtp::srtp::{BUFFER_BYTES, Incoming, MasterKey, Outgoing, Profile};
+
+use crate::Failure;
+use crate::mutation::{damage, note};
+
+/// Packets of one case: enough for the wrap of a sequence number and for bursts.
+const PACKETS: u64 = 120;
+/// Our SSRC.
+const OURS: u32 = 0x1111;
+
+fn fail(what: String, input: &[u8]) -> Result<(), Failure> {
+    Err(Failure { what, input: input.to_vec() })
+}
+
+/// A packet with all that a header may have (RFC 3550 §5.1).
+fn draw_rtp(header: Header, chance: &mut Chance) -> Vec<u8> {
+    let (sources, extension, padding) = (chance.below(3) as u8, chance.below(4) == 0, chance.below(4) == 0);
+    let mut bytes = vec![0x80 | (u8::from(padding) << 5) | (u8::from(extension) << 4) | sources];
+    bytes.push((u8::from(header.marker) << 7) | header.payload_type);
+    bytes.extend(header.sequence.to_be_bytes());
+    bytes.extend(header.timestamp.to_be_bytes());
+    bytes.extend(header.ssrc.to_be_bytes());
+    bytes.extend((0..4 * sources).map(|byte| byte ^ 0x55));
+    if extension {
+        let words = chance.below(3) as u16;
+        bytes.extend([0xbe, 0xde]);
+        bytes.extend(words.to_be_bytes());
+        bytes.extend((0..4 * words).map(|byte| byte as u8));
+    }
+    let length = [0, 4, 80, 160, 320, 960][chance.below(6) as usize];
+    let first = chance.next_u32();
+    bytes.extend((0..length).map(|place| (first ^ place) as u8));
+    if padding {
+        bytes.extend([0, 0, 3]);
+    }
+    bytes
+}
+
+/// A stream of one far end with losses, repetitions, exchanges, jumps and new sources, some packets damaged.
+pub fn try_rtp(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let (mut reception, mut digits) = (Reception::default(), Digits::default());
+    let (mut sequence, mut timestamp, mut ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
+    let (mut now, mut taken) = (chance.below(1 << 40), 0);
+    for _ in 0..PACKETS {
+        match chance.below(40) {
+            0 => sequence = chance.next_u32() as u16,
+            1 => timestamp = chance.next_u32(),
+            2 => ssrc = chance.next_u32(),
+            3..8 => sequence = sequence.wrapping_add(chance.below(70) as u16),
+            8..12 => sequence = sequence.wrapping_sub(chance.below(5) as u16),
+            _ => sequence = sequence.wrapping_add(1),
+        }
+        timestamp = timestamp.wrapping_add(160);
+        now += chance.below(60_000);
+        let payload_type = [0, 8, 9, 13, 101, 111][chance.below(6) as usize];
+        let marker = chance.below(9) == 0;
+        let mut bytes = draw_rtp(Header { payload_type, marker, sequence, timestamp, ssrc }, &mut chance);
+        if chance.below(3) == 0 {
+            damage(&mut bytes, &mut chance);
+        }
+        note(&bytes);
+        let Some(read) = packet::read(&bytes) else { continue };
+        taken += 1;
+        reception.take(&read.header, payload_type != 101, Moment(now));
+        if let Some(event) = TelephoneEvent::read(read.payload) {
+            digits.take(read.header.timestamp, event);
+        }
+        let mut buffer = [0; 2048];
+        let written = packet::write(&read.header, read.payload, &mut buffer).and_then(|length| buffer.get(..length));
+        if written.and_then(packet::read) != Some(read) {
+            return fail("a packet that was read does not read back as written".to_owned(), &bytes);
+        }
+    }
+    let (totals, pattern) = (reception.totals(), reception.pattern());
+    let is_sound = totals.received == taken
+        && pattern.lost <= pattern.decided
+        && pattern.burst_lost <= pattern.lost
+        && pattern.burst_packets <= pattern.decided
+        && pattern.run_longest <= pattern.lost
+        && pattern.repeated + pattern.reordered <= taken
+        && reception.late() <= taken
+        && reception.jitter_ms().is_finite();
+    if is_sound { Ok(()) } else { fail(format!("{taken} taken, but {totals:?} {pattern:?}"), &[]) }
+}
+
+/// A damaged report.
+pub fn try_rtcp(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let about = if chance.below(2) == 0 { OURS } else { chance.next_u32() };
+    let sent = rtcp::Sent { ntp: chance.next_u64(), rtp_timestamp: chance.next_u32(), packets: 1, bytes: 160 };
+    let block = Block {
+        ssrc: about,
+        fraction_lost: chance.next_u32() as u8,
+        cumulative_lost: chance.next_u32() as i32 >> 8,
+        highest_sequence: chance.next_u32(),
+        jitter: chance.next_u32(),
+    };
+    let report = rtcp::Outgoing {
+        ssrc: chance.next_u32(),
+        cname: "0123456789abcdef",
+        sent: (chance.below(2) == 0).then_some(sent),
+        block: (chance.below(4) > 0).then_some(block),
+        last_sender_report: None,
+        bye: chance.below(2) == 0,
+    };
+    let mut buffer = [0; rtcp::RTCP_BYTES_MAX];
+    let Some(length) = rtcp::write(&report, &mut buffer) else { return fail("no room for a report".to_owned(), &[]) };
+    let mut bytes = buffer[..length].to_vec();
+    if seed % 8 > 0 {
+        damage(&mut bytes, &mut chance);
+    }
+    note(&bytes);
+    let read = rtcp::read(&bytes, OURS);
+    if seed.is_multiple_of(8) && read.is_none() {
+        return fail("a whole report was not read".to_owned(), &bytes);
+    }
+    match read.and_then(|incoming| incoming.about_us) {
+        Some(about) if !(0.0..=1.0).contains(&about.fraction_lost) => fail(format!("{about:?}"), &bytes),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Protected packets, some damaged, repeated or late: exactly those that came whole and for the first time are opened.
+pub fn try_srtp(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let profile = Profile::ALL[chance.below(3) as usize];
+    let secret: Vec<u8> = (0..16 + profile.salt_bytes()).map(|_| chance.next_u32() as u8).collect();
+    let key = || MasterKey::new(profile, &secret).ok_or(Failure { what: "no key".to_owned(), input: secret.clone() });
+    let (mut ours, mut theirs) = (Outgoing::new(key()?), Incoming::new(key()?));
+    let (mut sequence, ssrc) = (chance.next_u32() as u16, chance.next_u32());
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for place in 0..40u32 {
+        sequence = sequence.wrapping_add(1);
+        let is_report = chance.below(4) == 0;
+        let plain = if is_report {
+            // A receiver report without blocks.
+            [&[0x80, 201, 0, 1], ssrc.to_be_bytes().as_slice()].concat()
+        } else {
+            let header = Header { payload_type: 8, marker: false, sequence, timestamp: place * 160, ssrc };
+            draw_rtp(header, &mut chance)
+        };
+        let mut buffer = [0; BUFFER_BYTES];
+        buffer[..plain.len()].copy_from_slice(&plain);
+        let protected = if is_report {
+            ours.protect_rtcp(&mut buffer, plain.len())
+        } else {
+            ours.protect(&mut buffer, plain.len())
+        };
+        let Some(whole) = protected.ok().and_then(|length| buffer.get(..length)).map(<[u8]>::to_vec) else {
+            return fail("a packet of ours could not be protected".to_owned(), &plain);
+        };
+        let mut open = |bytes: &[u8]| {
+            note(bytes);
+            let mut copy = bytes.to_vec();
+            let length = if is_report { theirs.open_rtcp(&mut copy) } else { theirs.open(&mut copy) };
+            length.ok().map(|length| copy[..length].to_vec())
+        };
+        let mut damaged = whole.clone();
+        damage(&mut damaged, &mut chance);
+        if damaged != whole && open(&damaged).is_some() {
+            return fail(format!("{profile:?}: a damaged packet was opened"), &damaged);
+        }
+        if let Some(old) = seen.get(chance.below(40) as usize).filter(|_| !is_report)
+            && open(old).is_some()
+        {
+            return fail(format!("{profile:?}: a replayed packet was opened"), old);
+        }
+        if chance.below(8) == 0 {
+            continue;
+        }
+        if open(&whole).as_ref() != Some(&plain) {
+            return fail(format!("{profile:?}: a whole packet was not opened as it was"), &whole);
+        }
+        if open(&whole).is_some() {
+            return fail(format!("{profile:?}: a packet was opened twice"), &whole);
+        }
+        if !is_report {
+            seen.push(whole);
+        }
+    }
+    Ok(())
+}
