@@ -16,7 +16,7 @@ use crate::model::Utc;
 use crate::recorder::layout::{
     AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, frames_file, leg_of,
 };
-use crate::recorder::render::{hash_file, hex};
+use crate::recorder::render::{hash_file, hash_short, hex};
 use crate::recorder::seal_log::Entry;
 use crate::recorder::sidecar::{Frames, Sidecar, content_hash};
 
@@ -392,7 +392,7 @@ fn check_frames(folder: &Path, sidecar: &Sidecar, verdict: &mut Verdict) {
 fn check_frame_file(folder: &Path, index: usize, told: &Frames, verdict: &mut Verdict) {
     let field = |name: &str| format!("vigie.frames[{index}].{name}");
     let path = folder.join(frames_file(told.leg));
-    let (bytes, sha256, _) = match hash_file(&path) {
+    let (bytes, sha256) = match hash_short(&path) {
         Ok(found) => found,
         Err(error) => return verdict.add(&path, "file", format!("cannot be read: {error}")),
     };

@@ -85,9 +85,54 @@ pub fn scan_file(path: &Path, each: impl FnMut(u64, Frame<'_>)) -> io::Result<Fi
     scan_records(&File::open(path)?, MAGIC, each)
 }
 
-/// Reads the payload of the record at `position` into `to`, which must have the payload's length.
-pub fn read_payload(file: &File, position: u64, to: &mut [u8]) -> io::Result<()> {
-    file.read_exact_at(to, position + HEADER_LENGTH as u64)
+/// Payloads of a frame file, looked up in whatever order: frames lie nearly in the order that they are rendered in, so a
+/// stretch of the file is read at once, in place of a system call a frame.
+#[derive(Debug)]
+pub struct Payloads {
+    file: File,
+    /// Where `stretch` begins in the file.
+    start: u64,
+    stretch: Vec<u8>,
+}
+
+/// Two seconds of a leg, and far more than one record.
+const STRETCH_BYTES: u64 = 24 * 1024;
+
+impl Payloads {
+    /// Of the frame file at `path`.
+    pub fn open(path: &Path) -> io::Result<Payloads> {
+        Ok(Payloads { file: File::open(path)?, start: 0, stretch: Vec::new() })
+    }
+
+    /// The payload of the record at `position`, which has this length.
+    pub fn read(&mut self, position: u64, length: usize) -> io::Result<&[u8]> {
+        let first = position + HEADER_LENGTH as u64;
+        let is_here = first >= self.start && first + length as u64 <= self.start + self.stretch.len() as u64;
+        if !is_here {
+            self.start = first;
+            self.stretch.clear();
+            let wanted = STRETCH_BYTES.max(length as u64);
+            self.stretch.resize(wanted as usize, 0);
+            let read = read_at_most(&self.file, &mut self.stretch, first)?;
+            self.stretch.truncate(read);
+        }
+        let at = (first - self.start) as usize;
+        self.stretch.get(at..at + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Fills `to` from `position` on, or as far as the file goes; how much that is.
+fn read_at_most(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, position + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// A frame file without frames is as long as this.
@@ -119,9 +164,12 @@ mod tests {
         let mut places = Vec::new();
         let found = scan_file(&path, |at, _| places.push(at)).expect("a scan");
         assert_eq!((found.frames, found.sound_bytes), (5000, found.total_bytes));
-        let mut payload = [0; 160];
-        read_payload(&File::open(&path).expect("open"), places[4321], &mut payload).expect("read");
-        assert_eq!(payload, [4321u32 as u8; 160]);
+        let mut payloads = Payloads::open(&path).expect("open");
+        for number in [0, 1, 4321, 4322, 4320, 7, 4999usize] {
+            assert_eq!(payloads.read(places[number], 160).expect("read"), [number as u8; 160]);
+        }
+        let beyond = payloads.read(places[4999] + 232, 160).map(<[u8]>::to_vec);
+        assert_eq!(beyond.map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, part_of, put_in_place};
 use super::place::{Heard, Hole, Part, Placed, Placement, RATE_HZ, place, samples_between};
-use crate::journal::PAYLOAD_MAX;
-use crate::journal::frames::{read_payload, scan_file};
+use crate::journal::frames::{Payloads, scan_file};
 use crate::model::{Codec, Side};
 use crate::rtp::g711::{self, Law};
 
@@ -133,18 +132,33 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
 
 /// Length, SHA-256 (hexadecimal) and SHA-512 of a file.
 pub fn hash_file(path: &Path) -> io::Result<(u64, String, [u8; 64])> {
-    let mut file = File::open(path)?;
     let (mut short, mut long) = (Sha256::new(), Sha512::new());
+    let bytes = read_through(path, |read| {
+        short.update(read);
+        long.update(read);
+    })?;
+    Ok((bytes, hex(&short.finalize()), long.finalize().into()))
+}
+
+/// Length and SHA-256 (hexadecimal) of a file: SHA-512 costs several times as much where a processor knows only the other.
+pub fn hash_short(path: &Path) -> io::Result<(u64, String)> {
+    let mut short = Sha256::new();
+    let bytes = read_through(path, |read| short.update(read))?;
+    Ok((bytes, hex(&short.finalize())))
+}
+
+/// Hands out a file piece by piece; its length.
+fn read_through(path: &Path, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut file = File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {
         let length = file.read(&mut buffer)?;
         let read = buffer.get(..length).unwrap_or_default();
         if read.is_empty() {
-            return Ok((bytes, hex(&short.finalize()), long.finalize().into()));
+            return Ok(bytes);
         }
-        short.update(read);
-        long.update(read);
+        each(read);
         bytes += length as u64;
     }
 }
@@ -161,7 +175,7 @@ pub fn hex(bytes: &[u8]) -> String {
 struct Lane {
     told: RenderedLeg,
     heard: Vec<Heard>,
-    file: File,
+    payloads: Payloads,
     path: PathBuf,
     /// The first placed frame that may still sound.
     cursor: usize,
@@ -180,7 +194,7 @@ impl Lane {
             heard.push(one);
         });
         let found = found.map_err(fault("reading", &path))?;
-        let file = File::open(&path).map_err(fault("opening", &path))?;
+        let payloads = Payloads::open(&path).map_err(fault("opening", &path))?;
         let placement = place(&mut heard);
         let told = RenderedLeg {
             leg,
@@ -191,7 +205,7 @@ impl Lane {
             part: Part::default(),
             placement,
         };
-        Ok(Lane { told, heard, file, path, cursor: 0 })
+        Ok(Lane { told, heard, payloads, path, cursor: 0 })
     }
 
     /// Paints what sounds from sample `start` on; where frames overlap the later one is heard.
@@ -203,10 +217,8 @@ impl Lane {
         while placed.get(self.cursor).is_some_and(|p| p.end() <= start) {
             self.cursor += 1;
         }
-        let mut payload = [0; PAYLOAD_MAX];
         for p in placed.get(self.cursor..).unwrap_or_default().iter().take_while(|p| p.start < end) {
-            let Some(payload) = payload.get_mut(..p.heard.length as usize) else { continue };
-            read_payload(&self.file, p.heard.position, payload)?;
+            let payload = self.payloads.read(p.heard.position, p.heard.length as usize)?;
             paint_one(p, payload, start, block);
         }
         Ok(())

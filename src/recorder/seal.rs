@@ -17,7 +17,7 @@ use super::layout::{
 };
 use super::one_sided::Silence;
 use super::place::samples_between;
-use super::render::{RenderError, hash_file, hex, render};
+use super::render::{RenderError, hash_short, hex, render};
 use super::seal_log::{SealLine, SealLog, SealLogError};
 use super::sidecar::{SealPlace, Sidecar};
 use crate::journal::FrameFile;
@@ -130,8 +130,7 @@ impl Sealer {
                 .and_then(|mut file| file.write())
                 .map_err(fault("opening", &path))?;
             sync_file(&path).map_err(fault("syncing", &path))?;
-            let (bytes, sha256, _) = hash_file(&path).map_err(fault("reading", &path))?;
-            hashes.push((bytes, sha256));
+            hashes.push(hash_short(&path).map_err(fault("reading", &path))?);
         }
         let rendered = render(&folder, &kept, &legs)?;
         let spoken_us = samples_between(kept.begun.moment, last).max(0) * 125;

@@ -115,7 +115,7 @@ pub fn try_rtcp(seed: u64) -> Result<(), Failure> {
     let mut buffer = [0; rtcp::RTCP_BYTES_MAX];
     let Some(length) = rtcp::write(&report, &mut buffer) else { return fail("no room for a report".to_owned(), &[]) };
     let mut bytes = buffer[..length].to_vec();
-    if seed % 8 > 0 {
+    if !seed.is_multiple_of(8) {
         damage(&mut bytes, &mut chance);
     }
     note(&bytes);
