@@ -3,6 +3,7 @@
 
 use vigie::model::{Chance, Moment};
 use vigie::rtp::dtmf::{Digits, TelephoneEvent};
+use vigie::rtp::jitter::{Content, Jitter, Next};
 use vigie::rtp::packet::{self, Header};
 use vigie::rtp::reception::{Block, Reception};
 use vigie::rtp::rtcp;
@@ -188,4 +189,45 @@ pub fn try_srtp(seed: u64) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A stream through the jitter buffer, pulled on a tick: time goes on, what comes out was put in, and memory is bounded.
+pub fn try_jitter(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let mut jitter = Jitter::new([8000, 48_000][chance.below(2) as usize]);
+    let (mut sequence, mut timestamp, mut ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
+    let (mut now, mut put) = (1_000_000, 0u64);
+    for _ in 0..PACKETS {
+        match chance.below(40) {
+            0 => sequence = chance.next_u32() as u16,
+            1 => timestamp = chance.next_u32(),
+            2 => ssrc = chance.next_u32(),
+            3..8 => sequence = sequence.wrapping_add(chance.below(70) as u16),
+            8..12 => {
+                sequence = sequence.wrapping_sub(chance.below(5) as u16);
+                timestamp = timestamp.wrapping_sub(160 * chance.below(5) as u32);
+            }
+            _ => sequence = sequence.wrapping_add(1),
+        }
+        timestamp = timestamp.wrapping_add(160);
+        now += chance.below(60_000);
+        let header = Header { payload_type: 8, marker: chance.below(9) == 0, sequence, timestamp, ssrc };
+        let content = if chance.below(9) == 0 { Content::Noise } else { Content::Sound };
+        jitter.put(&header, (content, &sequence.to_be_bytes()), Moment(now));
+        put += 1;
+        while chance.below(3) > 0 {
+            let units = match jitter.pull() {
+                Next::Sound { payload, skip } if payload.len() == 2 => (160 - skip).max(1),
+                Next::Sound { .. } => return fail("sound came out that was not put in".to_owned(), &[]),
+                Next::Noise(_) => 160,
+                Next::Gap { units, .. } if units <= 0 => return fail("a gap of no length".to_owned(), &[]),
+                Next::Gap { units, .. } => units.min(160),
+            };
+            jitter.give(units);
+            jitter.tick(Moment(now));
+        }
+    }
+    let counts = jitter.counts();
+    let is_sound = counts.duplicates + counts.reordered <= put;
+    if is_sound { Ok(()) } else { fail(format!("{put} put in, but {counts:?}"), &[]) }
 }
