@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::latch::Latch;
 use super::listening::Listening;
+use super::mix::MixEnd;
 use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
@@ -14,7 +15,9 @@ use super::tally::{Tally, count};
 use crate::journal::{Frame, FrameKind};
 use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
+use crate::rtp::CLOCK_RATE;
 use crate::rtp::dtmf::Digits;
+use crate::rtp::noise::NOISE_PAYLOAD;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
 use crate::rtp::srtp::{GROWTH_BYTES_MAX, SrtpFault};
@@ -22,9 +25,6 @@ use crate::rtp::{mos, rtcp};
 
 /// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-
-/// The payload type of comfort noise (RFC 3389 §4).
-const COMFORT_NOISE: u8 = 13;
 
 /// What packets wait for at the far end: its jitter buffer, at least this.
 const BUFFER_MS_MIN: f64 = 40.0;
@@ -42,6 +42,8 @@ pub(super) struct Leg {
     speech: Option<Box<Speech>>,
     /// The place of the leg that it is bridged to.
     pub(super) peer: Option<usize>,
+    /// What it needs to be mixed; `None` while its packets are relayed, or nobody hears it.
+    pub(super) mix: Option<Box<MixEnd>>,
     pub(super) recording: bool,
     pub(super) digits: Digits,
     pub(super) quality: LegQuality,
@@ -80,6 +82,8 @@ enum Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Audio,
+    /// Comfort noise (RFC 3389), which a far end may send without having said so.
+    Noise,
     Event,
 }
 
@@ -96,6 +100,9 @@ impl Aim {
         let is_event = remote.dtmf_payload.is_some_and(|own| payload_type == own || payload_type == DTMF_PAYLOAD);
         if is_event {
             return Some((Kind::Event, remote.codec));
+        }
+        if payload_type == NOISE_PAYLOAD && remote.codec.clock_rate() == CLOCK_RATE {
+            return Some((Kind::Noise, remote.codec));
         }
         [Codec::Pcma, Codec::Pcmu]
             .into_iter()
@@ -115,6 +122,7 @@ impl Leg {
             player: None,
             speech: None,
             peer: None,
+            mix: None,
             recording: false,
             digits: Digits::default(),
             quality: LegQuality::default(),
@@ -163,7 +171,7 @@ impl Leg {
             self.digits = Digits::default();
         }
         self.alive_at = Some(now);
-        self.listening.take(false, now);
+        self.listening.take(kind == Kind::Noise, now);
         !std::mem::replace(&mut self.heard, true)
     }
 
@@ -173,7 +181,7 @@ impl Leg {
         self.quality.malformed += 1;
         if let Some(packet) = packet {
             self.alive_at = Some(now);
-            self.listening.take(packet.header.payload_type == COMFORT_NOISE, now);
+            self.listening.take(packet.header.payload_type == NOISE_PAYLOAD, now);
         }
     }
 
@@ -188,7 +196,8 @@ impl Leg {
             codec,
             kind: match kind {
                 Kind::Audio => FrameKind::Audio,
-                Kind::Event => FrameKind::Event,
+                // Noise is never recorded.
+                Kind::Event | Kind::Noise => FrameKind::Event,
             },
             rtp_sequence: packet.header.sequence,
             rtp_timestamp: packet.header.timestamp,
@@ -377,7 +386,7 @@ mod tests {
     fn comfort_noise_nobody_agreed_on_is_no_silence() {
         let mut leg = leg();
         leg.watch(true, at(0));
-        let noise = Packet { header: Header { payload_type: COMFORT_NOISE, ..Header::default() }, payload: &[] };
+        let noise = Packet { header: Header { payload_type: NOISE_PAYLOAD, ..Header::default() }, payload: &[] };
         leg.take_useless(Some(&noise), at(20));
         leg.take_useless(None, at(29));
         let limit = Duration::from_secs(30);

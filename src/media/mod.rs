@@ -5,6 +5,7 @@
 mod latch;
 mod leg;
 mod listening;
+mod mix;
 mod outgoing;
 mod player;
 mod ports;
@@ -163,11 +164,12 @@ impl Media {
     /// Puts a command into the inbox of its call's thread; the place of that thread, if it took it.
     fn queue(&self, command: MediaCommand) -> Option<usize> {
         let place_of = |leg: LegId| place(leg.call, self.threads.len());
-        let place = place_of(leg_of(&command));
+        // A mix of nobody is nobody's: any thread counts it.
+        let place = leg_of(&command).map_or(0, place_of);
         let thread = self.threads.get(place)?;
-        if let MediaCommand::Rename { from, to } = &command
-            && place_of(*from) != place_of(*to)
-        {
+        let is_elsewhere = matches!(&command, MediaCommand::Rename { to, .. } if place_of(*to) != place)
+            || matches!(&command, MediaCommand::Mix { legs } if legs.iter().any(|mixed| place_of(mixed.leg) != place));
+        if is_elsewhere {
             // A leg cannot move to another thread: whoever names it must see to that (`CallId::beside`).
             thread.tally.commands_unknown.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -239,8 +241,8 @@ fn place(call: CallId, threads: usize) -> usize {
     (call.0.as_u128() as u64 % threads.max(1) as u64) as usize
 }
 
-fn leg_of(command: &MediaCommand) -> LegId {
-    match command {
+fn leg_of(command: &MediaCommand) -> Option<LegId> {
+    Some(match command {
         MediaCommand::Open { leg }
         | MediaCommand::Aim { leg, .. }
         | MediaCommand::Play { leg, .. }
@@ -251,5 +253,6 @@ fn leg_of(command: &MediaCommand) -> LegId {
         | MediaCommand::Watch { leg, .. }
         | MediaCommand::Rename { from: leg, .. }
         | MediaCommand::Close { leg } => *leg,
-    }
+        MediaCommand::Mix { legs } => return legs.first().map(|mixed| mixed.leg),
+    })
 }

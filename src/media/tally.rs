@@ -41,6 +41,8 @@ counters! {
     packets_received,
     /// RTP packets relayed to the other leg of a bridge.
     packets_relayed,
+    /// RTP packets made of what others say: mixes, and bridges of differing codecs.
+    packets_mixed,
     /// RTP packets played from sounds.
     packets_played,
     /// RTP and RTCP packets from strangers, dropped.

@@ -16,7 +16,7 @@ use rustix::time::Timespec;
 
 use super::leg::{Kind, Leg};
 use super::listening;
-use super::player::{Left, Player};
+use super::player::Left;
 use super::ports::Ports;
 use super::protection;
 use super::sounds::Sounds;
@@ -24,13 +24,15 @@ use super::tally::{Tally, count};
 use crate::clock;
 use crate::config::settings::MediaSettings;
 use crate::journal::RingWriter;
-use crate::model::media::AfterSounds;
-use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, RemoteMedia, SoundId, Utc};
+use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, Utc};
 use crate::rtp::dtmf::{Digit, TelephoneEvent};
 use crate::rtp::g711::{self, Law};
 use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
 use crate::rtp::srtp::GROWTH_BYTES_MAX;
 use crate::rtp::{CLOCK_RATE, PACKET_SAMPLES, rtcp};
+
+mod commands;
+mod mixing;
 
 /// Sockets served in one wake-up; those beyond it are served by the next, at once.
 const EVENTS_MAX: usize = 256;
@@ -66,6 +68,8 @@ pub(super) struct Worker<R> {
     silence_max: Duration,
     relatch_after: Duration,
     legs: Vec<Option<Box<Leg>>>,
+    /// The places of legs that are mixed.
+    mixed: Vec<usize>,
     places: HashMap<LegId, usize>,
     now: Moment,
     /// The wall clock when `Moment(0)` was, so that NTP times never step (RFC 3550 §4).
@@ -99,6 +103,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             silence_max: settings.silence_max,
             relatch_after: settings.relatch_after,
             legs: Vec::new(),
+            mixed: Vec::new(),
             places: HashMap::new(),
             now: started.moment,
             epoch: Utc(started.utc.0.saturating_sub(started.moment.0 as i64)),
@@ -162,151 +167,6 @@ impl<R: Fn(MediaReport)> Worker<R> {
         false
     }
 
-    fn obey(&mut self, command: MediaCommand) {
-        match command {
-            MediaCommand::Open { leg } => self.open(leg),
-            MediaCommand::Aim { leg, remote } => self.aim(leg, remote),
-            MediaCommand::Play { leg, sounds, after } => self.play(leg, &sounds, after),
-            MediaCommand::Bridge { a, b } => self.bridge(a, b),
-            MediaCommand::Quiet { leg } => self.with(leg, |leg, _| leg.player = None),
-            MediaCommand::Record { leg, on } => self.with(leg, |leg, _| leg.recording = on),
-            MediaCommand::Watch { leg, on } => self.with(leg, |leg, now| leg.watch(on, now)),
-            MediaCommand::Unbridge { leg } => match self.place(leg) {
-                Some(place) => self.part(place),
-                None => count(&self.tally.commands_unknown),
-            },
-            MediaCommand::Rename { from, to } => self.rename(from, to),
-            MediaCommand::Close { leg } => match self.places.remove(&leg) {
-                Some(place) => self.close(place),
-                None => count(&self.tally.commands_unknown),
-            },
-        }
-    }
-
-    fn open(&mut self, id: LegId) {
-        if let Some(leg) = self.place(id).and_then(|place| self.leg(place)) {
-            count(&self.tally.commands_unknown);
-            return (self.post.report)(MediaReport::Opened { leg: id, rtp: leg.sockets.address });
-        }
-        let sockets = match self.ports.open() {
-            Ok(sockets) => sockets,
-            Err(why) => return (self.post.report)(MediaReport::OpenFailed { leg: id, why }),
-        };
-        let place = self.legs.iter().position(Option::is_none).unwrap_or(self.legs.len());
-        let register = |socket, token| epoll::add(&self.epoll, socket, EventData::new_u64(token), EventFlags::IN);
-        let token = place as u64 * 2;
-        if let Err(fault) = register(&sockets.rtp, token).and_then(|()| register(&sockets.rtcp, token + 1)) {
-            // Closing the sockets takes them out of the epoll.
-            drop(sockets);
-            self.ports.give_back();
-            return (self.post.report)(MediaReport::OpenFailed {
-                leg: id,
-                why: format!("watching the socket: {fault}"),
-            });
-        }
-        let rtp = sockets.address;
-        let leg = Some(Box::new(Leg::new(id, sockets, &mut self.chance)));
-        match self.legs.get_mut(place) {
-            Some(free) => *free = leg,
-            None => self.legs.push(leg),
-        }
-        self.places.insert(id, place);
-        self.next_sweep.get_or_insert(self.now + SWEEP);
-        count(&self.tally.legs_opened);
-        (self.post.report)(MediaReport::Opened { leg: id, rtp });
-    }
-
-    fn aim(&mut self, id: LegId, remote: RemoteMedia) {
-        let now = self.now;
-        match self.places.get(&id).and_then(|place| self.legs.get_mut(*place)?.as_mut()) {
-            Some(leg) => leg.aim_at(remote, &mut self.chance, now),
-            None => count(&self.tally.commands_unknown),
-        }
-    }
-
-    fn play(&mut self, id: LegId, names: &[SoundId], after: AfterSounds) {
-        let found: Vec<_> = names.iter().filter_map(|name| self.sounds.find(name)).collect();
-        if found.len() < names.len() {
-            tracing::error!(leg = %id, sounds = ?names, "a sound to be played was not loaded and is left out");
-        }
-        let player = Player::new(found, after);
-        let empty = player.is_empty();
-        let Some(leg) = self.place(id).and_then(|place| self.legs.get_mut(place)?.as_mut()) else {
-            return count(&self.tally.commands_unknown);
-        };
-        leg.player = (!empty).then_some(player);
-        match after {
-            AfterSounds::Report if empty => (self.post.report)(MediaReport::Played { leg: id }),
-            AfterSounds::Report | AfterSounds::RepeatLast => {}
-        }
-        self.next_tick.get_or_insert(self.now);
-    }
-
-    fn bridge(&mut self, a: LegId, b: LegId) {
-        let (Some(first), Some(second)) = (self.place(a), self.place(b)) else {
-            return count(&self.tally.commands_unknown);
-        };
-        if first == second {
-            return count(&self.tally.commands_unknown);
-        }
-        self.part(first);
-        self.part(second);
-        for (place, peer) in [(first, second), (second, first)] {
-            if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) {
-                leg.peer = Some(peer);
-                leg.player = None;
-                leg.outgoing.cut();
-            }
-        }
-    }
-
-    /// Ends the bridge of the leg at `place`, on both sides.
-    fn part(&mut self, place: usize) {
-        let peer = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.peer.take());
-        if let Some(other) = peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) {
-            other.peer = None;
-        }
-    }
-
-    /// A name that is taken already, or nobody's, is left: the leg keeps the one it has.
-    fn rename(&mut self, from: LegId, to: LegId) {
-        let place = self.places.get(&from).copied().filter(|_| !self.places.contains_key(&to));
-        let Some(place) = place else { return count(&self.tally.commands_unknown) };
-        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
-        leg.id = to;
-        self.places.remove(&from);
-        self.places.insert(to, place);
-    }
-
-    fn close(&mut self, place: usize) {
-        self.part(place);
-        let Some(mut leg) = self.legs.get_mut(place).and_then(Option::take) else { return };
-        leg.send_report(true, self.ntp(), self.now);
-        // Its last frame is in the ring before anybody hears that it is closed.
-        self.flush();
-        let quality = leg.quality(self.now);
-        self.tally.add_quality(&quality);
-        if leg.listening.is_one_way() {
-            count(&self.tally.one_way_ended);
-        }
-        let report = MediaReport::Closed { leg: leg.id, quality: Box::new(quality) };
-        drop(leg);
-        self.ports.give_back();
-        count(&self.tally.legs_closed);
-        if self.places.is_empty() {
-            (self.next_sweep, self.next_tick) = (None, None);
-        }
-        (self.post.report)(report);
-    }
-
-    fn close_all(&mut self) {
-        for leg in self.legs.iter_mut().filter_map(Option::take) {
-            drop(leg);
-            self.ports.give_back();
-        }
-        self.flush();
-    }
-
     /// Takes one RTP packet; a socket with more is ready again at once, after the others had their turn.
     fn take_rtp(&mut self, place: usize) {
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
@@ -330,7 +190,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         if leg.take(&packet.header, kind, self.now) {
             (self.post.report)(MediaReport::Heard { leg: leg.id });
         }
-        if leg.recording {
+        if leg.recording && kind != Kind::Noise {
             let frame = leg.next_frame(&packet, kind, codec, self.now);
             if self.ring.push(&frame) {
                 leg.quality.frames_recorded += 1;
@@ -342,12 +202,21 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
         let digit = match kind {
             Kind::Audio => leg.digits.audio(packet.header.timestamp),
+            Kind::Noise => None,
             Kind::Event => {
                 TelephoneEvent::read(packet.payload).and_then(|event| leg.digits.take(packet.header.timestamp, event))
             }
         };
         if let Some(Digit { key, duration_ms }) = digit {
             (self.post.report)(MediaReport::Dtmf { leg: leg.id, digit: key, duration_ms });
+        }
+        if let Some(mix) = &mut leg.mix {
+            match kind {
+                Kind::Audio => mix.put(&packet.header, (codec, packet.payload), self.now),
+                Kind::Noise => mix.put_noise(&packet.header, packet.payload, self.now),
+                Kind::Event => self.pass_event(place, length),
+            }
+            return;
         }
         let Some(peer) = leg.peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) else { return };
         let relay =
@@ -378,6 +247,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
     fn tick(&mut self) {
         while let Some(at) = self.next_tick.filter(|at| *at <= self.now) {
             let playing = self.play_once();
+            let mixing = self.mix_once(at);
             let late = self.now.since(at);
             let next = if late > CATCH_UP_MAX {
                 let skipped = late.as_micros() / TICK.as_micros();
@@ -386,7 +256,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             } else {
                 at + TICK
             };
-            self.next_tick = playing.then_some(next);
+            self.next_tick = (playing || mixing).then_some(next);
         }
     }
 
@@ -498,7 +368,7 @@ impl Relay<'_> {
                 (audio, self.scratch.get(..length).unwrap_or_default())
             }
             (Kind::Event, Some(payload_type)) => (payload_type, packet.payload),
-            (Kind::Event, None) => return to_leg.outgoing.leave_out(),
+            (Kind::Event, None) | (Kind::Noise, _) => return to_leg.outgoing.leave_out(),
         };
         let header = Header { payload_type, ..to_leg.outgoing.next_of_relay(&packet.header, self.now) };
         if send(to_leg, (header, payload), to, self.outbound) {

@@ -131,6 +131,19 @@ pub enum AfterSounds {
     RepeatLast,
 }
 
+/// The most legs of one mix: a caller, a regulator, a doctor, a supervisor, and as many again.
+pub const MIX_LEGS_MAX: usize = 8;
+
+/// One leg of a mix, and whom it hears. A supervisor who *listens* hears the others and is named by none; who *whispers* is
+/// named by the regulator alone; who *barges in* is named by all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MixedLeg {
+    /// The leg.
+    pub leg: LegId,
+    /// Whom it hears, of the legs of the same mix.
+    pub hears: Vec<LegId>,
+}
+
 /// What the decisions ask of the media plane. All are total: a command for an unknown leg is counted and left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaCommand {
@@ -144,6 +157,11 @@ pub enum MediaCommand {
     Quiet { leg: LegId },
     /// Relay between two legs, both ways (transcoding when their codecs differ). Ends any playing on both.
     Bridge { a: LegId, b: LegId },
+    /// Join three and more legs of one thread (`CallId::beside`), each hearing those that it names and never itself, in place
+    /// of the bridge or mix that they were in. Ends any playing on them. Given again with other ears it changes who hears
+    /// whom without a pause; a leg that an earlier mix named and this one does not stays in that one. `Unbridge` takes a leg
+    /// out. More than [`MIX_LEGS_MAX`] are refused.
+    Mix { legs: Vec<MixedLeg> },
     /// Stop relaying between this leg and whatever it is bridged to.
     Unbridge { leg: LegId },
     /// Copy what this leg sends us into the ring from now on, or stop.

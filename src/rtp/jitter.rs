@@ -16,7 +16,7 @@ pub const TICK_MICROS: i64 = 20_000;
 const START_MICROS: i64 = 40_000;
 /// A packet must be there a whole tick before its place: its first sample may be the last of a tick.
 const MARGIN_MIN: i64 = TICK_MICROS;
-/// More margin than this is delay for nothing: the least margin, the longest stretch (12.5 ms), and as much as keeps the two
+/// More margin than this is delay for nothing: the least margin, the longest stretch (12 ms), and as much as keeps the two
 /// wishes from chasing each other.
 const MARGIN_MAX: i64 = MARGIN_MIN + 25_000;
 /// Nobody waits longer for a voice: what lies further ahead is cut.
@@ -182,6 +182,11 @@ impl Jitter {
             Content::Sound => Next::Sound { payload: &self.current.payload, skip: self.wanted - self.current.place },
             Content::Noise => Next::Noise(&self.current.payload),
         }
+    }
+
+    /// Whether what comes next is there already.
+    pub fn is_ready(&self) -> bool {
+        self.queue.front().is_some_and(|first| first.place <= self.wanted)
     }
 
     /// So many units were given out: sound, or something in its place.

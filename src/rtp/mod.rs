@@ -11,6 +11,7 @@ pub mod mos;
 pub mod noise;
 pub mod packet;
 pub mod pitch;
+pub mod playout;
 pub mod reception;
 pub mod rtcp;
 pub mod srtp;

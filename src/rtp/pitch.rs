@@ -2,8 +2,8 @@
 
 /// The shortest lag that is looked at: 2.5 ms (a pitch of 400 Hz).
 pub const LAG_MICROS_MIN: usize = 2500;
-/// The longest: 12.5 ms (80 Hz).
-pub const LAG_MICROS_MAX: usize = 12_500;
+/// The longest: 12 ms (83 Hz), so that with the window a packet of 20 ms is enough.
+pub const LAG_MICROS_MAX: usize = 12_000;
 /// How much of the sound is compared: 8 ms.
 pub const WINDOW_MICROS: usize = 8000;
 /// Mean square below which sound is silence, and like any other silence.

@@ -431,6 +431,7 @@ impl Case {
             MediaCommand::Aim { .. }
             | MediaCommand::Quiet { .. }
             | MediaCommand::Bridge { .. }
+            | MediaCommand::Mix { .. }
             | MediaCommand::Unbridge { .. }
             | MediaCommand::Record { .. } => return None,
             MediaCommand::Rename { from, to } => {

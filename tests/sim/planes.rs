@@ -171,6 +171,8 @@ impl MediaPlane {
                     }
                 }
             }
+            // No switch mixes yet.
+            MediaCommand::Mix { .. } => {}
             MediaCommand::Unbridge { leg } => self.part(*leg, &mut outcome),
             MediaCommand::Record { leg, on } => {
                 if let Some(open) = self.find(*leg) {
