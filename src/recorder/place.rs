@@ -1,7 +1,8 @@
 //! Where each frame of a leg belongs on the recording's clock, and where nothing does.
 //!
 //! Within a run (one SSRC, one train of sequence numbers) frames lie where their RTP timestamps say, anchored on
-//! arrival times, so that jitter moves nothing. A run is anchored anew when timestamps and clock drift apart for good.
+//! arrival times, so that jitter moves nothing. A clock that is a little fast or slow is followed in steps that nobody
+//! hears; a run is anchored anew when timestamps and clock drift apart for good.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,6 +15,14 @@ use crate::model::{Codec, Moment};
 pub const RATE_HZ: u32 = 8000;
 /// Timestamps and clock may drift so far apart before the run is anchored anew: 200 ms.
 const DRIFT_MAX: i64 = 1600;
+/// How clocks that differ are noticed: by the least delayed packet of every 10 s.
+const SKEW_WINDOW: i64 = 80_000;
+/// Fewer packets in that time say nothing.
+const SKEW_PACKETS_MIN: u32 = 100;
+/// So far a source may be off before it is followed: 5 ms, more than the least delayed packets differ by chance.
+const SKEW_MIN: i64 = 40;
+/// It is followed by at most so much every 10 s (2 ms, 200 parts in a million), so that no step can be heard as one.
+const SKEW_STEP_MAX: i64 = 16;
 /// Packets that came late in a burst are still in place when others within this time are: 1 s.
 const JITTER_WINDOW: i64 = 8000;
 /// At most so many packets are looked at for that.
@@ -195,6 +204,30 @@ struct Run {
     first_sequence: i64,
     highest_sequence: i64,
     seen: BTreeSet<i64>,
+    skew: Skew,
+}
+
+/// How far the source's clock has run from ours, in the present window.
+#[derive(Default)]
+struct Skew {
+    since: Option<i64>,
+    least: Option<i64>,
+    packets: u32,
+}
+
+impl Skew {
+    /// Takes how much later than its place a packet came; by how much the anchor moves now.
+    fn take(&mut self, drift: i64, arrival: i64) -> i64 {
+        let since = *self.since.get_or_insert(arrival);
+        self.least = Some(self.least.map_or(drift, |least| least.min(drift)));
+        self.packets += 1;
+        if arrival - since < SKEW_WINDOW {
+            return 0;
+        }
+        let ended = std::mem::take(self);
+        let least = ended.least.filter(|least| least.abs() > SKEW_MIN && ended.packets >= SKEW_PACKETS_MIN);
+        least.map_or(0, |least| least.clamp(-SKEW_STEP_MAX, SKEW_STEP_MAX))
+    }
 }
 
 impl Run {
@@ -243,7 +276,10 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
         let drift = frame.arrival - timestamp - run.anchor;
         if drift < -DRIFT_MAX || (drift > DRIFT_MAX && !is_late_only(following, run.anchor + timestamp)) {
             run.anchor = anchor_of(following, timestamp);
+            run.skew = Skew::default();
             placement.adjustments += 1;
+        } else {
+            run.anchor += run.skew.take(drift, frame.arrival);
         }
         run.timestamp = timestamp;
         let placed = Placed { start: timestamp + run.anchor, heard: *frame, ssrc: frame.ssrc, extended };
@@ -269,7 +305,14 @@ fn begin_run(following: &[Heard], reached: Option<i64>) -> Run {
         None if (-DRIFT_MAX..0).contains(&start) => anchor -= start,
         None => (),
     }
-    Run { anchor, timestamp, first_sequence: sequence, highest_sequence: sequence, seen: BTreeSet::new() }
+    Run {
+        anchor,
+        timestamp,
+        first_sequence: sequence,
+        highest_sequence: sequence,
+        seen: BTreeSet::new(),
+        skew: Skew::default(),
+    }
 }
 
 /// The anchor for a run that (re)begins with the first frame of `following`, whose extended timestamp is `timestamp`:
@@ -379,6 +422,29 @@ mod tests {
         let placement = placed((0..200).map(|n| heard(n, arrival(n))).collect());
         assert_eq!(placement.holes, [Hole { start: 16_000, length: 24_000, reason: GapReason::NothingReceived }]);
         assert_eq!((placement.end(), placement.adjustments), (56_000, 1));
+    }
+
+    #[test]
+    fn over_an_hour_a_clock_that_is_100_ppm_off_is_followed_within_8_ms_and_without_a_gap() {
+        for skew_ppm in [100i64, -100] {
+            let mut chance = crate::model::Chance::from_number(6);
+            let mut frames: Vec<Heard> = (0..180_000u32)
+                .map(|n| {
+                    let sent = i64::from(n) * 160;
+                    let jitter = if n < 50 { 0 } else { chance.below(240) as i64 };
+                    Heard { arrival: sent - sent * skew_ppm / 1_000_000 + jitter, ..heard(n, 0) }
+                })
+                .collect();
+            let placement = place(&mut frames);
+            let off = placement.placed.iter().map(|p| {
+                let sent = i64::from(p.heard.number) * 160;
+                (p.start - (sent - sent * skew_ppm / 1_000_000)).abs()
+            });
+            assert!(off.max() <= Some(64), "{skew_ppm}");
+            assert_eq!((placement.adjustments, placement.lost), (0, 0));
+            let steps = placement.placed.windows(2).map(|pair| (pair[1].start - pair[0].end()).abs()).max();
+            assert!(steps <= Some(SKEW_STEP_MAX), "{steps:?}");
+        }
     }
 
     #[test]
