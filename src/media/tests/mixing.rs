@@ -192,13 +192,11 @@ fn a_supervisor_listens_unheard_whispers_to_the_regulator_alone_and_barges_in() 
     let codecs = [Codec::Pcma, Codec::Pcma, Codec::G722];
     let mut voices: Vec<Voice> = (0..3).map(|n| Voice::new(&bench, n, codecs[n as usize])).collect();
     // The caller is 0, the regulator 1, the supervisor 2.
-    let scenes: [(&[u16], &[u16], [Vec<usize>; 3]); 3] = [
-        (&[1], &[0], [vec![1], vec![0], vec![0, 1]]),
-        (&[1], &[0, 2], [vec![1], vec![0, 2], vec![0, 1]]),
-        (&[1, 2], &[0, 2], [vec![1, 2], vec![0, 2], vec![0, 1]]),
-    ];
-    for (caller, regulator, expected) in scenes {
-        mix(&bench, &[(0, caller), (1, regulator), (2, &[0, 1])]);
+    let listening = ([vec![1], vec![0]], [vec![1], vec![0], vec![0, 1]]);
+    let whispering = ([vec![1], vec![0, 2]], [vec![1], vec![0, 2], vec![0, 1]]);
+    let barging = ([vec![1, 2], vec![0, 2]], [vec![1, 2], vec![0, 2], vec![0, 1]]);
+    for ([caller, regulator], expected) in [listening, whispering, barging] {
+        mix(&bench, &[(0, &caller[..]), (1, &regulator[..]), (2, &[0, 1])]);
         forget(&mut voices);
         talk(&mut voices, &mut clear(), 1200);
         assert_eq!(hearing(&voices), expected);
@@ -209,7 +207,7 @@ fn a_supervisor_listens_unheard_whispers_to_the_regulator_alone_and_barges_in() 
 fn a_bridge_of_wide_and_narrow_band_is_heard_both_ways_and_back_to_a_relay_when_codecs_meet() {
     for wide in [Codec::G722, Codec::Opus] {
         let bench = bench(|_| ());
-        let mut voices = vec![Voice::new(&bench, 0, wide), Voice::new(&bench, 1, Codec::Pcma)];
+        let mut voices = [Voice::new(&bench, 0, wide), Voice::new(&bench, 1, Codec::Pcma)];
         bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
         bench.settle();
         talk(&mut voices, &mut clear(), 1200);
@@ -242,7 +240,7 @@ fn packets_of_10_40_and_60_ms_become_packets_of_20_ms() {
 fn loss_jitter_reordering_and_skewed_clocks_leave_the_voices_to_be_heard_and_the_frames_as_they_came() {
     let mut bench = bench(|_| ());
     let mut ring = bench.media.rings().remove(0);
-    let mut voices = vec![Voice::new(&bench, 0, Codec::G722), Voice::new(&bench, 1, Codec::Pcma)];
+    let mut voices = [Voice::new(&bench, 0, Codec::G722), Voice::new(&bench, 1, Codec::Pcma)];
     (voices[0].skew_ppm, voices[1].skew_ppm) = (100.0, -100.0);
     bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
     bench.media.send(MediaCommand::Record { leg: leg(0), on: true });
@@ -262,7 +260,7 @@ fn loss_jitter_reordering_and_skewed_clocks_leave_the_voices_to_be_heard_and_the
 fn comfort_noise_is_heard_in_a_mix_and_never_recorded() {
     let mut bench = bench(|_| ());
     let mut ring = bench.media.rings().remove(0);
-    let mut voices = vec![Voice::new(&bench, 0, Codec::Pcma), Voice::new(&bench, 1, Codec::G722)];
+    let mut voices = [Voice::new(&bench, 0, Codec::Pcma), Voice::new(&bench, 1, Codec::G722)];
     bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
     bench.media.send(MediaCommand::Record { leg: leg(0), on: true });
     bench.settle();
@@ -281,7 +279,7 @@ fn comfort_noise_is_heard_in_a_mix_and_never_recorded() {
 #[test]
 fn a_key_reaches_those_who_hear_its_leg_once_and_the_sound_around_it_keeps_step() {
     let bench = bench(|_| ());
-    let mut voices = vec![Voice::new(&bench, 0, Codec::G722), Voice::new(&bench, 1, Codec::Pcma)];
+    let mut voices = [Voice::new(&bench, 0, Codec::G722), Voice::new(&bench, 1, Codec::Pcma)];
     bench.aim(0, RemoteMedia { dtmf_payload: Some(101), ..voices[0].peer.remote() });
     bench.aim(1, RemoteMedia { dtmf_payload: Some(96), ..voices[1].peer.remote() });
     bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
@@ -300,7 +298,6 @@ fn a_key_reaches_those_who_hear_its_leg_once_and_the_sound_around_it_keeps_step(
     }
     let sound: Vec<&Got> = got.iter().filter(|got| got.header.payload_type == 8).collect();
     assert!(sound.windows(2).all(|pair| pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp) == 160));
-    voices.clear();
 }
 
 #[test]
