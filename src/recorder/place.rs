@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::{Frame, FrameKind};
 use crate::model::{Codec, Moment};
+use crate::rtp::codec::clock_units_in;
 
-/// Samples a second: both codecs are G.711 (RFC 3551 §4.5.14).
-pub const RATE_HZ: u32 = 8000;
+/// Steps a second in which everything is placed: a sample of G.711, two of G.722, six of Opus (decision 21).
+pub const STEP_HZ: u32 = 8000;
 /// Timestamps and clock may drift so far apart before the run is anchored anew: 200 ms.
 const DRIFT_MAX: i64 = 1600;
 /// How clocks that differ are noticed: by the least delayed packet of every 10 s.
@@ -47,7 +48,9 @@ pub struct Heard {
     pub position: u64,
     /// Its place in the leg's frames.
     pub number: u32,
-    /// Payload bytes, which are samples in G.711.
+    /// Payload bytes.
+    pub bytes: u16,
+    /// Steps that it sounds for.
     pub length: u16,
     /// How they are coded.
     pub codec: Codec,
@@ -66,7 +69,9 @@ impl Heard {
         Heard {
             position,
             number: frame.number,
-            length: frame.payload.len() as u16,
+            bytes: frame.payload.len() as u16,
+            length: (u64::from(clock_units_in(frame.codec, frame.payload)) * u64::from(STEP_HZ)
+                / u64::from(frame.codec.clock_rate())) as u16,
             codec: frame.codec,
             is_event: frame.kind == FrameKind::Event,
             sequence: frame.rtp_sequence,
@@ -77,7 +82,7 @@ impl Heard {
     }
 }
 
-/// Samples from `begin` to `at`; negative when `at` is earlier.
+/// Steps from `begin` to `at`; negative when `at` is earlier.
 pub fn samples_between(begin: Moment, at: Moment) -> i64 {
     (at.0 as i64).wrapping_sub(begin.0 as i64) / 125
 }
@@ -201,6 +206,9 @@ struct Run {
     /// Sample of the recording = extended timestamp + anchor.
     anchor: i64,
     timestamp: i64,
+    /// The newest timestamp as it stood in its packet.
+    stamp: u32,
+    codec: Codec,
     first_sequence: i64,
     highest_sequence: i64,
     seen: BTreeSet<i64>,
@@ -236,7 +244,7 @@ impl Run {
     }
 
     fn extend_timestamp(&self, timestamp: u32) -> i64 {
-        self.timestamp + i64::from(timestamp.wrapping_sub(self.timestamp as u32) as i32)
+        self.timestamp + steps_between(self.codec, self.stamp, timestamp)
     }
 
     fn lost(&self) -> u64 {
@@ -253,9 +261,10 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
     let mut reached: Option<i64> = None;
     for (index, frame) in heard.iter().enumerate() {
         let following = heard.get(index..).unwrap_or_default();
-        let continues = runs
-            .get(&frame.ssrc)
-            .is_some_and(|run| (run.extend_sequence(frame.sequence) - run.highest_sequence).abs() <= DROPOUT_MAX);
+        let continues = runs.get(&frame.ssrc).is_some_and(|run| {
+            let distance = (run.extend_sequence(frame.sequence) - run.highest_sequence).abs();
+            distance <= DROPOUT_MAX && run.codec.clock_rate() == frame.codec.clock_rate()
+        });
         if !continues && let Some(old) = runs.insert(frame.ssrc, begin_run(following, reached)) {
             placement.lost += old.lost();
         }
@@ -281,7 +290,7 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
         } else {
             run.anchor += run.skew.take(drift, frame.arrival);
         }
-        run.timestamp = timestamp;
+        (run.timestamp, run.stamp) = (timestamp, frame.timestamp);
         let placed = Placed { start: timestamp + run.anchor, heard: *frame, ssrc: frame.ssrc, extended };
         reached = Some(reached.map_or(placed.end(), |r| r.max(placed.end())));
         placement.placed.push(placed);
@@ -291,9 +300,14 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
     placement
 }
 
+/// Steps from one timestamp to another, on the codec's clock, over its wrap.
+fn steps_between(codec: Codec, from: u32, to: u32) -> i64 {
+    i64::from(to.wrapping_sub(from) as i32) * i64::from(STEP_HZ) / i64::from(codec.clock_rate())
+}
+
 /// Begins a run with the first frame of `following`.
 fn begin_run(following: &[Heard], reached: Option<i64>) -> Run {
-    let first = following.first().map_or((0, 0), |f| (f.sequence, f.timestamp));
+    let first = following.first().map_or((0, 0, Codec::Pcma), |f| (f.sequence, f.timestamp, f.codec));
     // Far from zero, so that reordered packets before the first stay positive.
     let (sequence, timestamp) = (i64::from(first.0) + (1 << 32), i64::from(first.1) + (1 << 40));
     let mut anchor = anchor_of(following, timestamp);
@@ -308,6 +322,8 @@ fn begin_run(following: &[Heard], reached: Option<i64>) -> Run {
     Run {
         anchor,
         timestamp,
+        stamp: first.1,
+        codec: first.2,
         first_sequence: sequence,
         highest_sequence: sequence,
         seen: BTreeSet::new(),
@@ -320,7 +336,7 @@ fn begin_run(following: &[Heard], reached: Option<i64>) -> Run {
 fn anchor_of(following: &[Heard], timestamp: i64) -> i64 {
     let Some(first) = following.first() else { return 0 };
     let own = first.arrival - timestamp;
-    let offset = |h: &Heard| h.arrival - (timestamp + i64::from(h.timestamp.wrapping_sub(first.timestamp) as i32));
+    let offset = |h: &Heard| h.arrival - (timestamp + steps_between(h.codec, first.timestamp, h.timestamp));
     soon(following).map(offset).filter(|o| (0..=DRIFT_MAX * 2).contains(&(own - o))).min().unwrap_or(own)
 }
 
@@ -328,7 +344,7 @@ fn anchor_of(following: &[Heard], timestamp: i64) -> i64 {
 fn is_late_only(following: &[Heard], place: i64) -> bool {
     let Some(first) = following.first() else { return false };
     soon(following).skip(1).any(|h| {
-        let due = place + i64::from(h.timestamp.wrapping_sub(first.timestamp) as i32);
+        let due = place + steps_between(h.codec, first.timestamp, h.timestamp);
         (h.arrival - due).abs() <= DRIFT_MAX
     })
 }
@@ -348,6 +364,7 @@ mod tests {
         Heard {
             position: 0,
             number,
+            bytes: 160,
             length: 160,
             codec: Codec::Pcma,
             is_event: false,
@@ -374,6 +391,18 @@ mod tests {
         let jitter = [30, 0, 55, 12, 80, 3, 0, 41];
         let placement = placed((0..400).map(|n| heard(n, i64::from(n) * 20 + jitter[n as usize % 8])).collect());
         assert_eq!(starts(&placement), (0..400).map(|n| n * 160).collect::<Vec<_>>());
+        assert_eq!((placement.holes.len(), placement.adjustments), (0, 0));
+    }
+
+    #[test]
+    fn opus_lies_on_the_same_clock_over_the_wrap_of_its_timestamps() {
+        let opus = |n: u32| Heard {
+            codec: Codec::Opus,
+            timestamp: (u32::MAX - 2000).wrapping_add(n * 960),
+            ..heard(n, i64::from(n) * 20)
+        };
+        let placement = placed((0..200).map(opus).collect());
+        assert_eq!(starts(&placement), (0..200).map(|n| n * 160).collect::<Vec<_>>());
         assert_eq!((placement.holes.len(), placement.adjustments), (0, 0));
     }
 

@@ -9,15 +9,20 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, part_of, put_in_place};
-use super::place::{Heard, Hole, Part, Placed, Placement, RATE_HZ, place, samples_between};
+use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between};
 use crate::journal::frames::{Payloads, scan_file};
 use crate::model::{Codec, Side};
-use crate::rtp::g711::{self, Law};
+use crate::rtp::codec::{Decoder, Resampler, SAMPLES_MAX};
 
-/// The longest recording rendered: 24 hours, 2.8 GB, well below the 4 GiB that a WAV's u32 sizes can say.
-const SAMPLES_MAX: i64 = 24 * 3600 * RATE_HZ as i64;
-/// What is mixed at once: a second.
-const BLOCK_LENGTH: usize = RATE_HZ as usize;
+/// The longest recording rendered, in bytes of sound: 24 hours at 8 kHz, 4 at 48, well below the 4 GiB that a WAV's u32
+/// sizes can say.
+const BYTES_MAX: i64 = 24 * 3600 * 8000 * BYTES_A_SAMPLE;
+/// Two sides of 16 bits.
+const BYTES_A_SAMPLE: i64 = 4;
+/// The longest that one frame sounds beyond a block: a datagram full of G.711 and [`EARLY_MS_MAX`], in milliseconds.
+const FRAME_MS_MAX: usize = 200;
+/// No resampler is so far behind, and no frame so much earlier than its place, in milliseconds.
+const EARLY_MS_MAX: i64 = 5;
 /// Digital silence in the levels.
 const SILENCE_DBFS: f64 = -120.0;
 
@@ -42,8 +47,10 @@ pub enum RenderError {
         /// What it said.
         source: hound::Error,
     },
-    /// The frames span more than `SAMPLES_MAX`.
-    #[error("the frames span {seconds} s, more than the 24 h that one WAV may hold; the frame files are kept")]
+    /// The frames span more than `BYTES_MAX`.
+    #[error(
+        "the frames span {seconds} s, more than one WAV may hold (24 h at 8 kHz, 4 h at 48); the frame files are kept"
+    )]
     TooLong {
         /// So many.
         seconds: i64,
@@ -74,6 +81,8 @@ pub struct RenderedLeg {
 pub struct Rendered {
     /// The legs, by number.
     pub legs: Vec<RenderedLeg>,
+    /// Samples a second: those of the widest codec that was spoken.
+    pub rate_hz: u32,
     /// Samples a side.
     pub samples: u64,
     /// Bytes of the file.
@@ -91,7 +100,7 @@ pub struct Rendered {
 impl Rendered {
     /// Length in milliseconds.
     pub fn duration_ms(&self) -> u64 {
-        self.samples * 1000 / u64::from(RATE_HZ)
+        self.samples * 1000 / u64::from(self.rate_hz)
     }
 
     /// Every hole with the leg that has it, by start.
@@ -114,8 +123,10 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
     }
     let finish = kept.finished.map_or(0, |at| samples_between(kept.begun.moment, at.moment));
     let samples = lanes.iter().map(|lane| lane.told.placement.end()).max().unwrap_or(0).max(finish).max(0);
-    if samples > SAMPLES_MAX {
-        return Err(RenderError::TooLong { seconds: samples / i64::from(RATE_HZ) });
+    let codecs = lanes.iter().flat_map(|lane| &lane.told.codecs);
+    let rate_hz = codecs.map(|codec| codec.sample_rate()).max().unwrap_or(STEP_HZ);
+    if samples * i64::from(rate_hz / STEP_HZ) * BYTES_A_SAMPLE > BYTES_MAX {
+        return Err(RenderError::TooLong { seconds: samples / i64::from(STEP_HZ) });
     }
     for lane in &mut lanes {
         let first_sound = lane.told.placement.placed.first().map(|placed| placed.start);
@@ -123,11 +134,12 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
         lane.told.placement.find_holes(&lane.heard, lane.told.part);
     }
     let path = folder.join(AUDIO_FILE);
-    let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64)?;
+    let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64, rate_hz)?;
     put_in_place(&path).map_err(fault("putting in place", &path))?;
     let (bytes, sha256, sha512) = hash_file(&path).map_err(fault("reading back", &path))?;
     let legs = lanes.into_iter().map(|lane| lane.told).collect();
-    Ok(Rendered { legs, samples: samples as u64, bytes, sha256, sha512, essence_sha256, levels_dbfs })
+    let samples = samples as u64 * u64::from(rate_hz / STEP_HZ);
+    Ok(Rendered { legs, rate_hz, samples, bytes, sha256, sha512, essence_sha256, levels_dbfs })
 }
 
 /// Length, SHA-256 (hexadecimal) and SHA-512 of a file.
@@ -177,8 +189,12 @@ struct Lane {
     heard: Vec<Heard>,
     payloads: Payloads,
     path: PathBuf,
-    /// The first placed frame that may still sound.
+    /// The next placed frame.
     cursor: usize,
+    /// What decodes, and to which rate; begun anew with another codec.
+    ear: Option<Ear>,
+    /// What the last frames of a block sound beyond its end.
+    beyond: Vec<i16>,
 }
 
 impl Lane {
@@ -205,52 +221,81 @@ impl Lane {
             part: Part::default(),
             placement,
         };
-        Ok(Lane { told, heard, payloads, path, cursor: 0 })
+        Ok(Lane { told, heard, payloads, path, cursor: 0, ear: None, beyond: Vec::new() })
     }
 
-    /// Paints what sounds from sample `start` on; where frames overlap the later one is heard.
-    fn paint(&mut self, start: i64, block: &mut [i16]) -> io::Result<()> {
-        block.fill(0);
-        let end = start + block.len() as i64;
-        let placed = &self.told.placement.placed;
-        // Frames are short, so one that ends before this block is followed by few that do not.
-        while placed.get(self.cursor).is_some_and(|p| p.end() <= start) {
+    /// Paints what sounds from sample `start` on, block after block; where frames overlap the later one is heard. Frames
+    /// are decoded in their places' order, each once: a codec's memory wants it so.
+    fn paint(&mut self, start: i64, block: &mut [i16], rate_hz: u32) -> io::Result<()> {
+        let length = block.len();
+        self.beyond.resize(length + rate_hz as usize * FRAME_MS_MAX / 1000, 0);
+        let scale = i64::from(rate_hz / STEP_HZ);
+        let (end, early) = (start + length as i64, i64::from(rate_hz) * EARLY_MS_MAX / 1000);
+        while let Some(p) =
+            self.told.placement.placed.get(self.cursor).filter(|p| p.start * scale < end + early).copied()
+        {
             self.cursor += 1;
+            let payload = self.payloads.read(p.heard.position, p.heard.bytes as usize)?;
+            let kept = self.ear.take().filter(|ear| ear.codec == p.heard.codec);
+            let ear = self.ear.insert(kept.unwrap_or_else(|| Ear::new(p.heard.codec, rate_hz)));
+            for (at, sample) in (p.start * scale - start - ear.delay..).zip(ear.hear(payload)) {
+                if let Some(slot) = usize::try_from(at).ok().and_then(|at| self.beyond.get_mut(at)) {
+                    *slot = *sample;
+                }
+            }
         }
-        for p in placed.get(self.cursor..).unwrap_or_default().iter().take_while(|p| p.start < end) {
-            let payload = self.payloads.read(p.heard.position, p.heard.length as usize)?;
-            paint_one(p, payload, start, block);
-        }
+        block.iter_mut().zip(&self.beyond).for_each(|(to, from)| *to = *from);
+        self.beyond.drain(..length.min(self.beyond.len()));
         Ok(())
     }
 }
 
-fn paint_one(placed: &Placed, payload: &[u8], start: i64, block: &mut [i16]) {
-    let Some(law) = Law::of(placed.heard.codec) else { return };
-    for (at, code) in (placed.start - start..).zip(payload) {
-        if let Some(sample) = usize::try_from(at).ok().and_then(|at| block.get_mut(at)) {
-            *sample = g711::decode(law, *code);
-        }
+/// Frames to samples at the recording's rate.
+struct Ear {
+    codec: Codec,
+    decoder: Decoder,
+    resampler: Resampler,
+    /// Samples of the recording by which what comes out is behind.
+    delay: i64,
+    decoded: Vec<i16>,
+    resampled: Vec<i16>,
+}
+
+impl Ear {
+    fn new(codec: Codec, rate_hz: u32) -> Ear {
+        let resampler = Resampler::new(codec.sample_rate(), rate_hz);
+        let delay = resampler.delay() as i64;
+        let resampled = vec![0; resampler.samples_of(SAMPLES_MAX)];
+        Ear { codec, decoder: Decoder::new(codec), resampler, delay, decoded: vec![0; SAMPLES_MAX], resampled }
+    }
+
+    fn hear(&mut self, payload: &[u8]) -> &[i16] {
+        let decoded = self.decoder.decode(payload, &mut self.decoded);
+        let decoded = self.decoded.get(..decoded).unwrap_or_default();
+        let length = self.resampler.resample(decoded, &mut self.resampled);
+        self.resampled.get(..length).unwrap_or_default()
     }
 }
 
-/// Mixes all lanes into the WAV's temporary file; the essence's hash and the levels.
-fn write_wav(path: &Path, lanes: &mut [Lane], samples: u64) -> Result<(String, [f64; 2]), RenderError> {
+/// Mixes all lanes into the WAV's temporary file, a second at a time; the essence's hash and the levels.
+fn write_wav(path: &Path, lanes: &mut [Lane], steps: u64, rate_hz: u32) -> Result<(String, [f64; 2]), RenderError> {
     let part = part_of(path);
     let file = create_file(&part).map_err(fault("creating", &part))?;
-    let spec = WavSpec { channels: 2, sample_rate: RATE_HZ, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let spec = WavSpec { channels: 2, sample_rate: rate_hz, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let wav_fault = |source| RenderError::Wav { path: part.clone(), source };
     let mut wav = WavWriter::new(BufWriter::new(&file), spec).map_err(wav_fault)?;
     let mut essence = Sha256::new();
     let mut energy = [0.0; 2];
-    let (mut one, mut sides) = (vec![0i16; BLOCK_LENGTH], [vec![0i16; BLOCK_LENGTH], vec![0i16; BLOCK_LENGTH]]);
-    let mut bytes = Vec::with_capacity(BLOCK_LENGTH * 4);
+    let samples = steps * u64::from(rate_hz / STEP_HZ);
+    let block = rate_hz as usize;
+    let (mut one, mut sides) = (vec![0i16; block], [vec![0i16; block], vec![0i16; block]]);
+    let mut bytes = Vec::with_capacity(block * 4);
     let mut start = 0;
     while start < samples {
-        let length = (samples - start).min(BLOCK_LENGTH as u64) as usize;
+        let length = (samples - start).min(u64::from(rate_hz)) as usize;
         sides.iter_mut().for_each(|side| side.fill(0));
         for lane in lanes.iter_mut() {
-            lane.paint(start as i64, &mut one).map_err(fault("reading", &lane.path))?;
+            lane.paint(start as i64, &mut one, rate_hz).map_err(fault("reading", &lane.path))?;
             let [left, right] = &mut sides;
             let side = match lane.told.side {
                 Side::Caller => left,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, frames_file};
 use super::one_sided::Silence;
-use super::place::{GapReason, RATE_HZ};
+use super::place::{GapReason, STEP_HZ};
 use super::render::{Rendered, RenderedLeg};
 use crate::model::{CallId, CallRecord, RegulatorId, Side, Utc};
 
@@ -278,7 +278,7 @@ impl Sidecar {
 
 /// Samples as milliseconds.
 fn milliseconds(samples: i64) -> u64 {
-    (samples / (i64::from(RATE_HZ) / 1000)).max(0) as u64
+    (samples / (i64::from(STEP_HZ) / 1000)).max(0) as u64
 }
 
 /// The hash of a file as a vCon writes it.
@@ -340,7 +340,7 @@ fn audio_of(rendered: &Rendered) -> Audio {
         bytes: rendered.bytes,
         sha256: rendered.sha256.clone(),
         essence_sha256: rendered.essence_sha256.clone(),
-        rate_hz: RATE_HZ,
+        rate_hz: rendered.rate_hz,
         samples: rendered.samples,
         duration_ms: rendered.duration_ms(),
         sides: vec!["caller".into(), "everyone else".into()],

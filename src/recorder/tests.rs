@@ -24,6 +24,7 @@ use crate::rtp::g711::{self, Law};
 
 mod guards;
 mod one_sided;
+mod wideband;
 
 /// No test waits longer for a fact.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -46,6 +46,11 @@ impl Resampler {
         samples * self.up / self.down
     }
 
+    /// Samples of what comes out by which it is behind what went in.
+    pub fn delay(&self) -> usize {
+        if self.up == self.down { 0 } else { (TAPS * self.up.max(self.down) / 2) / self.down }
+    }
+
     /// Converts the next samples; those written. What `out` has no room for is lost.
     pub fn resample(&mut self, input: &[i16], out: &mut [i16]) -> usize {
         if self.up == self.down {
