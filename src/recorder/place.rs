@@ -12,7 +12,7 @@ use crate::journal::{Frame, FrameKind};
 use crate::model::{Codec, Moment};
 use crate::rtp::codec::clock_units_in;
 
-/// Steps a second in which everything is placed: a sample of G.711, two of G.722, six of Opus (decision 21).
+/// Steps a second in which everything is placed: a sample of G.711, two of G.722, six of Opus (decision 22).
 pub const STEP_HZ: u32 = 8000;
 /// Timestamps and clock may drift so far apart before the run is anchored anew: 200 ms.
 const DRIFT_MAX: i64 = 1600;
