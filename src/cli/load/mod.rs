@@ -58,7 +58,7 @@ const SEALING_PATIENCE: Duration = Duration::from_secs(120);
 #[derive(clap::Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct LoadArguments {
-    /// What callers dial, and at which server: sip:USER@HOST[:PORT], over UDP.
+    /// What callers dial, and at which server: `sip:USER@HOST:PORT` or `sip:USER@HOST`, over UDP.
     #[arg(long, value_name = "URI", required_unless_present = "ng")]
     pub callers_to: Option<String>,
     /// The address that callers call from: for Vigie one of a trunk's `peers`.
