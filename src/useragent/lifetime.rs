@@ -58,7 +58,8 @@ impl Lifetime {
 }
 
 /// What an INVITE or UPDATE of the far end may have (RFC 4028 §9): 422 when it wants too little and would understand
-/// it, 400 when it cannot be read, for a call must not end at a time that its far end never agreed to; nothing when neither it nor anyone on its way wants a timer.
+/// it; 400 when it cannot be read, for a call must not end at a time that its far end never agreed to; nothing when
+/// neither it nor anyone on its way wants a timer.
 pub(super) fn weigh(request: &Request, rules: &Rules) -> Result<Option<SessionExpires>, Refusal> {
     let headers = &request.headers;
     let knows_timer = headers.has_token("Supported", "timer") || headers.has_token("Require", "timer");
