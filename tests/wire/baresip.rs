@@ -64,11 +64,33 @@ impl Baresip {
         phone
     }
 
+    /// A regulator's phone whose media are protected as its `mediaenc` says: `srtp`, `srtp-mand`.
+    pub async fn regulator_protected(server: &Server, user: &str, tone: f64, how: &str) -> Baresip {
+        let (to, password) = (server.centre.sip, server.password(user));
+        let account = format!(
+            "<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600;mediaenc={how}"
+        );
+        let (address, more) = ([127, 0, 0, 1].into(), "module srtp.so\n".to_owned());
+        let phone = Baresip::start(server, Setup { name: user, address, account, tone, more }).await;
+        server.api.regulator_is(user, "ready").await;
+        phone
+    }
+
     /// A caller over the trunk.
     pub async fn caller(server: &Server, number: &str, tone: f64) -> Baresip {
+        Baresip::caller_with(server, number, tone, "").await
+    }
+
+    /// A caller over the trunk whose media are protected as its `mediaenc` says.
+    pub async fn caller_protected(server: &Server, number: &str, tone: f64, how: &str) -> Baresip {
+        Baresip::caller_with(server, number, tone, &format!(";mediaenc={how}")).await
+    }
+
+    async fn caller_with(server: &Server, number: &str, tone: f64, parameters: &str) -> Baresip {
         let address = server.centre.place.trunk;
-        let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual");
-        Baresip::start(server, Setup { name: "caller", address, account, tone, more: String::new() }).await
+        let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual{parameters}");
+        let more = if parameters.is_empty() { String::new() } else { "module srtp.so\n".to_owned() };
+        Baresip::start(server, Setup { name: "caller", address, account, tone, more }).await
     }
 
     async fn start(server: &Server, setup: Setup<'_>) -> Baresip {

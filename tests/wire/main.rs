@@ -44,6 +44,7 @@ mod refusing;
 mod registering;
 mod scanning;
 mod scenarios;
+mod securing;
 mod softphone;
 mod starting;
 mod stopping;

@@ -165,6 +165,13 @@ class Phone:
             one.regConfig.retryIntervalSec = 0
             one.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", setup["user"], 0, setup["password"]))
         one.sipConfig.transportId = self.transport
+        one.mediaConfig.srtpUse = {
+            "off": pj.PJMEDIA_SRTP_DISABLED,
+            "preferred": pj.PJMEDIA_SRTP_OPTIONAL,
+            "required": pj.PJMEDIA_SRTP_MANDATORY,
+        }[setup.get("srtp", "off")]
+        # Keys over whatever carries the SIP: the test's own wish.
+        one.mediaConfig.srtpSecureSignaling = 0
         one.mediaConfig.transportConfig.boundAddress = setup["address"]
         one.mediaConfig.transportConfig.port = setup["media_port"]
         one.mediaConfig.transportConfig.portRange = 100
