@@ -217,7 +217,8 @@ impl Switch {
                 return;
             }
             Signal::Ringing { leg, early: _ } => (leg, CallInput::Ringing { leg }),
-            Signal::Dtmf { leg, digit } => (leg, CallInput::Dtmf { leg, digit }),
+            // The media plane knows whether the same key came by RTP too, and reports each press once.
+            Signal::Dtmf { leg, digit } => return out.push(Order::Media(MediaCommand::Key { leg, digit })),
             Signal::TransferAsked { leg, to } => return self.transfer_asked(leg, to, now, out),
             Signal::Accepted { leg, remote } => (leg, CallInput::Accepted { leg, remote }),
             Signal::Refused { leg, refusal } => (leg, CallInput::Refused { leg, refusal }),

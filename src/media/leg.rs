@@ -9,6 +9,7 @@ use super::mix::MixEnd;
 use super::outgoing::Outgoing;
 use super::player::Player;
 use super::ports::Pair;
+use super::press::{Presses, Ways};
 use super::protection::{self, Protection};
 use super::speech::Speech;
 use super::tally::{Tally, count};
@@ -16,7 +17,7 @@ use crate::journal::{Frame, FrameKind};
 use crate::model::media::DTMF_PAYLOAD;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::CLOCK_RATE;
-use crate::rtp::dtmf::Digits;
+use crate::rtp::dtmf::{Digit, Digits, TelephoneEvent};
 use crate::rtp::noise::NOISE_PAYLOAD;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
@@ -46,6 +47,10 @@ pub(super) struct Leg {
     pub(super) mix: Option<Box<MixEnd>>,
     pub(super) recording: bool,
     pub(super) digits: Digits,
+    /// How its far end tells keys.
+    pub(super) ways: Ways,
+    /// Keys that it is to hear.
+    pub(super) presses: Option<Box<Presses>>,
     pub(super) quality: LegQuality,
     /// Whether sound goes both ways.
     pub(super) listening: Listening,
@@ -125,6 +130,8 @@ impl Leg {
             mix: None,
             recording: false,
             digits: Digits::default(),
+            ways: Ways::default(),
+            presses: None,
             quality: LegQuality::default(),
             listening: Listening::default(),
             watch: Watch::Off,
@@ -173,6 +180,17 @@ impl Leg {
         self.alive_at = Some(now);
         self.listening.take(kind == Kind::Noise, now);
         !std::mem::replace(&mut self.heard, true)
+    }
+
+    /// What a packet says of keys: one that was pressed, and whether it is of one that INFO has told already.
+    pub(super) fn hear_key(&mut self, packet: &Packet, kind: Kind, now: Moment) -> (Option<Digit>, bool) {
+        let at = packet.header.timestamp;
+        match (kind, TelephoneEvent::read(packet.payload)) {
+            (Kind::Audio, _) => (self.digits.audio(at), false),
+            (Kind::Noise, _) => (None, false),
+            (Kind::Event, Some(event)) if !self.ways.hear(event, now) => (None, true),
+            (Kind::Event, event) => (event.and_then(|event| self.digits.take(at, event)), false),
+        }
     }
 
     /// Counts a packet of the far end that is of no use. If it is RTP, as the comfort noise of a muted phone (RFC 3389), it shows

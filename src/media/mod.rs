@@ -9,6 +9,7 @@ mod mix;
 mod outgoing;
 mod player;
 mod ports;
+mod press;
 mod protection;
 mod sounds;
 mod speech;
@@ -251,6 +252,7 @@ fn leg_of(command: &MediaCommand) -> Option<LegId> {
         | MediaCommand::Unbridge { leg }
         | MediaCommand::Record { leg, .. }
         | MediaCommand::Watch { leg, .. }
+        | MediaCommand::Key { leg, .. }
         | MediaCommand::Rename { from: leg, .. }
         | MediaCommand::Close { leg } => *leg,
         MediaCommand::Mix { legs } => return legs.first().map(|mixed| mixed.leg),

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::config::settings::MediaSettings;
 use crate::journal::RingWriter;
 use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, Utc};
-use crate::rtp::dtmf::{Digit, TelephoneEvent};
+use crate::rtp::dtmf::Digit;
 use crate::rtp::g711::{self, Law};
 use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
 use crate::rtp::srtp::GROWTH_BYTES_MAX;
@@ -200,13 +200,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 count(&self.tally.frames_refused);
             }
         }
-        let digit = match kind {
-            Kind::Audio => leg.digits.audio(packet.header.timestamp),
-            Kind::Noise => None,
-            Kind::Event => {
-                TelephoneEvent::read(packet.payload).and_then(|event| leg.digits.take(packet.header.timestamp, event))
-            }
-        };
+        let (digit, is_told) = leg.hear_key(&packet, kind, self.now);
         if let Some(Digit { key, duration_ms }) = digit {
             (self.post.report)(MediaReport::Dtmf { leg: leg.id, digit: key, duration_ms });
         }
@@ -214,11 +208,15 @@ impl<R: Fn(MediaReport)> Worker<R> {
             match kind {
                 Kind::Audio => mix.put(&packet.header, (codec, packet.payload), self.now),
                 Kind::Noise => mix.put_noise(&packet.header, packet.payload, self.now),
+                Kind::Event if is_told => {}
                 Kind::Event => self.pass_event(place, length),
             }
             return;
         }
         let Some(peer) = leg.peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) else { return };
+        if is_told {
+            return peer.outgoing.leave_out();
+        }
         let relay =
             Relay { tally: &self.tally, scratch: &mut self.scratch, outbound: &mut self.outbound, now: self.now };
         relay.pass(peer, &packet, kind, codec);
@@ -266,6 +264,11 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let mut sound = [0; PACKET_SAMPLES];
         let mut payload = [0; PACKET_BYTES_MAX];
         for leg in self.legs.iter_mut().flatten() {
+            if leg.presses.is_some() {
+                press_once(leg, &mut self.outbound, (&self.tally, self.now));
+                playing |= leg.presses.is_some() || leg.player.is_some();
+                continue;
+            }
             let Some(player) = &mut leg.player else { continue };
             // Before the first SDP the sound waits: nobody must miss its beginning.
             let Some(aim) = &leg.aim else {
@@ -355,7 +358,7 @@ struct Relay<'a> {
 impl Relay<'_> {
     fn pass(self, to_leg: &mut Leg, packet: &Packet, kind: Kind, from_codec: Codec) {
         // What a leg is played stands before what it is relayed.
-        if to_leg.player.is_some() {
+        if to_leg.player.is_some() || to_leg.presses.is_some() {
             return;
         }
         let Some((to, remote)) = to_leg.target() else { return };
@@ -376,6 +379,28 @@ impl Relay<'_> {
         } else {
             count(&self.tally.sends_failed);
         }
+    }
+}
+
+/// One packet of a key that a leg is to hear. Its sound waits meanwhile; what is relayed comes after it, placed by the clock.
+fn press_once(leg: &mut Leg, outbound: &mut [u8], (tally, now): (&Tally, Moment)) {
+    let Some(mut presses) = leg.presses.take() else { return };
+    let packet = presses.next();
+    let target = leg.target().and_then(|(to, remote)| Some((to, remote.dtmf_payload?)));
+    if let (Some(packet), Some((to, payload_type))) = (packet, target) {
+        let placed = leg.outgoing.next_of_sound(now);
+        let timestamp = presses.stamp(packet, placed.timestamp);
+        let header = Header { payload_type, marker: packet.is_first, timestamp, ..placed };
+        if send(leg, (header, &packet.payload), to, outbound) {
+            count(&tally.packets_played);
+        } else {
+            count(&tally.sends_failed);
+        }
+    }
+    if presses.is_done() || target.is_none() {
+        leg.outgoing.cut();
+    } else {
+        leg.presses = Some(presses);
     }
 }
 

@@ -168,6 +168,9 @@ pub enum MediaCommand {
     Record { leg: LegId, on: bool },
     /// Watch for silence (no RTP at all) or do not (on hold).
     Watch { leg: LegId, on: bool },
+    /// The far end of this leg has told a key by signalling (SIP INFO): it is reported as `Dtmf`, and whomever the leg is
+    /// bridged to gets it as RFC 4733, unless the far end sends that itself.
+    Key { leg: LegId, digit: char },
     /// The leg goes on under another name, in another call; both names' reports from now on bear the new one. Its
     /// ports, latching and bridge stay as they are.
     Rename { from: LegId, to: LegId },
@@ -186,7 +189,7 @@ pub enum MediaReport {
     Heard { leg: LegId },
     /// All sounds were played once.
     Played { leg: LegId },
-    /// A telephone-event ended (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`.
+    /// A key was pressed, told by RFC 4733 or by signalling, once whichever way: `0`–`9`, `*`, `#`, `A`–`D`.
     Dtmf { leg: LegId, digit: char, duration_ms: u32 },
     /// No RTP for the configured time while watched.
     Silent { leg: LegId },

@@ -35,6 +35,23 @@ impl TelephoneEvent {
         Some(TelephoneEvent { event, end: flags & 0x80 != 0, volume: flags & 0x3f, duration })
     }
 
+    /// Writes the payload (RFC 4733 §2.3).
+    pub fn write(self) -> [u8; 4] {
+        let [high, low] = self.duration.to_be_bytes();
+        [self.event, u8::from(self.end) << 7 | (self.volume & 0x3f), high, low]
+    }
+
+    /// The code of a key; `None` when it is none.
+    pub fn code(key: char) -> Option<u8> {
+        match key {
+            '0'..='9' => Some(key as u8 - b'0'),
+            '*' => Some(10),
+            '#' => Some(11),
+            'A'..='D' => Some(key as u8 - b'A' + 12),
+            _ => None,
+        }
+    }
+
     /// The key (RFC 4733 §3.2, table 3); `None` for flash, fax tones and the rest.
     pub fn key(self) -> Option<char> {
         match self.event {
@@ -114,12 +131,15 @@ mod tests {
     fn a_payload_reads_as_rfc_4733_draws_it() {
         assert_eq!(TelephoneEvent::read(&[11, 0x8a, 0x03, 0x20]), Some(event(11, true, 800)));
         assert_eq!(TelephoneEvent::read(&[1, 2, 3]), None);
+        assert_eq!(event(11, true, 800).write(), [11, 0x8a, 0x03, 0x20]);
     }
 
     #[test]
     fn keys_are_those_of_the_pad() {
         let keys: String = (0..20).filter_map(|code| event(code, true, 0).key()).collect();
         assert_eq!(keys, "0123456789*#ABCD");
+        let codes: Vec<u8> = keys.chars().filter_map(TelephoneEvent::code).collect();
+        assert_eq!(codes, (0..16).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -429,6 +429,7 @@ impl Case {
                 return None;
             }
             MediaCommand::Aim { .. }
+            | MediaCommand::Key { .. }
             | MediaCommand::Quiet { .. }
             | MediaCommand::Bridge { .. }
             | MediaCommand::Mix { .. }
