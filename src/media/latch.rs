@@ -100,6 +100,8 @@ mod tests {
             codec: Codec::Pcma,
             payload: 8,
             dtmf_payload: None,
+            dtmf_clock_hz: 8000,
+            formats: Vec::new(),
             direction: Direction::Both,
             crypto: None,
         }

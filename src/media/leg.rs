@@ -14,7 +14,7 @@ use super::protection::{self, Protection};
 use super::speech::Speech;
 use super::tally::{Tally, count};
 use crate::journal::{Frame, FrameKind};
-use crate::model::media::DTMF_PAYLOAD;
+use crate::model::media::Format;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::CLOCK_RATE;
 use crate::rtp::dtmf::{Digit, Digits, TelephoneEvent};
@@ -95,24 +95,17 @@ pub(super) enum Kind {
 impl Aim {
     /// What a payload type was agreed to be, and in which codec; `None` when it was not.
     ///
-    /// A device may number the events as its SDP does or as our offer did, and change between the codecs of its answer
-    /// (RFC 3264 §6.1), which have their static numbers.
+    /// A device may change between the codecs of its answer (RFC 3264 §6.1).
     pub(super) fn kind(&self, payload_type: u8) -> Option<(Kind, Codec)> {
         let remote = &self.remote;
-        if payload_type == remote.payload {
-            return Some((Kind::Audio, remote.codec));
+        match remote.format(payload_type) {
+            Some(Format::Audio(codec)) => Some((Kind::Audio, codec)),
+            Some(Format::Keys { .. }) => Some((Kind::Event, remote.codec)),
+            None if payload_type == NOISE_PAYLOAD && remote.codec.clock_rate() == CLOCK_RATE => {
+                Some((Kind::Noise, remote.codec))
+            }
+            None => None,
         }
-        let is_event = remote.dtmf_payload.is_some_and(|own| payload_type == own || payload_type == DTMF_PAYLOAD);
-        if is_event {
-            return Some((Kind::Event, remote.codec));
-        }
-        if payload_type == NOISE_PAYLOAD && remote.codec.clock_rate() == CLOCK_RATE {
-            return Some((Kind::Noise, remote.codec));
-        }
-        [Codec::Pcma, Codec::Pcmu]
-            .into_iter()
-            .find(|codec| codec.payload_type() == payload_type)
-            .map(|codec| (Kind::Audio, codec))
     }
 }
 

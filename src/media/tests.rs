@@ -162,6 +162,8 @@ impl Peer {
             codec: self.codec,
             payload: self.codec.payload_type(),
             dtmf_payload: None,
+            dtmf_clock_hz: 8000,
+            formats: Vec::new(),
             direction: Direction::Both,
             crypto: None,
         }

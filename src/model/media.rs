@@ -110,8 +110,15 @@ pub struct RemoteMedia {
     pub codec: Codec,
     /// The payload type that its SDP gives `codec`: the static one, or what an `a=rtpmap` says.
     pub payload: u8,
-    /// Its payload type for telephone-event/8000 (RFC 4733), when it has one.
+    /// Its payload type for telephone-event (RFC 4733), when it has one: of the codec's clock, else of 8000 units a second.
     pub dtmf_payload: Option<u8>,
+    /// Units in a second of that telephone-event's timestamps and durations (RFC 4733 §2.1).
+    #[serde(default = "narrow_clock_hz")]
+    pub dtmf_clock_hz: u32,
+    /// What else it may send: the payload types of the other codecs that were agreed on (RFC 3264 §6.1), and the numbers
+    /// that our own SDP gave. [`FORMATS_MAX`] at most.
+    #[serde(default)]
+    pub formats: Vec<(u8, Format)>,
     /// Who sends.
     pub direction: Direction,
     /// The keys of both ways when the media are SRTP (RFC 3711); `None` is plain RTP.
@@ -119,8 +126,54 @@ pub struct RemoteMedia {
     pub crypto: Option<Box<Crypto>>,
 }
 
-/// The payload type that we offer for telephone-event (RFC 4733): what phones use by custom.
+/// What an agreed payload type means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// Sound in this codec.
+    Audio(Codec),
+    /// Keys (RFC 4733), timed in so many units a second.
+    Keys { clock_hz: u32 },
+}
+
+impl RemoteMedia {
+    /// What a packet of the far end with this payload type is; `None` when nothing like it was agreed on.
+    ///
+    /// A far end may number its packets as its own SDP does or as ours did, and may send G.711 unasked, whose numbers are
+    /// everybody's.
+    pub fn format(&self, payload_type: u8) -> Option<Format> {
+        if payload_type == self.payload {
+            return Some(Format::Audio(self.codec));
+        }
+        if self.dtmf_payload == Some(payload_type) {
+            return Some(Format::Keys { clock_hz: self.dtmf_clock_hz });
+        }
+        let agreed = self.formats.iter().find(|(number, _)| *number == payload_type).map(|(_, format)| *format);
+        agreed.or_else(|| match payload_type {
+            DTMF_PAYLOAD if self.dtmf_payload.is_some() => Some(Format::Keys { clock_hz: DTMF_CLOCK_HZ }),
+            DTMF_WIDE_PAYLOAD if self.dtmf_payload.is_some() => Some(Format::Keys { clock_hz: DTMF_WIDE_CLOCK_HZ }),
+            0 => Some(Format::Audio(Codec::Pcmu)),
+            8 => Some(Format::Audio(Codec::Pcma)),
+            _ => None,
+        })
+    }
+}
+
+/// The payload type that we offer for telephone-event/8000 (RFC 4733): what phones use by custom.
 pub const DTMF_PAYLOAD: u8 = 101;
+/// The same for telephone-event/48000, which is offered beside Opus.
+pub const DTMF_WIDE_PAYLOAD: u8 = 110;
+/// The clock of [`DTMF_WIDE_PAYLOAD`].
+pub const DTMF_WIDE_CLOCK_HZ: u32 = 48_000;
+/// The most other payload types of one leg that are kept: three more codecs and two telephone-events, twice.
+pub const FORMATS_MAX: usize = 10;
+
+/// The clock of [`DTMF_PAYLOAD`].
+pub const DTMF_CLOCK_HZ: u32 = 8000;
+
+/// What was agreed on before telephone-event had clocks of its own.
+fn narrow_clock_hz() -> u32 {
+    DTMF_CLOCK_HZ
+}
 
 /// Why sounds stop being played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,4 +320,43 @@ pub struct LegQuality {
     pub frames_recorded: u64,
     /// Frames that the full ring refused.
     pub frames_refused: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote() -> RemoteMedia {
+        serde_json::from_str(
+            r#"{"rtp":"10.0.0.5:4000","rtcp":"10.0.0.5:4001","signalling":"10.0.0.5","codec":"OPUS","payload":107,
+                "dtmf_payload":96,"direction":"Both"}"#,
+        )
+        .expect("a snapshot of before")
+    }
+
+    #[test]
+    fn a_snapshot_without_clocks_has_keys_at_8000() {
+        assert_eq!(remote().format(96), Some(Format::Keys { clock_hz: 8000 }));
+    }
+
+    #[test]
+    fn a_payload_type_means_what_was_agreed_before_what_is_custom() {
+        let formats = vec![(9, Format::Audio(Codec::G722)), (8, Format::Audio(Codec::Opus))];
+        let remote = RemoteMedia { dtmf_clock_hz: 48_000, formats, ..remote() };
+        for (payload_type, expected) in [
+            (107, Some(Format::Audio(Codec::Opus))),
+            (96, Some(Format::Keys { clock_hz: 48_000 })),
+            (9, Some(Format::Audio(Codec::G722))),
+            (8, Some(Format::Audio(Codec::Opus))),
+            (0, Some(Format::Audio(Codec::Pcmu))),
+            (101, Some(Format::Keys { clock_hz: 8000 })),
+            (110, Some(Format::Keys { clock_hz: 48_000 })),
+            (111, None),
+            (18, None),
+        ] {
+            assert_eq!(remote.format(payload_type), expected, "{payload_type}");
+        }
+        let without = RemoteMedia { dtmf_payload: None, ..remote };
+        assert_eq!((without.format(101), without.format(110)), (None, None));
+    }
 }

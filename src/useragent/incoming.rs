@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
+use crate::model::media::DTMF_CLOCK_HZ;
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{
     Alarm, CallId, Codec, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId,
@@ -412,6 +413,8 @@ fn remote_of(media: &LegMedia, offer: Option<&Description>, path: Path) -> Remot
         codec: Codec::Pcma,
         payload: 8,
         dtmf_payload: None,
+        dtmf_clock_hz: DTMF_CLOCK_HZ,
+        formats: Vec::new(),
         direction: Direction::Inactive,
         crypto: None,
     })

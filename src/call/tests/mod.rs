@@ -187,6 +187,8 @@ fn remote(direction: Direction) -> RemoteMedia {
         codec: Codec::Pcma,
         payload: 8,
         dtmf_payload: Some(101),
+        dtmf_clock_hz: 8000,
+        formats: Vec::new(),
         direction,
         crypto: None,
     }

@@ -6,6 +6,7 @@ use sdp_types::{Attribute, Connection, Media, Session};
 use serde::{Deserialize, Serialize};
 
 use super::crypto::{CryptoLine, read_lines};
+use crate::model::media::DTMF_CLOCK_HZ;
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{Codec, Direction, RemoteMedia};
 
@@ -141,6 +142,8 @@ impl Audio {
             codec,
             payload: self.payload(codec).unwrap_or(codec.payload_type()),
             dtmf_payload: self.dtmf_payload,
+            dtmf_clock_hz: DTMF_CLOCK_HZ,
+            formats: Vec::new(),
             direction: self.direction,
             crypto: None,
         }
