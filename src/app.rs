@@ -8,7 +8,7 @@ mod vitals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -168,6 +168,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         storage: storage.clone(),
         writer: writer.clone(),
         door: door.clone(),
+        live_quality: live_quality(Arc::downgrade(&media)),
         recordings: settings.recording.folder.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
@@ -185,6 +186,14 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
     Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, locks, planes, stop, tasks })
+}
+
+/// What the media plane says of a call's open legs; nothing once it has stopped.
+fn live_quality(media: Weak<Media>) -> web::LiveQuality {
+    Arc::new(move |call| {
+        let legs = media.upgrade().map_or_else(Vec::new, |media| media.quality(call));
+        legs.into_iter().map(|(leg, quality)| (leg.number, quality)).collect()
+    })
 }
 
 fn alarm_sink() -> Arc<dyn Fn(Alarm) + Send + Sync> {

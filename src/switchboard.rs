@@ -4,6 +4,7 @@ pub mod decisions;
 pub mod inbox;
 pub mod lanes;
 mod log;
+mod sound;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ pub use log::tell;
 
 use crate::clock;
 use crate::media::Media;
-use crate::model::{Action, Alarm, Command, Counter, Input, MediaCommand, Moment, Now, Reply, Ticket};
+use crate::model::{Action, Alarm, Command, Counter, Input, MediaCommand, MediaReport, Moment, Now, Reply, Ticket};
 use crate::recorder::Recorder;
 use crate::signalling::{Resolver, Sender};
 use crate::storage::Writer;
@@ -200,6 +201,9 @@ impl Loop {
             | Input::Remembered(_)
             | Input::Tick => None,
         };
+        if let Input::Media(MediaReport::Closed { quality, .. }) = &input {
+            sound::measure(quality);
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decisions.step(input, started, &mut self.actions)));
         if outcome.is_err() {
             // Whoever asked is told that there is no answer, and does not wait for one.

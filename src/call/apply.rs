@@ -160,12 +160,22 @@ impl Switch {
                 OneWay::HearsNothing => "reports by RTCP that it receives nothing of what is sent to it",
             };
             let text = format!(
-                "Sound goes one way only: leg {}, {who}, {what}. Look at its firewall, its NAT and the media address                  that its SDP names (GET /api/v1/calls/ID).",
+                "Sound goes one way only: leg {}, {who}, {what}. Look at its firewall, its NAT and the media address \
+                 that its SDP names (GET /api/v1/calls/ID).",
                 leg.number
             );
             ("one-way-audio", text)
         };
         out.push(Order::Alarm(Alarm { kind: kind.into(), call: Some(leg.call), text }));
+    }
+
+    /// Dispatch hears of it too, while the leg lives: it may have another way to reach one of the two.
+    pub(super) fn tell_one_way(&mut self, leg: LegId, way: OneWay, is_over: bool, now: Now, out: &mut Vec<Order>) {
+        let Some(call) = self.calls.get_mut(&leg.call) else { return };
+        let Some(side) = call.leg(leg).filter(|leg| leg.is_alive()).map(|leg| leg.side) else { return };
+        let mut decisions = Vec::new();
+        call.tell(EventKind::CallOneWayAudio { leg: leg.number, side, way, is_over }, &mut decisions);
+        self.apply(leg.call, decisions, now, out);
     }
 
     pub(super) fn alarm_fault(&mut self, id: CallId, out: &mut Vec<Order>) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::decision::CallInput;
+use super::leg::Leg;
 use super::life::{Call, State};
 use super::switch::{Order, Switch};
 use crate::model::command::{Room, WaitingView};
@@ -67,6 +68,10 @@ impl Switch {
                     Reply::Done
                 }
                 Some(_) | None => Reply::Unknown,
+            },
+            Command::Legs { call } => match self.calls.get(&call) {
+                Some(live) => Reply::Legs(live.legs.iter().filter(|leg| leg.is_alive()).map(Leg::record).collect()),
+                None => Reply::Unknown,
             },
             Command::Drain => {
                 self.draining = true;

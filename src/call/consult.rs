@@ -182,7 +182,7 @@ impl Consult {
                     if closed.is_alive() {
                         out.push(Decision::Leg(LegOrder::Hangup { leg, why: EndedBy::Fault }));
                     }
-                    closed.close(quality);
+                    closed.close(*quality);
                     self.vanished(leg, EndedBy::Fault, now, out);
                 }
             }

@@ -26,7 +26,7 @@ pub enum CallInput {
     /// No RTP came for the configured time.
     Silent { leg: LegId },
     /// A leg's ports are closed.
-    Closed { leg: LegId, quality: LegQuality },
+    Closed { leg: LegId, quality: Box<LegQuality> },
     /// A device rings.
     Ringing { leg: LegId },
     /// A device was picked up.

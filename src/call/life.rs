@@ -15,8 +15,8 @@ use super::{ending, opening, talking, waiting};
 use crate::model::centre::RecordingPolicy;
 use crate::model::media::AfterSounds;
 use crate::model::{
-    CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment, Names, Now,
-    OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
+    CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
+    Now, OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -241,7 +241,7 @@ impl Call {
             CallInput::Closed { leg, quality } => {
                 if let Some(leg) = self.leg_mut(*leg) {
                     leg.end(EndedBy::Fault, None, now);
-                    leg.close(quality.clone());
+                    leg.close(LegQuality::clone(quality));
                 }
             }
             CallInput::Reoffered { leg, remote } => {

@@ -148,7 +148,7 @@ impl Switch {
     pub fn step(&mut self, input: SwitchInput, now: Now, out: &mut Vec<Order>) {
         match input {
             SwitchInput::Signal(signal) => self.signal(signal, now, out),
-            SwitchInput::Media(report) => self.media(report, out),
+            SwitchInput::Media(report) => self.media(report, now, out),
             SwitchInput::Recorder(report) => self.recorder(report),
             SwitchInput::Command { ticket, command } => self.command(ticket, command, now, out),
             SwitchInput::Remembered(remembered) => {
@@ -284,7 +284,7 @@ impl Switch {
         self.schedule(leg.call);
     }
 
-    fn media(&mut self, report: MediaReport, out: &mut Vec<Order>) {
+    fn media(&mut self, report: MediaReport, now: Now, out: &mut Vec<Order>) {
         let (leg, input) = match report {
             MediaReport::Opened { leg, rtp } => (leg, CallInput::Opened { leg, rtp }),
             MediaReport::OpenFailed { leg, why } => (leg, CallInput::OpenFailed { leg, why }),
@@ -292,8 +292,11 @@ impl Switch {
             MediaReport::Played { leg } => (leg, CallInput::Played { leg }),
             MediaReport::Dtmf { leg, digit, duration_ms: _ } => (leg, CallInput::Dtmf { leg, digit }),
             MediaReport::Silent { leg } => (leg, CallInput::Silent { leg }),
-            MediaReport::OneWay { leg, way, is_over } => return self.alarm_one_way(leg, way, is_over, out),
-            MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality: *quality }),
+            MediaReport::OneWay { leg, way, is_over } => {
+                self.alarm_one_way(leg, way, is_over, out);
+                return self.tell_one_way(leg, way, is_over, now, out);
+            }
+            MediaReport::Closed { leg, quality } => (leg, CallInput::Closed { leg, quality }),
         };
         self.hear(leg, input);
     }

@@ -16,7 +16,7 @@ use crate::model::centre::BanRules;
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The event types that an endpoint may ask for.
-const EVENT_TYPES: [&str; 13] = [
+const EVENT_TYPES: [&str; 14] = [
     "call.received",
     "call.queued",
     "call.offered",
@@ -25,6 +25,7 @@ const EVENT_TYPES: [&str; 13] = [
     "call.held",
     "call.resumed",
     "call.transferred",
+    "call.one-way-audio",
     "call.abandoned",
     "call.ended",
     "recording.sealed",

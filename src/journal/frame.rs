@@ -29,6 +29,8 @@ pub enum FrameKind {
     Audio,
     /// A telephone-event (RFC 4733): kept as evidence, rendered as silence.
     Event,
+    /// Comfort noise (RFC 3389): kept because it says that a pause was the far end's own and no loss; rendered as silence.
+    Noise,
 }
 
 /// One RTP packet of a recorded leg, as it came, before any jitter buffer.
@@ -41,9 +43,9 @@ pub struct Frame<'a> {
     /// Counts the leg's frames from 0, with those that a full ring refused: a hole in the numbers tells a refusal from
     /// a packet that the network lost.
     pub number: u32,
-    /// How `payload` is coded, or would be were it no event.
+    /// How `payload` is coded, or would be were it sound.
     pub codec: Codec,
-    /// Sound or telephone-event.
+    /// Sound, telephone-event or comfort noise.
     pub kind: FrameKind,
     /// RTP sequence number (RFC 3550 §5.1).
     pub rtp_sequence: u16,
@@ -83,6 +85,7 @@ impl Frame<'_> {
         to.push(match self.kind {
             FrameKind::Audio => 0,
             FrameKind::Event => 1,
+            FrameKind::Noise => 2,
         });
         to.push(self.codec.payload_type());
         to.extend_from_slice(&self.number.to_le_bytes());
@@ -136,7 +139,8 @@ pub fn decode(bytes: &[u8]) -> Option<Decoded<'_>> {
         kind: match bytes.get(34)? {
             0 => FrameKind::Audio,
             1 => FrameKind::Event,
-            2.. => return None,
+            2 => FrameKind::Noise,
+            3.. => return None,
         },
         codec: match bytes.get(35)? {
             0 => Codec::Pcmu,

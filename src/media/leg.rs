@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::board::Board;
 use super::latch::Latch;
 use super::listening::Listening;
 use super::mix::MixEnd;
@@ -26,6 +27,11 @@ use crate::rtp::{mos, rtcp};
 
 /// Between two reports of a leg, on average (RFC 3550 §6.2); each wait is drawn from half to one and a half of it (§6.3.1).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// How often what a leg is like is put out while it is open; the first time after [`SHOW_AFTER`].
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+/// Before that hardly anything has come.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
 
 /// What packets wait for at the far end: its jitter buffer, at least this.
 const BUFFER_MS_MIN: f64 = 40.0;
@@ -63,6 +69,8 @@ pub(super) struct Leg {
     alive_at: Option<Moment>,
     cname: String,
     report_at: Option<Moment>,
+    /// When what it is like is put out next.
+    show_at: Option<Moment>,
     /// Packets sent when the report before was written.
     reported_packets: u64,
     /// The far end's last sender report, and when it came.
@@ -134,6 +142,7 @@ impl Leg {
             alive_at: None,
             cname: chance.token(),
             report_at: None,
+            show_at: None,
             reported_packets: 0,
             sender_report: None,
         }
@@ -149,6 +158,7 @@ impl Leg {
         self.reception.set_clock(clock_hz);
         self.aim = Some(Aim { remote, latch });
         self.report_at.get_or_insert(now + report_wait(chance));
+        self.show_at.get_or_insert(now + SHOW_AFTER);
     }
 
     /// Where sound goes now and in which codec; `None` before the first SDP, or when the far end will not hear.
@@ -207,8 +217,8 @@ impl Leg {
             codec,
             kind: match kind {
                 Kind::Audio => FrameKind::Audio,
-                // Noise is never recorded.
-                Kind::Event | Kind::Noise => FrameKind::Event,
+                Kind::Event => FrameKind::Event,
+                Kind::Noise => FrameKind::Noise,
             },
             rtp_sequence: packet.header.sequence,
             rtp_timestamp: packet.header.timestamp,
@@ -289,6 +299,18 @@ impl Leg {
         due
     }
 
+    /// Puts out what the leg is like, when that is due; when somebody reads just now, at the next look.
+    pub(super) fn show(&mut self, board: &Board, now: Moment) {
+        if self.show_at.is_some_and(|at| at <= now) && board.show(self.id, self.quality(now)) {
+            self.show_at = Some(now + SHOW_EVERY);
+        }
+    }
+
+    /// What the leg is like has changed: it is put out at the next look.
+    pub(super) fn show_soon(&mut self, now: Moment) {
+        self.show_at = Some(now);
+    }
+
     /// Writes and sends a report: a sender's when anything was sent since the last one (RFC 3550 §6.4), else a receiver's.
     pub(super) fn send_report(&mut self, bye: bool, ntp: u64, now: Moment) {
         let Some(aim) = &self.aim else { return };
@@ -331,8 +353,12 @@ impl Leg {
             jitter_ms: self.reception.jitter_ms(),
             one_way_times: self.listening.times(),
             one_way_ms: self.listening.total(now).as_millis() as u64,
+            one_way: self.listening.one_way(),
             ..self.quality.clone()
         };
+        if let Some(mix) = &self.mix {
+            mix.add_to(&mut quality);
+        }
         self.rate(&mut quality, pattern.burst_ratio());
         quality
     }
@@ -341,10 +367,11 @@ impl Leg {
     fn rate(&self, quality: &mut LegQuality, burst_ratio: f64) {
         let Some(aim) = &self.aim else { return };
         let impairment = mos::Impairment::of(aim.remote.codec);
+        quality.mos_scale = impairment.scale;
         let way_ms = quality.round_trip_ms.unwrap_or(0.0) / 2.0 + self.reception.packet_ms();
         let delay_ms = |jitter: f64| way_ms + (2.0 * jitter).max(BUFFER_MS_MIN);
         let score = |loss, burst_ratio, jitter| {
-            mos::mos(mos::rating(mos::Path { loss, burst_ratio, delay_ms: delay_ms(jitter) }, impairment))
+            mos::score(mos::Path { loss, burst_ratio, delay_ms: delay_ms(jitter) }, impairment)
         };
         if quality.packets_received > 0 {
             let expected = (quality.packets_received + quality.packets_lost) as f64;

@@ -91,8 +91,12 @@ impl Listening {
         self.reports = Reports { highest: highest.or(self.reports.highest), sent, hears_nothing };
     }
 
-    pub(super) fn is_one_way(&self) -> bool {
-        matches!(self.state, State::OneWay { .. })
+    /// In which way sound goes one way only now.
+    pub(super) fn one_way(&self) -> Option<OneWay> {
+        match self.state {
+            State::BothWays => None,
+            State::OneWay { way, .. } => Some(way),
+        }
     }
 
     /// Times that sound went one way only.
@@ -160,6 +164,7 @@ pub(super) fn look_after(legs: &mut [Option<Box<Leg>>], tally: &Tally, report: &
         let Some(leg) = legs.get_mut(place).and_then(Option::as_mut) else { continue };
         if let Some((way, is_over)) = leg.listening.look(other.as_ref(), now) {
             count(if is_over { &tally.one_way_ended } else { &tally.one_way_began });
+            leg.show_soon(now);
             report(MediaReport::OneWay { leg: leg.id, way, is_over });
         }
     }

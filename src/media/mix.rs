@@ -3,7 +3,7 @@
 //! A mix is no object: each of its legs has an end that names the places of those it hears, so that who hears whom may
 //! differ from leg to leg (a supervisor who listens is heard by nobody). A bridge of two codecs is a mix of two.
 
-use crate::model::{Codec, Moment};
+use crate::model::{Codec, LegQuality, Moment};
 use crate::rtp::codec::{Resampler, packet_samples};
 use crate::rtp::packet::Header;
 use crate::rtp::playout::Playout;
@@ -69,11 +69,21 @@ impl MixEnd {
         end
     }
 
-    /// The leg speaks `codec` from now on; nothing changes if it did before.
-    pub(super) fn aim_at(&mut self, codec: Codec) {
+    /// The leg speaks `codec` from now on; nothing changes if it did before. What the jitter buffer did goes to `quality`.
+    pub(super) fn aim_at(&mut self, codec: Codec, quality: &mut LegQuality) {
         if codec != self.codec {
+            self.add_to(quality);
             *self = MixEnd::new(codec, self.hears);
         }
+    }
+
+    /// Adds what its jitter buffer did to what is known of the leg.
+    pub(super) fn add_to(&self, quality: &mut LegQuality) {
+        let counts = self.playout.counts();
+        quality.buffer_late += counts.late;
+        quality.buffer_cut += counts.cut;
+        quality.concealed_ms += self.playout.concealed_ms();
+        quality.buffer_ms = Some(self.playout.delay_micros().max(0) as f64 / 1000.0);
     }
 
     pub(super) fn put(&mut self, header: &Header, packet: (Codec, &[u8]), now: Moment) {

@@ -2,6 +2,7 @@
 //!
 //! Each thread owns its legs whole: nothing is locked, allocated or scheduled for a packet.
 
+mod board;
 mod latch;
 mod leg;
 mod listening;
@@ -31,13 +32,15 @@ use rustix::fd::OwnedFd;
 
 use crate::config::settings::MediaSettings;
 use crate::journal::{RingError, RingReader, RingWriter};
-use crate::model::{CallId, Chance, LegId, MediaCommand, MediaReport, SoundId};
+use crate::model::{CallId, Chance, LegId, LegQuality, MediaCommand, MediaReport, SoundId};
 
+use board::Board;
 use ports::Ports;
 use sounds::Sounds;
 use tally::Tally;
 use worker::{Post, Worker};
 
+pub use board::LiveLegs;
 pub use tally::MediaCounters;
 
 /// Commands that may wait for one thread: hundreds of calls' worth at once; more means that the thread is stuck.
@@ -105,6 +108,7 @@ struct Thread {
     commands: SyncSender<MediaCommand>,
     wake: Arc<OwnedFd>,
     tally: Arc<Tally>,
+    board: Arc<Board>,
     running: Option<JoinHandle<()>>,
 }
 
@@ -129,13 +133,13 @@ pub fn start(
         let (commands, inbox) = sync_channel(COMMANDS_MAX);
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         let wake = Arc::new(wake.map_err(|e| system("making an eventfd")(e.into()))?);
-        let tally = Arc::<Tally>::default();
+        let (tally, board) = (Arc::<Tally>::default(), Arc::<Board>::default());
         let post = Post { inbox, wake: wake.clone(), stopping: media.stopping.clone(), report: report.clone() };
-        let worker = Worker::new(settings, (sounds.clone(), ports.clone()), (ring, tally.clone()), post, draw_seed()?)
-            .map_err(system("making an epoll"))?;
+        let (shared, kept) = ((sounds.clone(), ports.clone()), (ring, tally.clone(), board.clone()));
+        let worker = Worker::new(settings, shared, kept, post, draw_seed()?).map_err(system("making an epoll"))?;
         let running = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run());
         let running = Some(running.map_err(system("starting a media thread"))?);
-        media.threads.push(Thread { commands, wake, tally, running });
+        media.threads.push(Thread { commands, wake, tally, board, running });
     }
     Ok(media)
 }
@@ -196,6 +200,20 @@ impl Media {
         let mut sum = MediaCounters::default();
         for thread in &self.threads {
             thread.tally.add_to(&mut sum);
+        }
+        sum
+    }
+
+    /// What the open legs of a call are like, as of two seconds ago at most; a leg that was just opened is not there yet.
+    pub fn quality(&self, call: CallId) -> Vec<(LegId, LegQuality)> {
+        self.threads.get(place(call, self.threads.len())).map_or_else(Vec::new, |thread| thread.board.of(call))
+    }
+
+    /// How many legs are open, and how many of them somebody should know of.
+    pub fn live_legs(&self) -> LiveLegs {
+        let mut sum = LiveLegs::default();
+        for thread in &self.threads {
+            thread.board.add_to(&mut sum);
         }
         sum
     }

@@ -75,6 +75,12 @@ counters! {
     packets_repeated,
     /// RTP packets of closed legs that came behind a later one.
     packets_reordered,
+    /// RTP packets of closed legs that came too late for the jitter buffer of a mix.
+    buffer_late,
+    /// RTP packets of closed legs that the jitter buffer of a mix left out.
+    buffer_cut,
+    /// Milliseconds of sound of closed legs that were made up in a mix.
+    concealed_ms,
     /// Legs closed whose sound many would have called bad: a mean opinion score under 3.6, either way.
     legs_poor,
     /// Times that sound began to go one way only.
@@ -88,7 +94,7 @@ counters! {
 }
 
 /// Under this many users are dissatisfied (ITU-T G.107 annex B: a rating of 70).
-const MOS_POOR: f64 = 3.6;
+pub(super) const MOS_POOR: f64 = 3.6;
 
 impl Tally {
     /// Counts what a leg was like that is closed now.
@@ -98,6 +104,9 @@ impl Tally {
             (&self.packets_late, quality.packets_late),
             (&self.packets_repeated, quality.packets_repeated),
             (&self.packets_reordered, quality.packets_reordered),
+            (&self.buffer_late, quality.buffer_late),
+            (&self.buffer_cut, quality.buffer_cut),
+            (&self.concealed_ms, quality.concealed_ms),
         ];
         for (counter, more) in counted {
             counter.fetch_add(more, Ordering::Relaxed);

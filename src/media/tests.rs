@@ -6,6 +6,7 @@ mod mixing;
 mod one_way;
 mod protecting;
 mod renaming;
+mod showing;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};

@@ -14,6 +14,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
+use super::board::Board;
 use super::leg::{Kind, Leg};
 use super::listening;
 use super::player::Left;
@@ -64,6 +65,7 @@ pub(super) struct Worker<R> {
     ports: Arc<Ports>,
     ring: RingWriter,
     tally: Arc<Tally>,
+    board: Arc<Board>,
     chance: Chance,
     silence_max: Duration,
     relatch_after: Duration,
@@ -85,7 +87,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
     pub(super) fn new(
         settings: &MediaSettings,
         (sounds, ports): (Arc<Sounds>, Arc<Ports>),
-        (ring, tally): (RingWriter, Arc<Tally>),
+        (ring, tally, board): (RingWriter, Arc<Tally>, Arc<Board>),
         post: Post<R>,
         chance: Chance,
     ) -> io::Result<Worker<R>> {
@@ -99,6 +101,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             ports,
             ring,
             tally,
+            board,
             chance,
             silence_max: settings.silence_max,
             relatch_after: settings.relatch_after,
@@ -190,7 +193,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         if leg.take(&packet.header, kind, self.now) {
             (self.post.report)(MediaReport::Heard { leg: leg.id });
         }
-        if leg.recording && kind != Kind::Noise {
+        if leg.recording {
             let frame = leg.next_frame(&packet, kind, codec, self.now);
             if self.ring.push(&frame) {
                 leg.quality.frames_recorded += 1;
@@ -298,7 +301,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         playing
     }
 
-    /// Looks after what is due seldom: silence and reports.
+    /// Looks after what is due seldom: silence, reports, and what others may see of each leg.
     fn sweep(&mut self) {
         let (now, ntp) = (self.now, self.ntp());
         if self.next_sweep.is_none_or(|at| now < at) {
@@ -313,6 +316,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             if leg.report_is_due(&mut self.chance, now) {
                 leg.send_report(false, ntp, now);
             }
+            leg.show(&self.board, now);
         }
     }
 

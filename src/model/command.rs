@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId, TrunkId};
-use super::record::Caller;
+use super::record::{Caller, LegRecord};
 use super::regulator::RegulatorState;
 use super::time::Utc;
 
@@ -29,6 +29,8 @@ pub enum Command {
     Bans,
     /// Lift the bans of this address or account.
     Unban { who: String },
+    /// The live legs of a live call.
+    Legs { call: CallId },
     /// Every trunk: whether it is reached, registered, and how much it carries.
     Trunks,
 }
@@ -50,6 +52,8 @@ pub enum Reply {
     Refused(String),
     /// Those banned.
     Bans(Vec<BanView>),
+    /// The live legs, each as the call record would keep it now; without its quality, which the media plane knows.
+    Legs(Vec<LegRecord>),
     /// The trunks.
     Trunks(Vec<TrunkView>),
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
-use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome};
+use super::media::OneWay;
+use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome, Side};
 use super::regulator::RegulatorState;
 use super::time::Utc;
 
@@ -89,6 +90,9 @@ pub enum EventKind {
     /// A regulator handed the caller on, and the other party answered.
     #[serde(rename = "call.transferred")]
     CallTransferred { by: RegulatorId, to: TransferParty, kind: TransferKind },
+    /// Sound began to go one way only on one of its legs, or does so no more (`is_over`).
+    #[serde(rename = "call.one-way-audio")]
+    CallOneWayAudio { leg: u16, side: Side, way: OneWay, is_over: bool },
     /// The caller hung up before an answer.
     #[serde(rename = "call.abandoned")]
     CallAbandoned { wait_ms: u64 },
@@ -154,6 +158,7 @@ impl EventKind {
             EventKind::CallHeld { .. } => "call.held",
             EventKind::CallResumed { .. } => "call.resumed",
             EventKind::CallTransferred { .. } => "call.transferred",
+            EventKind::CallOneWayAudio { .. } => "call.one-way-audio",
             EventKind::CallAbandoned { .. } => "call.abandoned",
             EventKind::CallEnded { .. } => "call.ended",
             EventKind::RecordingSealed { .. } => "recording.sealed",

@@ -262,6 +262,18 @@ pub enum OneWay {
     HearsNothing,
 }
 
+/// What the best possible connection means to a mean opinion score (ITU-T P.800.1): scores of different scales must not be
+/// compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MosScale {
+    /// Telephone band, 300–3400 Hz: MOS-CQEN, at best 4.41 (ITU-T G.107). G.711.
+    #[default]
+    Narrowband,
+    /// 50–7000 Hz: MOS-CQEW (ITU-T G.107.1). G.722, Opus.
+    Wideband,
+}
+
 /// What a leg's media was like, over its whole life.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -290,8 +302,10 @@ pub struct LegQuality {
     pub burst_ms: f64,
     /// Interarrival jitter of what we received, in milliseconds (RFC 3550 §A.8).
     pub jitter_ms: f64,
-    /// What a listener would say of what we received, 1.0–4.5 (ITU-T G.107; decision 18); `None` before any packet.
+    /// What a listener would say of what we received, 1.0–4.5 (ITU-T G.107, G.107.1; decision 18); `None` before any packet.
     pub mos: Option<f64>,
+    /// On which scale both scores stand: that of the codec spoken last.
+    pub mos_scale: MosScale,
     /// Packets of ours that the far end's last RTCP report says it lost, over the leg's life.
     pub remote_lost: Option<u64>,
     /// What a listener at the far end would say, from its RTCP; `None` without a report about us.
@@ -312,6 +326,16 @@ pub struct LegQuality {
     pub one_way_times: u32,
     /// How long in all, in milliseconds.
     pub one_way_ms: u64,
+    /// In which way sound goes one way only now, or when the leg was closed; `None`: it goes both ways.
+    pub one_way: Option<OneWay>,
+    /// Packets that came too late for the jitter buffer, where there was one: in a mix, or between two codecs (decision 21).
+    pub buffer_late: u64,
+    /// Packets that the jitter buffer left out, because the delay had grown beyond all use.
+    pub buffer_cut: u64,
+    /// The delay that the jitter buffer adds now, or added last, in milliseconds; `None` while there is or was none.
+    pub buffer_ms: Option<f64>,
+    /// Sound that was made up in place of what was missing there, in milliseconds.
+    pub concealed_ms: u64,
     /// SRTP and SRTCP packets with a wrong tag (another key, or changed on the way), dropped.
     pub forged: u64,
     /// SRTP and SRTCP packets that came before, dropped.
@@ -358,5 +382,18 @@ mod tests {
         }
         let without = RemoteMedia { dtmf_payload: None, ..remote };
         assert_eq!((without.format(101), without.format(110)), (None, None));
+    }
+
+    #[test]
+    fn what_older_versions_kept_of_a_leg_is_read_and_what_they_did_not_know_is_nothing() {
+        // As version 0.1 wrote it into records and sidecars.
+        let old = r#"{"packets_received":450,"packets_sent":449,"packets_lost":1,"jitter_ms":1.25,"remote_loss":0.0,
+            "remote_jitter_ms":null,"round_trip_ms":2.5,"rtcp_received":3,"strangers":0,"malformed":0,
+            "frames_recorded":450,"frames_refused":0}"#;
+        let quality: LegQuality = serde_json::from_str(old).expect("readable");
+        assert_eq!((quality.packets_lost, quality.mos, quality.mos_scale), (1, None, MosScale::Narrowband));
+        assert_eq!((quality.buffer_ms, quality.one_way, quality.concealed_ms), (None, None, 0));
+        let written = serde_json::to_string(&quality).expect("written");
+        assert_eq!(serde_json::from_str::<LegQuality>(&written).expect("readable"), quality);
     }
 }

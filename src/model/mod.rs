@@ -25,7 +25,9 @@ pub use ids::{
     AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
     Ticket, TrunkId,
 };
-pub use media::{Codec, Direction, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, MixedLeg, OneWay, RemoteMedia};
+pub use media::{
+    Codec, Direction, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, MixedLeg, MosScale, OneWay, RemoteMedia,
+};
 pub use number::{E164, NumberPlan, Redacted};
 pub use record::{
     CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,

@@ -40,6 +40,8 @@ const GAP_MIN_REFUSED: i64 = 80;
 const EDGE_GAP_MIN: i64 = 8000;
 /// Key presses explain a hole of at most this: 5 s.
 const EVENT_GAP_MAX: i64 = 40_000;
+/// Comfort noise explains a hole of at most this: 60 s. RFC 3389 §4 lets a quiet far end send it once.
+const NOISE_GAP_MAX: i64 = 480_000;
 
 /// What is known of one frame, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +56,8 @@ pub struct Heard {
     pub length: u16,
     /// How they are coded.
     pub codec: Codec,
-    /// A telephone-event: no sound.
-    pub is_event: bool,
+    /// Sound, or what is kept beside it.
+    pub kind: FrameKind,
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
@@ -73,7 +75,7 @@ impl Heard {
             length: (u64::from(clock_units_in(frame.codec, frame.payload)) * u64::from(STEP_HZ)
                 / u64::from(frame.codec.clock_rate())) as u16,
             codec: frame.codec,
-            is_event: frame.kind == FrameKind::Event,
+            kind: frame.kind,
             sequence: frame.rtp_sequence,
             timestamp: frame.rtp_timestamp,
             ssrc: frame.ssrc,
@@ -167,24 +169,29 @@ impl Placement {
     /// Adds the holes in the leg's part, the whole of it when nothing sounded.
     pub fn find_holes(&mut self, heard: &[Heard], part: Part) {
         let numbers: BTreeSet<u32> = heard.iter().map(|h| h.number).collect();
-        let events: BTreeSet<u32> = heard.iter().filter(|h| h.is_event).map(|h| h.number).collect();
+        let of_kind = |kind| heard.iter().filter(move |h| h.kind == kind).map(|h| h.number).collect();
+        let (events, noises): (BTreeSet<u32>, BTreeSet<u32>) = (of_kind(FrameKind::Event), of_kind(FrameKind::Noise));
         self.refused = numbers.last().map_or(0, |last| u64::from(*last) + 1 - numbers.len() as u64);
         let mut reached = part.joined.max(0);
         let mut before: Option<&Placed> = None;
         for placed in &self.placed {
             let hole = placed.start - reached;
             let from = before.map_or(0, |b| b.heard.number.saturating_add(1));
-            let refused = placed.heard.number.saturating_sub(from) as usize
-                > numbers.range(from.min(placed.heard.number)..placed.heard.number).count();
-            let pressed = events.range(from.min(placed.heard.number)..placed.heard.number).next().is_some();
-            let lost = before.is_some_and(|b| b.ssrc == placed.ssrc && placed.extended - b.extended > 1 && !pressed);
+            let between = from.min(placed.heard.number)..placed.heard.number;
+            let refused = placed.heard.number.saturating_sub(from) as usize > numbers.range(between.clone()).count();
+            let pressed = events.range(between.clone()).next().is_some();
+            // Comfort noise has sequence numbers of its own.
+            let quiet = noises.range(between).count() as i64;
+            let missing = before.map_or(0, |b| placed.extended - b.extended - 1 - quiet);
+            let lost = before.is_some_and(|b| b.ssrc == placed.ssrc) && missing > 0 && !pressed;
+            let is_explained = (pressed && hole <= EVENT_GAP_MAX) || (quiet > 0 && !lost && hole <= NOISE_GAP_MAX);
             let (reason, least) = match (refused, lost, before) {
                 (true, _, _) => (GapReason::NotRecorded, GAP_MIN_REFUSED),
                 (false, true, _) => (GapReason::NetworkLoss, GAP_MIN),
                 (false, false, Some(_)) => (GapReason::NothingReceived, GAP_MIN),
                 (false, false, None) => (GapReason::NothingReceived, EDGE_GAP_MIN),
             };
-            if hole > least && !(pressed && hole <= EVENT_GAP_MAX) {
+            if hole > least && !is_explained {
                 self.holes.push(Hole { start: reached, length: hole, reason });
             }
             reached = reached.max(placed.end());
@@ -277,8 +284,8 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
         placement.reordered += u64::from(extended < run.highest_sequence);
         run.highest_sequence = run.highest_sequence.max(extended);
         run.first_sequence = run.first_sequence.min(extended);
-        if frame.is_event {
-            // RFC 4733 §2.4.1.2: an event's packets all carry the timestamp of its start, so they anchor nothing.
+        if frame.kind != FrameKind::Audio {
+            // RFC 4733 §2.4.1.2: an event's packets all carry the timestamp of its start, so they anchor nothing; nor does noise.
             continue;
         }
         let timestamp = run.extend_timestamp(frame.timestamp);
@@ -353,7 +360,7 @@ fn is_late_only(following: &[Heard], place: i64) -> bool {
 fn soon(following: &[Heard]) -> impl Iterator<Item = &Heard> {
     let (ssrc, until) = following.first().map_or((0, 0), |f| (f.ssrc, f.arrival + JITTER_WINDOW));
     let near = following.iter().take(JITTER_PACKETS_MAX).take_while(move |h| h.arrival <= until);
-    near.filter(move |h| h.ssrc == ssrc && (!h.is_event))
+    near.filter(move |h| h.ssrc == ssrc && h.kind == FrameKind::Audio)
 }
 
 #[cfg(test)]
@@ -367,7 +374,7 @@ mod tests {
             bytes: 160,
             length: 160,
             codec: Codec::Pcma,
-            is_event: false,
+            kind: FrameKind::Audio,
             sequence: (65_500u32 + number) as u16,
             timestamp: (u32::MAX - 1000).wrapping_add(number * 160),
             ssrc: 1,
@@ -489,7 +496,8 @@ mod tests {
 
     #[test]
     fn key_presses_are_silence_and_no_gap() {
-        let frame = |n: u32| Heard { is_event: (20..30).contains(&n), ..heard(n, i64::from(n) * 20) };
+        let kind = |n: u32| if (20..30).contains(&n) { FrameKind::Event } else { FrameKind::Audio };
+        let frame = |n: u32| Heard { kind: kind(n), ..heard(n, i64::from(n) * 20) };
         let placement = placed((0..60).map(frame).collect());
         assert_eq!((placement.placed.len(), placement.lost, placement.holes.len()), (50, 0, 0));
     }
@@ -509,6 +517,31 @@ mod tests {
         for p in &placement.placed {
             assert!((p.start - p.heard.arrival).abs() <= 2 * DRIFT_MAX, "{} {}", p.start, p.heard.arrival);
         }
+    }
+
+    #[test]
+    fn a_pause_that_comfort_noise_announces_is_no_loss_and_no_gap_but_a_loss_within_it_is() {
+        // Sound, 3 s of pause with noise in place of the first packet and each half a second, sound.
+        let all = |n: u32| match n {
+            0..50 => heard(n, i64::from(n) * 20),
+            50..56 => Heard {
+                kind: FrameKind::Noise,
+                timestamp: (u32::MAX - 1000).wrapping_add((50 + (n - 50) * 25) * 160),
+                ..heard(n, 1000 + i64::from(n - 50) * 500)
+            },
+            _ => Heard {
+                timestamp: (u32::MAX - 1000).wrapping_add((n + 144) * 160),
+                ..heard(n, i64::from(n + 144) * 20)
+            },
+        };
+        let placement = placed((0..100).map(all).collect());
+        assert_eq!((placement.holes.as_slice(), placement.lost, placement.placed.len()), ([].as_slice(), 0, 94));
+        // The last packet of noise and the first three of sound never came; no refusal, so the numbers are whole.
+        let mut rest: Vec<Heard> = (0..100).filter(|n| !(55..59).contains(n)).map(all).collect();
+        rest.iter_mut().enumerate().for_each(|(n, h)| h.number = n as u32);
+        let placement = placed(rest);
+        let reasons: Vec<_> = placement.holes.iter().map(|h| h.reason).collect();
+        assert_eq!((reasons, placement.lost), (vec![GapReason::NetworkLoss], 4));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, part_of, put_in_place};
 use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between};
+use crate::journal::FrameKind;
 use crate::journal::frames::{Payloads, scan_file};
 use crate::model::{Codec, Side};
 use crate::rtp::codec::{Decoder, Resampler, SAMPLES_MAX};
@@ -206,7 +207,7 @@ impl Lane {
             if !codecs.contains(&frame.codec) {
                 codecs.push(frame.codec);
             }
-            events += u64::from(one.is_event);
+            events += u64::from(one.kind == FrameKind::Event);
             heard.push(one);
         });
         let found = found.map_err(fault("reading", &path))?;

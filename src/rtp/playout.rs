@@ -12,6 +12,8 @@ use super::pitch::{self, LAG_MICROS_MAX};
 use super::stretch;
 use crate::model::{Codec, Moment};
 
+/// What is made up in place of sound fades within this; what is missing beyond it is silence, and nobody is deceived.
+const CONCEALED_MICROS_MAX: u64 = 60_000;
 /// Ticks from one stretch to the next (100 ms): more often would be heard as a change of the voice.
 const STRETCH_EVERY: u32 = 5;
 
@@ -27,6 +29,10 @@ pub struct Playout {
     /// Decoded and not yet played.
     waiting: Vec<i16>,
     ticks_since_stretch: u32,
+    /// Made up since the last sound.
+    concealing_micros: u64,
+    /// Made up in all.
+    concealed_micros: u64,
 }
 
 impl Playout {
@@ -40,6 +46,9 @@ impl Playout {
             noise: None,
             waiting: Vec::new(),
             ticks_since_stretch: 0,
+            // Before the first sound there is nothing to make any of.
+            concealing_micros: CONCEALED_MICROS_MAX,
+            concealed_micros: 0,
         }
     }
 
@@ -84,6 +93,11 @@ impl Playout {
         self.jitter.counts()
     }
 
+    /// Sound that was made up in place of what was missing, in milliseconds.
+    pub fn concealed_ms(&self) -> u64 {
+        self.concealed_micros / 1000
+    }
+
     /// The delay that waiting adds at present, in microseconds.
     pub fn delay_micros(&self) -> i64 {
         self.jitter.delay_micros()
@@ -109,6 +123,7 @@ impl Playout {
                     return self.jitter.count_late();
                 }
                 self.noise = None;
+                self.concealing_micros = 0;
                 self.concealer.join(self.waiting.get_mut(before..).unwrap_or_default());
                 self.jitter.give(((decoded - skipped) / grain) as i64);
             }
@@ -126,14 +141,24 @@ impl Playout {
                 let (_, room) = self.waiting.split_at_mut(before);
                 if let Some(noise) = &mut self.noise {
                     noise.fill(room);
-                } else if self.decoder.conceal(length, then.filter(|_| missing == length), room) == length {
+                    return self.jitter.give((length / grain) as i64);
+                }
+                if self.decoder.conceal(length, then.filter(|_| missing == length), room) == length {
                     self.concealer.join(room);
                 } else {
                     self.concealer.fill(room);
                 }
+                self.count_concealed(length);
                 self.jitter.give((length / grain) as i64);
             }
         }
+    }
+
+    fn count_concealed(&mut self, samples: usize) {
+        let micros = samples as u64 * 1_000_000 / u64::from(self.codec.sample_rate());
+        let counted = micros.min(CONCEALED_MICROS_MAX.saturating_sub(self.concealing_micros));
+        self.concealing_micros += counted;
+        self.concealed_micros += counted;
     }
 
     /// Makes what waits shorter or longer, when the jitter buffer wishes it and a place is found; `played` samples stay.
@@ -219,6 +244,7 @@ mod tests {
     }
 
     struct Heard {
+        concealed_ms: u64,
         pcm: Vec<i16>,
         /// In microseconds, at each tick after the first second.
         delays: Vec<i64>,
@@ -242,7 +268,7 @@ mod tests {
                 delays.push(playout.delay_micros());
             }
         }
-        Heard { pcm, delays, counts: playout.counts() }
+        Heard { concealed_ms: playout.concealed_ms(), pcm, delays, counts: playout.counts() }
     }
 
     /// The amplitude of the tone in a part.
@@ -322,6 +348,8 @@ mod tests {
         let heard = listen(&mut source, 60);
         assert_eq!(heard.counts, Counts::default());
         assert!(faint(&heard, Codec::Pcma) <= 75, "of 150 losses: {}", faint(&heard, Codec::Pcma));
+        // 150 packets of 20 ms are lost, more or less.
+        assert!((2400..3600).contains(&heard.concealed_ms), "{} ms", heard.concealed_ms);
         assert!(heard.delays.iter().all(|delay| *delay <= 60_000));
     }
 
@@ -369,6 +397,6 @@ mod tests {
         // -40 dBov is an RMS of 328.
         assert!(pcm[25..65].iter().all(|out| (230.0..430.0).contains(&level(out))));
         assert!(pcm[75..].iter().all(|out| level(out) > 20_000.0));
-        assert_eq!(playout.counts(), Counts::default());
+        assert_eq!((playout.counts(), playout.concealed_ms()), (Counts::default(), 0));
     }
 }

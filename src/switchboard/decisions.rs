@@ -116,7 +116,11 @@ impl Decisions {
                 self.user_agent(|agent, effects| agent.retire(now, effects));
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
-            command @ (Command::Room | Command::Ready { .. } | Command::Pause { .. } | Command::EndCall { .. }) => {
+            command @ (Command::Room
+            | Command::Ready { .. }
+            | Command::Pause { .. }
+            | Command::EndCall { .. }
+            | Command::Legs { .. }) => {
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
         };

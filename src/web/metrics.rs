@@ -3,11 +3,27 @@
 use std::sync::OnceLock;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of the histograms' buckets, in seconds: from a quick answer to a long wait.
 const BUCKETS_SECONDS: [f64; 18] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Bounds of opinion scores, 1.0–4.5; under 3.6 many users are dissatisfied.
+const BUCKETS_MOS: [f64; 9] = [1.0, 2.0, 2.6, 3.1, 3.6, 4.0, 4.2, 4.3, 4.5];
+
+/// Bounds of fractions: from one packet in ten thousand to all.
+const BUCKETS_RATIO: [f64; 10] = [0.0, 0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0];
+
+/// Histograms that are not of seconds: name, meaning, and bounds of the buckets.
+const HISTOGRAMS_OTHER: [(&str, &str, &[f64]); 2] = [
+    (
+        "vigie_leg_mos",
+        "Mean opinion scores of closed legs (ITU-T G.107, G.107.1), by way: received from the far end, or sent to it",
+        &BUCKETS_MOS,
+    ),
+    ("vigie_leg_loss_ratio", "Fraction of packets lost, of closed legs, by way", &BUCKETS_RATIO),
+];
 
 /// Counters: name and meaning.
 const COUNTERS: [(&str, &str); 27] = [
@@ -53,12 +69,16 @@ const COUNTERS: [(&str, &str); 27] = [
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 13] = [
+const GAUGES: [(&str, &str); 17] = [
     ("vigie_info", "1, with the version as a label"),
     ("vigie_sip_connections", "Open SIP connections by transport"),
     ("vigie_storage_facts_waiting", "Facts that are not stored yet"),
     ("vigie_storage_spool_bytes", "Bytes of facts spooled on disk while the database is away"),
     ("vigie_calls_live", "Live calls, waiting or talking"),
+    ("vigie_legs_live", "Legs from which sound came or to which some was sent, and which are open"),
+    ("vigie_legs_poor", "Open legs that sound bad so far: a mean opinion score under 3.6, either way"),
+    ("vigie_legs_one_way", "Open legs whose sound goes one way only now"),
+    ("vigie_leg_mos_least", "The least mean opinion score of all open legs, either way; 4.5 when there is none"),
     ("vigie_calls_sealing", "Calls that are over and whose recording is being sealed"),
     ("vigie_waiting", "Callers in the waiting room"),
     ("vigie_wait_longest_seconds", "The longest present wait, in seconds"),
@@ -70,8 +90,11 @@ const GAUGES: [(&str, &str); 13] = [
 ];
 
 /// Histograms, all in seconds: name and meaning.
-const HISTOGRAMS: [(&str, &str); 4] = [
+const HISTOGRAMS: [(&str, &str); 7] = [
     ("vigie_http_request_seconds", "Time until an HTTP answer begins, by route"),
+    ("vigie_leg_jitter_seconds", "Interarrival jitter of closed legs (RFC 3550 §A.8), by way"),
+    ("vigie_leg_round_trip_seconds", "Round trip of closed legs, by their RTCP"),
+    ("vigie_leg_one_way_seconds", "How long sound went one way only, of closed legs where it did"),
     ("vigie_wait_seconds", "Time from the waiting room to the answer"),
     ("vigie_step_seconds", "Time that one step of the decisions takes, its actions handed out"),
     ("vigie_outbox_lag_seconds", "Time from an event to its delivery, by endpoint"),
@@ -89,6 +112,10 @@ pub fn install() -> PrometheusHandle {
 
 fn build() -> PrometheusHandle {
     let builder = PrometheusBuilder::new().set_buckets(&BUCKETS_SECONDS).unwrap_or_else(|_| PrometheusBuilder::new());
+    let builder = HISTOGRAMS_OTHER.iter().fold(builder, |builder, (name, _, bounds)| {
+        let chosen = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds);
+        chosen.unwrap_or_else(|_| PrometheusBuilder::new())
+    });
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() {
@@ -108,6 +135,9 @@ fn describe() {
     }
     for (name, meaning) in HISTOGRAMS {
         describe_histogram!(name, Unit::Seconds, meaning);
+    }
+    for (name, meaning, _) in HISTOGRAMS_OTHER {
+        describe_histogram!(name, Unit::Count, meaning);
     }
 }
 
@@ -138,7 +168,8 @@ mod tests {
         let mut used = BTreeSet::from(["vigie_info".to_owned()]);
         collect_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
         let tables = [COUNTERS.as_slice(), GAUGES.as_slice(), HISTOGRAMS.as_slice()];
-        let told: BTreeSet<String> = tables.concat().iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut told: BTreeSet<String> = tables.concat().iter().map(|(name, _)| (*name).to_owned()).collect();
+        told.extend(HISTOGRAMS_OTHER.map(|(name, ..)| name.to_owned()));
         assert_eq!(used, told);
     }
 

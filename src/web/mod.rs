@@ -1,5 +1,6 @@
 //! The HTTP door: the API, its description, metrics and health.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::model::NumberPlan;
+use crate::model::{CallId, LegQuality, NumberPlan};
 use crate::storage::{Storage, Writer};
 use crate::switchboard::Door;
 
@@ -42,6 +43,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long a question waits for what was decided before it to be stored.
 const STORED_WITHIN: Duration = Duration::from_secs(1);
 
+/// What the media of a live call's legs are like so far, by the number of the leg.
+pub type LiveQuality = Arc<dyn Fn(CallId) -> BTreeMap<u16, LegQuality> + Send + Sync>;
+
 /// What the door needs of the other parts.
 #[derive(Clone)]
 pub struct Parts {
@@ -51,6 +55,8 @@ pub struct Parts {
     pub writer: Writer,
     /// The way to the running decisions.
     pub door: Door,
+    /// Asks the media plane.
+    pub live_quality: LiveQuality,
     /// The recordings folder: no file outside it is ever sent.
     pub recordings: PathBuf,
     /// The tokens that are accepted.

@@ -63,6 +63,12 @@ mirror! {
     }
     /// How an offer ended.
     OfferEndWord from model::OfferEnd { Accepted, Refused, TimedOut, Cancelled, Failed }
+    /// In which way sound goes one way only: nothing comes from the far end while the other side speaks, or its RTCP says
+    /// that nothing arrives there.
+    OneWayWord from model::OneWay { SendsNothing, HearsNothing }
+    /// What mean opinion scores are measured against: the telephone band (ITU-T G.107, at best 4.41) or a wide one (G.107.1,
+    /// at best 4.34 with G.722). Scores of the two must not be compared.
+    MosScaleWord from model::MosScale { Narrowband, Wideband }
     /// What a leg is for.
     SideWord from model::Side { Caller, Regulator, Outside }
     /// Whether the line's calls are recorded.

@@ -219,7 +219,7 @@ impl Ledger {
                 story.transferred += 1;
                 story.attended += u32::from(*kind == TransferKind::Attended);
             }
-            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } => {
+            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } | EventKind::CallOneWayAudio { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
             }
             EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),

@@ -72,6 +72,7 @@ fn detail(kind: &EventKind) -> String {
         | EventKind::CallHeld { .. }
         | EventKind::CallResumed { .. }
         | EventKind::CallTransferred { .. }
+        | EventKind::CallOneWayAudio { .. }
         | EventKind::CallAbandoned { .. }
         | EventKind::RecordingSealed { .. }
         | EventKind::RecordingFailed { .. } => String::new(),

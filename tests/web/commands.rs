@@ -8,11 +8,11 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use vigie::model::command::{BanKind, BanView, RegulatorView, TargetView, TrunkView, WaitingView};
-use vigie::model::{Caller, Command, DeviceId, Input, PauseReason, RegulatorState, Reply, Room, Utc};
+use vigie::model::{CallRecord, Caller, Command, DeviceId, Fact, Input, PauseReason, RegulatorState, Reply, Room, Utc};
 use vigie::switchboard::{Door, Inbox};
 
 use super::description::{hold_against, read_description};
-use super::desk::{ADMIN, COMPLIANCE, Desk, RECEIVED};
+use super::desk::{ADMIN, COMPLIANCE, Desk, RECEIVED, record};
 
 /// A desk whose switchboard knows anne, who is ready, and paul, who was never online.
 struct Centre {
@@ -78,6 +78,8 @@ fn answer(command: Command) -> Reply {
         Command::Unban { .. } => Reply::Unknown,
         Command::Drain | Command::EndAll => Reply::Drained,
         Command::Trunks => Reply::Trunks(vec![trunk()]),
+        Command::Legs { call } if call == talking() => Reply::Legs(vec![super::desk::live_leg(1)]),
+        Command::Legs { .. } => Reply::Unknown,
     }
 }
 
@@ -100,6 +102,11 @@ fn banned(who: &str, kind: BanKind) -> BanView {
 
 fn live() -> vigie::model::CallId {
     vigie::model::CallId(uuid::Uuid::from_u128(5))
+}
+
+/// A call that lives: the media plane knows the quality of its leg 1.
+fn talking() -> vigie::model::CallId {
+    vigie::model::CallId(uuid::Uuid::from_u128(6))
 }
 
 fn room() -> Room {
@@ -132,6 +139,28 @@ fn room() -> Room {
     let anne = regulator("anne", RegulatorState::Ringing { call: live() }, RECEIVED);
     let paul = regulator("paul", RegulatorState::Offline, Utc(0));
     Room { waiting: vec![waiting], regulators: vec![anne, paul], calls_live: 1, draining: false }
+}
+
+#[tokio::test]
+async fn a_live_call_shows_the_legs_that_live_with_the_quality_of_their_media_so_far() {
+    let centre = Centre::open().await;
+    let stored = record(talking());
+    let so_far = CallRecord { ended_at: None, outcome: None, legs: vec![stored.legs[0].clone()], ..stored };
+    centre.desk.remember(vec![Fact::Call(Box::new(so_far))]).await;
+    let story = centre.desk.read(COMPLIANCE, &format!("/api/v1/calls/{}", talking())).await.json();
+    let told: Vec<_> = story["legs"].as_array().expect("legs").iter().map(|leg| &leg["number"]).collect();
+    assert_eq!(told, [&json!(0), &json!(1)], "{story:#}");
+    let live = &story["legs"][1];
+    assert_eq!((&live["ended_at"], &live["quality"]["mos"]), (&json!(null), &json!(4.2)), "{live:#}");
+    assert_eq!(
+        (&live["quality"]["packets_received"], &live["quality"]["mos_scale"]),
+        (&json!(77), &json!("narrowband"))
+    );
+    // One that is over is not asked for.
+    let over = centre.desk.read(COMPLIANCE, &format!("/api/v1/calls/{}", centre.desk.call)).await.json();
+    assert_eq!(over["legs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(centre.orders(), [Command::Legs { call: talking() }]);
+    centre.close().await;
 }
 
 #[tokio::test]

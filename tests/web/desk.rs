@@ -102,6 +102,9 @@ impl Desk {
             storage: storage.clone(),
             writer,
             door,
+            live_quality: Arc::new(|_| {
+                BTreeMap::from([(1, LegQuality { packets_received: 77, mos: Some(4.2), ..LegQuality::default() })])
+            }),
             recordings: folder.path().join("recordings"),
             tokens: vec![
                 ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },
@@ -216,6 +219,12 @@ fn write_recording(folder: &std::path::Path) -> Vec<u8> {
 
 fn after(ms: i64) -> Utc {
     Utc(RECEIVED.0 + ms * 1000)
+}
+
+/// A regulator's leg that talks.
+pub fn live_leg(number: u16) -> LegRecord {
+    let talking = record(CallId(uuid::Uuid::from_u128(1))).legs.remove(1);
+    LegRecord { number, ended_at: None, ended_by: None, quality: LegQuality::default(), ..talking }
 }
 
 pub fn record(call: CallId) -> CallRecord {

@@ -4,6 +4,7 @@ mod consulting;
 mod early;
 mod faults;
 mod handing;
+mod listening;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

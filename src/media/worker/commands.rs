@@ -151,6 +151,8 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let Some(place) = place else { return count(&self.tally.commands_unknown) };
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
         leg.id = to;
+        leg.show_soon(self.now);
+        self.board.forget(from);
         self.places.remove(&from);
         self.places.insert(to, place);
     }
@@ -163,7 +165,8 @@ impl<R: Fn(MediaReport)> Worker<R> {
         self.flush();
         let quality = leg.quality(self.now);
         self.tally.add_quality(&quality);
-        if leg.listening.is_one_way() {
+        self.board.forget(leg.id);
+        if leg.listening.one_way().is_some() {
             count(&self.tally.one_way_ended);
         }
         let report = MediaReport::Closed { leg: leg.id, quality: Box::new(quality) };
@@ -178,6 +181,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
 
     pub(super) fn close_all(&mut self) {
         for leg in self.legs.iter_mut().filter_map(Option::take) {
+            self.board.forget(leg.id);
             drop(leg);
             self.ports.give_back();
         }

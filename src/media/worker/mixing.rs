@@ -46,8 +46,10 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 self.enter_mix(peer, Hears::new([place]));
             }
             (None, Some(own), _) => {
-                if let Some(mix) = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.mix.as_mut()) {
-                    mix.aim_at(own);
+                if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut)
+                    && let Some(mix) = &mut leg.mix
+                {
+                    mix.aim_at(own, &mut leg.quality);
                 }
             }
             (_, None, _) | (Some(_), _, None) => {}
@@ -61,7 +63,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         match &mut leg.mix {
             Some(mix) => {
                 mix.hears = hears;
-                mix.aim_at(codec);
+                mix.aim_at(codec, &mut leg.quality);
             }
             None => {
                 leg.mix = Some(Box::new(MixEnd::new(codec, hears)));
@@ -74,7 +76,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
 
     /// The leg is mixed no more: it hears nobody, and nobody hears it.
     pub(super) fn leave_mix(&mut self, place: usize) {
-        let Some(mix) = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.mix.take()) else { return };
+        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
+        let Some(mix) = leg.mix.take() else { return };
+        mix.add_to(&mut leg.quality);
         drop(mix);
         self.mixed.retain(|mixed| *mixed != place);
         for other in &self.mixed {

@@ -14,7 +14,7 @@ use super::page::{CallQuery, Page};
 use super::recordings::RecordingView;
 use super::room::unexpected;
 use super::story::{CallView, EventView, LegView, OfferView};
-use crate::model::{CallId, Command, Reply};
+use crate::model::{CallId, CallRecord, Command, Reply};
 use crate::storage::{calls, story};
 use crate::web::Desk;
 use crate::web::input::{PathOf, QueryOf};
@@ -29,7 +29,7 @@ pub struct StoryView {
     call: CallView,
     /// Every offer, with why this regulator.
     offers: Vec<OfferView>,
-    /// Every leg; of a live call, those that are over.
+    /// Every leg. One that lives has no `ended_at`, and the quality of its media is as of two seconds ago at most.
     legs: Vec<LegView>,
     /// Every event, in order.
     events: Vec<EventView>,
@@ -71,7 +71,8 @@ pub async fn list(
 
 /// One call's whole story
 ///
-/// The record, offers with their reasoning, legs, events, recording, and what became of each event at dispatch.
+/// The record, offers with their reasoning, legs with the quality of their media, of a live call as it is now, events,
+/// recording, and what became of each event at dispatch.
 #[utoipa::path(
     get, path = "/api/v1/calls/{call}", operation_id = "showCall", tag = "calls",
     params(("call" = String, Path, format = "uuid", description = "The call's id")),
@@ -88,7 +89,10 @@ pub async fn show(
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StoryView>, Problem> {
     let zone = &desk.parts.zone;
-    let story = story::of(desk.stored().await, call).await?.ok_or_else(no_call)?;
+    let mut story = story::of(desk.stored().await, call).await?.ok_or_else(no_call)?;
+    if story.record.ended_at.is_none() {
+        add_live_legs(&desk, &mut story.record).await;
+    }
     Ok(Json(StoryView {
         call: CallView::of(&story.record, zone),
         offers: story.record.offers.into_iter().map(|offer| OfferView::of(offer, zone)).collect(),
@@ -100,6 +104,21 @@ pub async fn show(
             .map(|failure| RecordingFailureView { at: Stamp::of(failure.at, zone), reason: failure.reason }),
         deliveries: story.owed.into_iter().map(|row| DeliveryView::of(row, zone)).collect(),
     }))
+}
+
+/// Adds the legs of a live call as they are now, each with the quality of its media so far. When the switchboard does not
+/// answer, what is stored is told all the same.
+async fn add_live_legs(desk: &Desk, record: &mut CallRecord) {
+    let Ok(Reply::Legs(live)) = desk.parts.door.ask(Command::Legs { call: record.id }).await else { return };
+    let mut qualities = (desk.parts.live_quality)(record.id);
+    for mut leg in live {
+        if let Some(quality) = qualities.remove(&leg.number) {
+            leg.quality = quality;
+        }
+        record.legs.retain(|stored| stored.number != leg.number);
+        record.legs.push(leg);
+    }
+    record.legs.sort_by_key(|leg| leg.number);
 }
 
 /// End a live call
@@ -130,9 +149,14 @@ async fn hang_up(desk: &Desk, call: CallId) -> Result<StatusCode, Problem> {
         Ok(Reply::Done) => Ok(StatusCode::NO_CONTENT),
         Ok(Reply::Unknown) => Err(Problem::not_found("no live call has this id; GET /api/v1/room shows who waits")),
         Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
-        Ok(reply @ (Reply::Room(_) | Reply::State(_) | Reply::Drained | Reply::Bans(_) | Reply::Trunks(_))) => {
-            Err(unexpected(&reply))
-        }
+        Ok(
+            reply @ (Reply::Room(_)
+            | Reply::State(_)
+            | Reply::Drained
+            | Reply::Bans(_)
+            | Reply::Legs(_)
+            | Reply::Trunks(_)),
+        ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }
 }

@@ -242,9 +242,10 @@ async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Proble
         Ok(Reply::State(state)) => Ok(Json(state.into())),
         Ok(Reply::Unknown) => Err(no_regulator()),
         Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
-        Ok(reply @ (Reply::Room(_) | Reply::Done | Reply::Drained | Reply::Bans(_) | Reply::Trunks(_))) => {
-            Err(unexpected(&reply))
-        }
+        Ok(
+            reply
+            @ (Reply::Room(_) | Reply::Done | Reply::Drained | Reply::Bans(_) | Reply::Legs(_) | Reply::Trunks(_)),
+        ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }
 }

@@ -125,6 +125,7 @@ pub fn unexpected(reply: &Reply) -> Problem {
         Reply::Unknown => "Unknown",
         Reply::Refused(_) => "Refused",
         Reply::Bans(_) => "Bans",
+        Reply::Legs(_) => "Legs",
         Reply::Trunks(_) => "Trunks",
     };
     Problem::fault(format!("the switchboard replied {name}, which answers another question; report this"))

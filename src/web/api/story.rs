@@ -11,7 +11,8 @@ use crate::model::record::Candidate;
 use crate::model::{CallRecord, LegQuality, LegRecord, OfferRecord, Reasoning};
 use crate::storage::events::StoredEvent;
 use crate::web::words::{
-    CallerView, CodecWord, EndedByWord, NamesView, OfferEndWord, OutcomeWord, RecordingPolicyWord, SideWord, Stamp,
+    CallerView, CodecWord, EndedByWord, MosScaleWord, NamesView, OfferEndWord, OneWayWord, OutcomeWord,
+    RecordingPolicyWord, SideWord, Stamp,
 };
 
 /// One call record.
@@ -227,11 +228,11 @@ pub struct LegView {
     detail: Option<String>,
     /// The codec.
     codec: Option<CodecWord>,
-    /// What its media was like.
+    /// What its media was like; of a live leg, so far.
     quality: QualityView,
 }
 
-/// What a leg's media was like, over its whole life.
+/// What a leg's media was like, over its whole life, or so far.
 #[derive(Serialize, ToSchema)]
 pub struct QualityView {
     /// RTP packets taken from the far end.
@@ -258,8 +259,10 @@ pub struct QualityView {
     burst_ms: f64,
     /// Interarrival jitter of what was received, in milliseconds (RFC 3550 §A.8).
     jitter_ms: f64,
-    /// Mean opinion score of what was received, 1.0–4.5 (ITU-T G.107: from loss, bursts, lateness and delay).
+    /// Mean opinion score of what was received, 1.0–4.5 (ITU-T G.107 and G.107.1: from loss, bursts, lateness and delay).
     mos: Option<f64>,
+    /// What both scores are measured against: the band of the codec spoken last.
+    mos_scale: MosScaleWord,
     /// Packets of ours that the far end says it lost, over the leg's life.
     remote_packets_lost: Option<u64>,
     /// Mean opinion score of what the far end received, from its RTCP reports.
@@ -281,6 +284,16 @@ pub struct QualityView {
     one_way_times: u32,
     /// How long that was in all, in milliseconds.
     one_way_ms: u64,
+    /// In which way sound goes one way only now, or did when the leg ended; null: it goes both ways.
+    one_way: Option<OneWayWord>,
+    /// Packets that came too late for Vigie's jitter buffer, which only mixed and transcoded legs have.
+    buffer_packets_late: u64,
+    /// Packets that the jitter buffer left out because the delay had grown beyond all use.
+    buffer_packets_cut: u64,
+    /// The delay that the jitter buffer adds now, or added last, in milliseconds; null without one.
+    buffer_ms: Option<f64>,
+    /// Sound that was made up there in place of what was missing, in milliseconds. It is in no recording.
+    concealed_ms: u64,
     /// SRTP packets with a wrong tag, dropped: another key, or changed on the way.
     forged: u64,
     /// SRTP packets that came before, dropped.
@@ -327,6 +340,7 @@ impl From<LegQuality> for QualityView {
             burst_ms: quality.burst_ms,
             jitter_ms: quality.jitter_ms,
             mos: quality.mos,
+            mos_scale: quality.mos_scale.into(),
             remote_packets_lost: quality.remote_lost,
             remote_mos: quality.remote_mos,
             remote_loss_fraction: quality.remote_loss,
@@ -337,6 +351,11 @@ impl From<LegQuality> for QualityView {
             malformed: quality.malformed,
             one_way_times: quality.one_way_times,
             one_way_ms: quality.one_way_ms,
+            one_way: quality.one_way.map(OneWayWord::from),
+            buffer_packets_late: quality.buffer_late,
+            buffer_packets_cut: quality.buffer_cut,
+            buffer_ms: quality.buffer_ms,
+            concealed_ms: quality.concealed_ms,
             forged: quality.forged,
             replayed: quality.replayed,
             frames_recorded: quality.frames_recorded,
