@@ -33,6 +33,9 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// Before that hardly anything has come.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 
+/// A packet of keys: one event, or as many as RFC 4733 §2.5.1.5 lets follow each other in a fraction of a second.
+const EVENT_BYTES_MAX: usize = 40;
+
 /// What packets wait for at the far end: its jitter buffer, at least this.
 const BUFFER_MS_MIN: f64 = 40.0;
 
@@ -98,6 +101,16 @@ pub(super) enum Kind {
     /// Comfort noise (RFC 3389), which a far end may send without having said so.
     Noise,
     Event,
+}
+
+impl Kind {
+    /// Whether a payload can be what its type says: keys have their form, and anything else is passed on to nobody as one.
+    pub(super) fn fits(self, payload: &[u8]) -> bool {
+        match self {
+            Kind::Audio | Kind::Noise => true,
+            Kind::Event => payload.len() <= EVENT_BYTES_MAX && TelephoneEvent::read(payload).is_some(),
+        }
+    }
 }
 
 impl Aim {

@@ -184,6 +184,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let Some(aim) = &mut leg.aim else { return };
         let packet = self.inbound.get(..length).and_then(packet::read);
         let kinded = packet.and_then(|packet| aim.kind(packet.header.payload_type).map(|kind| (packet, kind)));
+        let kinded = kinded.filter(|(packet, (kind, _))| kind.fits(packet.payload));
         let Some((packet, (kind, codec))) = kinded else {
             leg.take_useless(packet.as_ref(), self.now);
             return count(&self.tally.malformed);

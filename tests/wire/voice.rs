@@ -22,6 +22,8 @@ pub enum Words {
     Tone(f64),
     /// Frames that carry their number.
     Numbers,
+    /// Nothing: no packet leaves it.
+    Nothing,
 }
 
 struct State {
@@ -34,6 +36,9 @@ struct State {
     keys_heard: Vec<u8>,
     key_ended: Option<u32>,
     source_heard: u32,
+    /// One of so many packets is lost on the way; 0: none.
+    lost_each: u16,
+    odd_heard: u32,
 }
 
 /// A key that is being pressed: RFC 4733 §2.5.1.
@@ -89,6 +94,8 @@ impl Voice {
             keys_heard: Vec::new(),
             key_ended: None,
             source_heard: 0,
+            lost_each: 0,
+            odd_heard: 0,
         };
         Voice { local, socket, state: Mutex::new(state) }
     }
@@ -118,6 +125,21 @@ impl Voice {
     pub fn loses(&self, packets: u16) {
         let mut state = self.state();
         state.sequence = state.sequence.wrapping_add(packets);
+    }
+
+    /// From now on one of so many packets is lost on the way.
+    pub fn loses_one_of(&self, packets: u16) {
+        self.state().lost_each = packets;
+    }
+
+    /// Sends bytes from its RTP port, as they are.
+    pub async fn throws(&self, bytes: &[u8], to: SocketAddr) {
+        self.socket.send_to(bytes, to).await.expect("sent");
+    }
+
+    /// Packets that came and were neither sound in G.711 A-law nor keys.
+    pub fn odd_heard(&self) -> u32 {
+        self.state().odd_heard
     }
 
     /// The SSRC of what it hears.
@@ -202,8 +224,10 @@ impl Voice {
             state.heard.extend_from_slice(&packet[12..]);
             state.source_heard = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         }
+        let is_key = packet.len() == 16 && packet[1] & 0x7f == KEYS;
+        state.odd_heard += u32::from(!is_audio && !is_key);
         // The first of the three ends: the others have the same time, at which the key was pressed.
-        let is_end = packet.len() == 16 && packet[1] & 0x7f == KEYS && packet[13] & 0x80 != 0;
+        let is_end = is_key && packet[13] & 0x80 != 0;
         if is_end {
             let pressed_at = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
             if state.key_ended.replace(pressed_at) != Some(pressed_at) {
@@ -218,6 +242,7 @@ impl Voice {
         let payload = match state.words {
             Words::Numbers => numbered(state.said),
             Words::Tone(frequency) => tone_frame(frequency, state.said),
+            Words::Nothing => return None,
         };
         state.said += 1;
         state.sequence = state.sequence.wrapping_add(1);
@@ -226,7 +251,8 @@ impl Voice {
             state.pressed = (sent < PRESS_PACKETS).then_some(Press { sent, ..press });
             return Some((key_packet(state.sequence, 0x0051_ED00, press), to));
         }
-        Some((packet(state.sequence, 0x0051_ED00, &payload), to))
+        let is_lost = state.lost_each > 0 && state.sequence.is_multiple_of(state.lost_each);
+        (!is_lost).then(|| (packet(state.sequence, 0x0051_ED00, &payload), to))
     }
 }
 

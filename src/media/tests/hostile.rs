@@ -50,9 +50,8 @@ fn rtp(payload_type: u8, length: usize) -> Vec<u8> {
     buffer
 }
 
-#[test]
-fn garbage_stun_rtcp_and_payload_types_not_agreed_on_at_the_rtp_port_are_counted_and_left() {
-    let scene = scene();
+/// What may stand at no RTP port, and payload types that nobody agreed on.
+pub(super) fn garbage() -> Vec<Vec<u8>> {
     let mut garbage: Vec<Vec<u8>> = vec![
         Vec::new(),
         vec![0],
@@ -72,6 +71,12 @@ fn garbage_stun_rtcp_and_payload_types_not_agreed_on_at_the_rtp_port_are_counted
         *bytes.last_mut().expect("some") = 255;
         bytes
     }));
+    garbage
+}
+
+#[test]
+fn garbage_stun_rtcp_and_payload_types_not_agreed_on_at_the_rtp_port_are_counted_and_left() {
+    let (scene, garbage) = (scene(), garbage());
     for bytes in &garbage {
         scene.a.rtp.send_to(bytes, scene.to_a).expect("sent");
     }
@@ -80,6 +85,20 @@ fn garbage_stun_rtcp_and_payload_types_not_agreed_on_at_the_rtp_port_are_counted
     let (quality, counters) = scene.ends_clean(&[]);
     assert_eq!((quality.malformed, quality.packets_received, quality.strangers), (sent, 1, 0));
     assert_eq!((counters.packets_relayed, counters.frames_recorded), (1, 1));
+}
+
+#[test]
+fn what_has_the_number_of_keys_and_not_their_form_is_no_key() {
+    let scene = scene();
+    scene.bench.aim(0, RemoteMedia { dtmf_payload: Some(101), ..scene.a.remote() });
+    scene.bench.aim(1, RemoteMedia { dtmf_payload: Some(101), ..scene.b.remote() });
+    scene.bench.settle();
+    for length in [0, 3, 44, 160] {
+        scene.a.rtp.send_to(&rtp(101, length), scene.to_a).expect("sent");
+    }
+    scene.bench.wait_until(|counters| counters.malformed == 4);
+    let (quality, _) = scene.ends_clean(&[]);
+    assert_eq!((quality.malformed, quality.packets_received), (4, 1));
 }
 
 #[test]

@@ -314,3 +314,34 @@ fn a_mix_of_too_many_or_of_legs_that_are_not_open_is_counted_and_left() {
     bench.media.send(MediaCommand::Mix { legs: many.map(|number| mixed(number, &[])).collect() });
     bench.wait_until(|counters| counters.commands_unknown == 3);
 }
+
+#[test]
+fn garbage_and_strangers_at_a_mixed_leg_are_counted_and_sound_nowhere() {
+    let mut bench = bench(|_| ());
+    let mut ring = bench.media.rings().remove(0);
+    let mut voices = [Voice::new(&bench, 0, Codec::Pcma), Voice::new(&bench, 1, Codec::G722)];
+    bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
+    bench.media.send(MediaCommand::Record { leg: leg(0), on: true });
+    bench.settle();
+    let (to, garbage, stranger) = (voices[0].to, super::hostile::garbage(), Peer::new(ELSEWHERE, Codec::Pcma));
+    let loud = packet::read(&voices[0].next_packet()).map(|packet| packet.payload.to_vec()).expect("a packet");
+    for (place, bytes) in garbage.iter().enumerate() {
+        voices[0].peer.rtp.send_to(bytes, to).expect("sent");
+        let header =
+            Header { payload_type: 8, sequence: place as u16, timestamp: place as u32 * 160, ..Header::default() };
+        let mut good = [0; 200];
+        let length = packet::write(&header, &loud, &mut good).expect("room");
+        stranger.rtp.send_to(&good[..length], to).expect("sent");
+    }
+    let sent = garbage.len() as u64;
+    bench.wait_until(|counters| counters.malformed == sent && counters.strangers == sent);
+    talk(&mut voices[1..], &mut clear(), 300);
+    assert!(voices[1].heard.iter().all(|sample| sample.unsigned_abs() < 50), "something was heard");
+    talk(&mut voices, &mut clear(), 600);
+    assert_eq!(voices[1].hears(), [0]);
+    let quality = bench.close(0);
+    assert_eq!((quality.malformed, quality.strangers, quality.packets_lost), (sent, sent, 0));
+    let mut frames = 0;
+    ring.read(|_| frames += 1).expect("readable");
+    assert_eq!(frames, quality.packets_received);
+}

@@ -182,3 +182,25 @@ fn reports_are_protected_too_and_a_forged_one_is_not_read() {
     let length = a.opens.open_rtcp(&mut buffer[..length]).expect("authentic");
     assert!(rtcp::read(&buffer[..length], 0).is_some());
 }
+
+#[test]
+fn garbage_at_a_protected_leg_is_counted_and_goes_nowhere() {
+    let mut bench = bench(|_| ());
+    let mut ring = bench.media.rings().remove(0);
+    let (mut a, b) = (Guarded::new(Profile::Gcm), Peer::new(HERE, Codec::Pcma));
+    let (to_a, _) = bridged(&bench, &a, &b);
+    let garbage = super::hostile::garbage();
+    for bytes in &garbage {
+        a.send(bytes, to_a);
+    }
+    let sent = garbage.len() as u64;
+    bench.wait_until(|counters| counters.malformed + counters.srtp_forged == sent);
+    let said = a.packet(&[77; 160]);
+    a.send(&said, to_a);
+    assert_eq!(b.receive().payload, [77; 160], "the first thing that is relayed");
+    let quality = bench.close(0);
+    assert_eq!((quality.malformed + quality.forged, quality.packets_received), (sent, 1));
+    let mut frames = Vec::new();
+    ring.read(|frame| frames.push(frame.payload.to_vec())).expect("readable");
+    assert_eq!(frames, [vec![77; 160]]);
+}
