@@ -18,7 +18,7 @@ use crate::journal::{Frame, FrameKind};
 use crate::model::media::Format;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::CLOCK_RATE;
-use crate::rtp::dtmf::{Digit, Digits, TelephoneEvent};
+use crate::rtp::dtmf::{Digits, News, TelephoneEvent};
 use crate::rtp::noise::NOISE_PAYLOAD;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
@@ -188,24 +188,21 @@ impl Leg {
 
     /// Counts a good packet of the far end; whether it is the leg's first.
     pub(super) fn take(&mut self, header: &Header, kind: Kind, now: Moment) -> bool {
-        let began = self.reception.take(header, kind == Kind::Audio, now);
-        if began {
-            // Another source's timestamps say nothing about this one's keys.
-            self.digits = Digits::default();
-        }
+        self.reception.take(header, kind == Kind::Audio, now);
         self.alive_at = Some(now);
         self.listening.take(kind == Kind::Noise, now);
         !std::mem::replace(&mut self.heard, true)
     }
 
-    /// What a packet says of keys: one that was pressed, and whether it is of one that INFO has told already.
-    pub(super) fn hear_key(&mut self, packet: &Packet, kind: Kind, now: Moment) -> (Option<Digit>, bool) {
-        let at = packet.header.timestamp;
-        match (kind, TelephoneEvent::read(packet.payload)) {
-            (Kind::Audio, _) => (self.digits.audio(at), false),
-            (Kind::Noise, _) => (None, false),
-            (Kind::Event, Some(event)) if !self.ways.hear(event, now) => (None, true),
-            (Kind::Event, event) => (event.and_then(|event| self.digits.take(at, event)), false),
+    /// What a packet of telephone-event tells; nothing when INFO has told the key already.
+    pub(super) fn hear_key(&mut self, packet: &Packet, now: Moment) -> News {
+        let format = self.aim.as_ref().and_then(|aim| aim.remote.format(packet.header.payload_type));
+        let event = TelephoneEvent::read(packet.payload).filter(|event| event.key().is_some());
+        match (format, event) {
+            (Some(Format::Keys { clock_hz }), Some(event)) if self.ways.hear(event, now) => {
+                self.digits.take(packet, clock_hz, now)
+            }
+            (Some(Format::Keys { .. } | Format::Audio(_)) | None, _) => News::default(),
         }
     }
 

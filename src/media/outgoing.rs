@@ -24,8 +24,6 @@ pub(super) struct Outgoing {
     timestamp: u32,
     stamped_at: Option<Moment>,
     origin: Origin,
-    /// The key that is being passed on between packets of sound: its timestamp there, and ours.
-    key: Option<(u32, u32)>,
     packets: u64,
     bytes: u64,
     /// Units of the timestamp in a second.
@@ -49,7 +47,6 @@ impl Outgoing {
             timestamp: chance.next_u32(),
             stamped_at: None,
             origin: Origin::Nowhere,
-            key: None,
             packets: 0,
             bytes: 0,
             clock_hz: CLOCK_RATE,
@@ -115,16 +112,6 @@ impl Outgoing {
             self.stamp(sequence, timestamp, now);
         }
         self.header(begins || source.marker, sequence, timestamp)
-    }
-
-    /// The header of a key's packet (RFC 4733) between packets of our own sound, which goes on as if it were not there:
-    /// all packets of one key carry the instant at which it began (§2.4.1.2).
-    pub(super) fn next_of_event(&mut self, source: &Header, now: Moment) -> Header {
-        let ours = self.key.filter(|(theirs, _)| *theirs == source.timestamp).map(|(_, ours)| ours);
-        let timestamp = ours.unwrap_or_else(|| self.place(now));
-        self.key = Some((source.timestamp, timestamp));
-        self.sequence = self.sequence.wrapping_add(1);
-        self.header(ours.is_none(), self.sequence, timestamp)
     }
 
     /// A packet of the relayed source was left out on purpose: no hole may show.
@@ -238,18 +225,6 @@ mod tests {
         assert!(steps.iter().all(|(is, want)| is == want), "{steps:?}");
         let after = stream.next_of_sound(ms(100));
         assert_eq!(after.sequence.wrapping_sub(base), 4, "and sound goes on after the highest");
-    }
-
-    #[test]
-    fn a_key_between_packets_of_sound_keeps_its_instant_and_moves_none_of_theirs() {
-        let mut stream = outgoing();
-        let before = stream.next_of_sound(ms(0));
-        let keys = [ms(5), ms(15)].map(|at| stream.next_of_event(&source(9, 3, 700), at));
-        let after = stream.next_of_sound(ms(20));
-        assert_eq!((keys[0].timestamp, keys[0].marker, keys[1].marker), (keys[1].timestamp, true, false));
-        assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 160);
-        assert_eq!(after.sequence.wrapping_sub(before.sequence), 3);
-        assert_ne!(stream.next_of_event(&source(9, 9, 9000), ms(500)).timestamp, keys[0].timestamp);
     }
 
     #[test]

@@ -1,76 +1,129 @@
-//! Keys that a leg is to hear because the other side told them by signalling: RFC 4733, a packet a tick.
+//! Keys that a leg is to hear: RFC 4733 or tones, a packet a tick, timed anew for its far end.
+//!
+//! They are made here and not relayed, so that each is whole whatever was lost on its way to us, and is timed in the far
+//! end's own units.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::Moment;
-use crate::rtp::PACKET_SAMPLES;
-use crate::rtp::dtmf::TelephoneEvent;
+use crate::rtp::dtmf::{Press, TelephoneEvent};
 
 /// Keys that wait to be sent: faster than a person dials by hand; more are lost.
 const WAITING_MAX: usize = 32;
-/// Packets while the key is down: 100 ms, which every receiver takes for a key (ETSI ES 201 235-3: 40 ms).
-const DOWN_PACKETS: u16 = 5;
-/// How long that is, in milliseconds.
-pub(super) const DURATION_MS: u32 = DOWN_PACKETS as u32 * 20;
-/// The end is sent three times (RFC 4733 §2.5.1.4).
-const END_PACKETS: u16 = 3;
-/// Packets of audio between two keys, so that they are told apart.
-const GAP_PACKETS: u16 = 3;
+/// The length of a packet, in milliseconds.
+const PACKET_MS: u32 = 20;
+/// A key lasts so long at least: every receiver takes that for one (ETSI ES 201 235-3: 40 ms).
+const LASTS_MS_MIN: u32 = 60;
+/// How long a key is that was told by signalling, in milliseconds.
+const TOLD_MS: u32 = 100;
+/// The end is sent three times (RFC 4733 §2.5.1.4); the last two make the pause before the next key (ITU-T Q.24: 40 ms).
+const ENDS: u32 = 3;
 /// -10 dBm0: what phones write.
 const VOLUME: u8 = 10;
+/// A press whose source says nothing more of it is over. The source's own end of it comes sooner, unless its leg has gone.
+const QUIET_MAX: Duration = Duration::from_millis(600);
 /// A key that comes by RTP so soon after it was told by INFO is the same key.
 const SAME_WITHIN: Duration = Duration::from_secs(1);
 
-/// Keys being sent to one leg.
+/// Keys being sent to one leg, the one that is being sent first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Presses {
-    waiting: VecDeque<u8>,
-    /// The key being sent, and its packets so far.
-    current: Option<(u8, u16)>,
-    /// The RTP timestamp of its beginning, which all its packets share (RFC 4733 §2.2.1).
-    began: u32,
+    held: VecDeque<Held>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    press: Press,
+    heard_at: Moment,
+    /// Packets sent, and how many of them said the end.
+    sent: u32,
+    ends: u32,
+    /// The RTP timestamp of its present segment (RFC 4733 §2.5.1.3), and its units before that.
+    stamp: u32,
+    before: u64,
 }
 
 /// The next packet of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyPacket {
-    pub(super) payload: [u8; 4],
-    pub(super) is_first: bool,
+    pub(super) event: TelephoneEvent,
+    pub(super) key: char,
+    /// The packet's place in the press.
+    pub(super) place: u32,
+    /// Whether a far end that hears tones hears one now: it does until the end was said once.
+    pub(super) sounds: bool,
+    /// The timestamp that all packets of the press bear, or of its segment.
+    pub(super) timestamp: u32,
+}
+
+/// The clocks of a far end, in units a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    /// Of telephone-event's durations.
+    pub(super) event_hz: u32,
+    /// Of the stream's timestamps.
+    pub(super) stream_hz: u32,
 }
 
 impl Presses {
-    /// One more key; `false` when it is none, or too many wait.
-    pub(super) fn add(&mut self, digit: char) -> bool {
-        let code = TelephoneEvent::code(digit).filter(|_| self.waiting.len() < WAITING_MAX);
-        self.waiting.extend(code);
-        code.is_some()
+    /// News of a press. What is beyond the bound is lost.
+    pub(super) fn take(&mut self, press: Press, now: Moment) {
+        if let Some(held) = self.held.iter_mut().find(|held| held.press.id == press.id && !held.press.is_over) {
+            (held.press, held.heard_at) = (press, now);
+        } else if self.held.len() < WAITING_MAX {
+            self.held.push_back(Held { press, heard_at: now, sent: 0, ends: 0, stamp: 0, before: 0 });
+        }
     }
 
     /// Whether nothing is left to be sent.
     pub(super) fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.current.is_none()
+        self.held.is_empty()
     }
 
-    /// What is due on this tick; nothing between two keys.
-    pub(super) fn next(&mut self) -> Option<KeyPacket> {
-        let (event, sent) = self.current.or_else(|| self.waiting.pop_front().map(|event| (event, 0)))?;
-        let last = DOWN_PACKETS + END_PACKETS;
-        self.current = (sent + 1 < last + GAP_PACKETS).then_some((event, sent + 1));
-        if sent >= last {
-            return None;
+    /// What is due on this tick; `stream_at` is the timestamp that the stream has come to.
+    pub(super) fn next(&mut self, stream_at: u32, clocks: Clocks, now: Moment) -> Option<KeyPacket> {
+        let held = self.held.front_mut()?;
+        if now.since(held.heard_at) >= QUIET_MAX {
+            held.press.is_over = true;
         }
-        let lasted = (sent + 1).min(DOWN_PACKETS + 1) * PACKET_SAMPLES as u16;
-        let event = TelephoneEvent { event, end: sent >= DOWN_PACKETS, volume: VOLUME, duration: lasted };
-        Some(KeyPacket { payload: event.write(), is_first: sent == 0 })
+        let packet = held.next(stream_at, clocks);
+        if held.ends >= ENDS || packet.is_none() {
+            self.held.pop_front();
+        }
+        packet
     }
+}
 
-    /// The timestamp of a packet: that of the key's first one, which `now_at` is if this is it.
-    pub(super) fn stamp(&mut self, packet: KeyPacket, now_at: u32) -> u32 {
-        if packet.is_first {
-            self.began = now_at;
+impl Held {
+    fn next(&mut self, stream_at: u32, clocks: Clocks) -> Option<KeyPacket> {
+        let Press { key, lasted_ms, is_over, .. } = self.press;
+        let place = self.sent;
+        if place == 0 {
+            self.stamp = stream_at;
         }
-        self.began
+        if self.ends == 0 {
+            self.sent += 1;
+        }
+        let sent_ms = self.sent.saturating_mul(PACKET_MS);
+        let mut end = self.ends > 0 || (is_over && sent_ms >= lasted_ms.max(LASTS_MS_MIN));
+        let units = u64::from(sent_ms) * u64::from(clocks.event_hz) / 1000;
+        let timestamp = self.stamp;
+        let duration = match u16::try_from(units.saturating_sub(self.before)) {
+            Ok(duration) => duration,
+            Err(_) => {
+                // RFC 4733 §2.5.1.3: the segment's last report; the next one begins where it ends.
+                end = false;
+                self.before += u64::from(u16::MAX);
+                let on = u64::from(u16::MAX) * u64::from(clocks.stream_hz) / u64::from(clocks.event_hz.max(1));
+                self.stamp = self.stamp.wrapping_add(on as u32);
+                u16::MAX
+            }
+        };
+        let sounds = self.ends == 0;
+        self.ends += u32::from(end);
+        let event = TelephoneEvent { event: TelephoneEvent::code(key)?, end, volume: VOLUME, duration };
+        Some(KeyPacket { event, key, place, sounds, timestamp })
     }
 }
 
@@ -83,19 +136,24 @@ pub(super) struct Ways {
     told: Option<(char, Moment)>,
 }
 
+/// A press that was told by signalling, whole.
+pub(super) fn told(key: char) -> Press {
+    Press { id: 0, key, lasted_ms: TOLD_MS, is_over: true }
+}
+
 impl Ways {
-    /// A key came by INFO; whether it is to be passed on.
-    pub(super) fn tell(&mut self, digit: char, now: Moment) -> bool {
-        self.told = Some((digit, now));
-        !self.sends_events
+    /// A key came by INFO: the press that it is, unless RTP tells it too.
+    pub(super) fn tell(&mut self, key: char, now: Moment) -> Option<Press> {
+        self.told = Some((key, now));
+        (!self.sends_events).then_some(told(key))
     }
 
     /// An event came by RTP; whether it is another press than the one that INFO told, and so is to be passed on.
     pub(super) fn hear(&mut self, event: TelephoneEvent, now: Moment) -> bool {
-        let is_same = |(digit, at): (char, Moment)| event.key() == Some(digit) && now.since(at) < SAME_WITHIN;
+        let is_same = |(key, at): (char, Moment)| event.key() == Some(key) && now.since(at) < SAME_WITHIN;
         if !self.sends_events && self.told.is_some_and(is_same) {
             // For as long as it lasts.
-            self.told = self.told.map(|(digit, _)| (digit, now));
+            self.told = self.told.map(|(key, _)| (key, now));
             return false;
         }
         self.sends_events = true;
@@ -107,53 +165,116 @@ impl Ways {
 mod tests {
     use super::*;
 
+    const NARROW: Clocks = Clocks { event_hz: 8000, stream_hz: 8000 };
+
+    fn press(id: u64, key: char, lasted_ms: u32, is_over: bool) -> Press {
+        Press { id, key, lasted_ms, is_over }
+    }
+
+    /// The packets of so many ticks, from now on, with their timestamps; the stream goes on by 20 ms each tick.
+    fn ticks(presses: &mut Presses, clocks: Clocks, ticks: u32) -> Vec<KeyPacket> {
+        let step = clocks.stream_hz / 50;
+        (0..ticks).map_while(|tick| presses.next(1000 + tick * step, clocks, Moment(0))).collect()
+    }
+
     #[test]
-    fn a_key_is_five_packets_and_three_ends_and_the_next_one_follows_after_a_gap() {
+    fn a_key_of_100_ms_is_five_packets_and_two_more_ends_and_the_next_one_follows() {
         let mut presses = Presses::default();
-        assert!(presses.add('5') && presses.add('#') && !presses.add('x'));
-        let packets: Vec<_> = (0..22).map(|_| presses.next()).collect();
-        assert!(presses.is_done());
-        for (from, code) in [(0, 5), (11, 11)] {
-            let press: Vec<_> = packets[from..from + 8].iter().flatten().collect();
-            let events: Vec<_> = press.iter().filter_map(|packet| TelephoneEvent::read(&packet.payload)).collect();
-            assert_eq!(events.len(), 8);
-            assert!(events.iter().all(|event| event.event == code));
-            assert_eq!(
-                events.iter().map(|event| event.duration).collect::<Vec<_>>(),
-                [160, 320, 480, 640, 800, 960, 960, 960]
-            );
-            assert_eq!(events.iter().filter(|event| event.end).count(), 3);
-            assert!(press[0].is_first && press[1..].iter().all(|packet| !packet.is_first));
-            assert!(packets[from + 8..from + 11].iter().all(Option::is_none));
+        presses.take(press(1, '5', 100, true), Moment(0));
+        presses.take(press(2, '#', 100, true), Moment(0));
+        let packets = ticks(&mut presses, NARROW, 100);
+        assert!(presses.is_done() && packets.len() == 14);
+        for (from, code) in [(0, 5), (7, 11)] {
+            let one = &packets[from..from + 7];
+            let durations: Vec<u16> = one.iter().map(|packet| packet.event.duration).collect();
+            assert_eq!(durations, [160, 320, 480, 640, 800, 800, 800]);
+            let ends: Vec<bool> = one.iter().map(|packet| packet.event.end).collect();
+            assert_eq!(ends, [false, false, false, false, true, true, true]);
+            let sounds: Vec<bool> = one.iter().map(|packet| packet.sounds).collect();
+            assert_eq!(sounds, [true, true, true, true, true, false, false]);
+            assert!(one.iter().all(|packet| packet.event.event == code));
+            assert!(one.iter().all(|packet| packet.timestamp == 1000 + from as u32 * 160));
         }
     }
 
     #[test]
-    fn all_packets_of_a_key_bear_the_timestamp_of_its_first() {
+    fn a_key_that_is_down_lasts_until_its_source_says_that_it_is_over() {
         let mut presses = Presses::default();
-        presses.add('1');
-        let stamps: Vec<u32> = (0..8u32)
-            .filter_map(|place| {
-                let packet = presses.next()?;
-                Some(presses.stamp(packet, 1000 + place * 160))
+        let packets: Vec<_> = (0..30u32)
+            .map_while(|tick| {
+                if tick <= 10 {
+                    presses.take(press(1, '5', tick * 20 + 20, tick == 10), Moment(0));
+                }
+                presses.next(0, NARROW, Moment(0))
             })
             .collect();
-        assert_eq!(stamps, [1000; 8]);
+        assert_eq!(
+            packets.iter().filter(|packet| packet.event.end).map(|p| p.event.duration).collect::<Vec<_>>(),
+            [1760; 3]
+        );
+        assert_eq!(packets.len(), 13);
+    }
+
+    #[test]
+    fn a_key_of_which_only_the_end_came_is_whole_and_none_is_shorter_than_60_ms() {
+        for (lasted_ms, expected) in [(0, 480), (20, 480), (75, 640)] {
+            let mut presses = Presses::default();
+            presses.take(press(1, '5', lasted_ms, true), Moment(0));
+            assert_eq!(ticks(&mut presses, NARROW, 100).last().map(|packet| packet.event.duration), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_key_whose_source_has_gone_is_over_by_itself() {
+        let mut presses = Presses::default();
+        presses.take(press(1, '5', 20, false), Moment(0));
+        let at = |tick: u64| Moment(tick * 20_000);
+        let packets: Vec<_> = (0..200).map_while(|tick| presses.next(0, NARROW, at(tick))).collect();
+        assert_eq!((packets.len(), packets.last().map(|packet| packet.event.end)), (33, Some(true)));
+    }
+
+    #[test]
+    fn durations_are_in_the_far_end_s_own_units() {
+        let mut presses = Presses::default();
+        presses.take(press(1, '5', 100, true), Moment(0));
+        let wide = Clocks { event_hz: 48_000, stream_hz: 48_000 };
+        assert_eq!(ticks(&mut presses, wide, 100).last().map(|packet| packet.event.duration), Some(4800));
+    }
+
+    #[test]
+    fn a_key_too_long_for_one_event_is_said_in_segments_that_begin_where_the_one_before_ended() {
+        let mut presses = Presses::default();
+        presses.take(press(1, '5', 4000, true), Moment(0));
+        let wide = Clocks { event_hz: 48_000, stream_hz: 48_000 };
+        let packets = ticks(&mut presses, wide, 400);
+        let mut digits = crate::rtp::dtmf::Digits::default();
+        let mut over = Vec::new();
+        for packet in &packets {
+            let header = crate::rtp::packet::Header { timestamp: packet.timestamp, ..Default::default() };
+            let payload = packet.event.write();
+            let news = digits.take(&crate::rtp::packet::Packet { header, payload: &payload }, 48_000, Moment(0));
+            over.extend([news.before, news.press].into_iter().flatten().filter(|press| press.is_over));
+        }
+        assert_eq!(over.iter().map(|press| (press.key, press.lasted_ms)).collect::<Vec<_>>(), [('5', 4000)]);
+        let full: Vec<u32> = packets.iter().filter(|p| p.event.duration == u16::MAX).map(|p| p.timestamp).collect();
+        assert_eq!(full, [1000, 1000 + 65_535]);
+        assert_eq!(packets.iter().filter(|packet| packet.event.end).count(), 3);
     }
 
     #[test]
     fn more_keys_than_may_wait_are_lost() {
         let mut presses = Presses::default();
-        assert_eq!((0..100).filter(|_| presses.add('1')).count(), WAITING_MAX);
+        (0..100).for_each(|id| presses.take(press(id, '1', 100, true), Moment(0)));
+        assert_eq!(ticks(&mut presses, NARROW, 1000).len(), WAITING_MAX * 7);
     }
 
     #[test]
     fn a_key_told_both_ways_is_one_key() {
         let event = TelephoneEvent { event: 5, end: true, volume: 10, duration: 800 };
         let (mut by_info_first, at) = (Ways::default(), |ms: u64| Moment(ms * 1000));
-        assert!(by_info_first.tell('5', at(0)) && !by_info_first.hear(event, at(300)));
+        assert!(by_info_first.tell('5', at(0)).is_some() && !by_info_first.hear(event, at(300)));
         assert!(by_info_first.hear(event, at(1500)), "pressed again");
         let mut by_rtp_first = Ways::default();
-        assert!(by_rtp_first.hear(event, at(0)) && !by_rtp_first.tell('5', at(100)));
+        assert!(by_rtp_first.hear(event, at(0)) && by_rtp_first.tell('5', at(100)).is_none());
     }
 }

@@ -338,24 +338,6 @@ fn silence_is_reported_once_while_it_is_watched() {
 }
 
 #[test]
-fn a_key_is_reported_once_and_relayed_with_the_other_side_s_payload_type() {
-    let bench = bench(|_| ());
-    let (mut a, b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
-    let (to_a, _) = bench.bridge(&a, &b);
-    bench.aim(0, RemoteMedia { dtmf_payload: Some(101), ..a.remote() });
-    bench.aim(1, RemoteMedia { dtmf_payload: Some(96), ..b.remote() });
-    bench.settle();
-    for payload in [[5, 10, 0, 160], [5, 0x8a, 3, 32], [5, 0x8a, 3, 32], [5, 0x8a, 3, 32]] {
-        a.send_typed(to_a, (101, 1000), &payload);
-        let got = b.receive();
-        assert_eq!((got.header.payload_type, got.payload), (96, payload.to_vec()));
-    }
-    let keys = std::iter::from_fn(|| bench.reports.try_recv().ok());
-    let keys: Vec<_> = keys.filter(|report| matches!(report, MediaReport::Dtmf { .. })).collect();
-    assert_eq!(keys, [MediaReport::Dtmf { leg: leg(0), digit: '5', duration_ms: 100 }]);
-}
-
-#[test]
 fn a_payload_type_of_the_far_end_s_own_is_heard_and_spoken() {
     let bench = bench(|_| ());
     let (mut a, mut b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
@@ -369,21 +351,6 @@ fn a_payload_type_of_the_far_end_s_own_is_heard_and_spoken() {
     // PCMU, which we offered too, under the number that it has everywhere (RFC 3264 §6.1).
     b.send_typed(to_b, (0, 320), &[0xff; 160]);
     assert_eq!(a.receive().payload, vec![0xd5; 160]);
-}
-
-#[test]
-fn a_key_for_a_side_without_telephone_event_is_left_out_without_a_hole() {
-    let bench = bench(|_| ());
-    let (mut a, b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
-    let (to_a, _) = bench.bridge(&a, &b);
-    bench.aim(0, RemoteMedia { dtmf_payload: Some(101), ..a.remote() });
-    bench.settle();
-    a.send(to_a, &[1; 160]);
-    a.send_typed(to_a, (101, 1000), &[5, 0x8a, 3, 32]);
-    a.send(to_a, &[2; 160]);
-    let (before, after) = (b.receive(), b.receive());
-    assert_eq!(after.payload, vec![2; 160]);
-    assert_eq!(after.header.sequence, before.header.sequence.wrapping_add(1));
 }
 
 #[test]

@@ -26,7 +26,6 @@ use crate::clock;
 use crate::config::settings::MediaSettings;
 use crate::journal::RingWriter;
 use crate::model::{Chance, Codec, LegId, MediaCommand, MediaReport, Moment, Utc};
-use crate::rtp::dtmf::Digit;
 use crate::rtp::g711::{self, Law};
 use crate::rtp::packet::{self, HEADER_BYTES, Header, PACKET_BYTES_MAX, Packet};
 use crate::rtp::srtp::GROWTH_BYTES_MAX;
@@ -34,6 +33,7 @@ use crate::rtp::{CLOCK_RATE, PACKET_SAMPLES, rtcp};
 
 mod commands;
 mod mixing;
+mod pressing;
 
 /// Sockets served in one wake-up; those beyond it are served by the next, at once.
 const EVENTS_MAX: usize = 256;
@@ -204,23 +204,17 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 count(&self.tally.frames_refused);
             }
         }
-        let (digit, is_told) = leg.hear_key(&packet, kind, self.now);
-        if let Some(Digit { key, duration_ms }) = digit {
-            (self.post.report)(MediaReport::Dtmf { leg: leg.id, digit: key, duration_ms });
+        if kind == Kind::Event {
+            return self.take_event(place, length);
         }
         if let Some(mix) = &mut leg.mix {
-            match kind {
+            return match kind {
                 Kind::Audio => mix.put(&packet.header, (codec, packet.payload), self.now),
                 Kind::Noise => mix.put_noise(&packet.header, packet.payload, self.now),
-                Kind::Event if is_told => {}
-                Kind::Event => self.pass_event(place, length),
-            }
-            return;
+                Kind::Event => {}
+            };
         }
         let Some(peer) = leg.peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) else { return };
-        if is_told {
-            return peer.outgoing.leave_out();
-        }
         let relay =
             Relay { tally: &self.tally, scratch: &mut self.scratch, outbound: &mut self.outbound, now: self.now };
         relay.pass(peer, &packet, kind, codec);
@@ -269,7 +263,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let mut payload = [0; PACKET_BYTES_MAX];
         for leg in self.legs.iter_mut().flatten() {
             if leg.presses.is_some() {
-                press_once(leg, &mut self.outbound, (&self.tally, self.now));
+                pressing::press_once(leg, &mut self.outbound, (&self.tally, self.now));
                 playing |= leg.presses.is_some() || leg.player.is_some();
                 continue;
             }
@@ -302,7 +296,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
         playing
     }
 
-    /// Looks after what is due seldom: silence, reports, and what others may see of each leg.
+    /// Looks after what is due seldom: silence, reports, what others may see of each leg, and keys whose ends were lost.
     fn sweep(&mut self) {
         let (now, ntp) = (self.now, self.ntp());
         if self.next_sweep.is_none_or(|at| now < at) {
@@ -310,7 +304,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
         self.next_sweep = Some(now + SWEEP);
         listening::look_after(&mut self.legs, &self.tally, &self.post.report, now);
+        let mut has_key_down = false;
         for leg in self.legs.iter_mut().flatten() {
+            has_key_down |= leg.digits.is_down();
             if leg.falls_silent(self.silence_max, now) {
                 (self.post.report)(MediaReport::Silent { leg: leg.id });
             }
@@ -318,6 +314,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 leg.send_report(false, ntp, now);
             }
             leg.show(&self.board, now);
+        }
+        if has_key_down {
+            self.settle_keys();
         }
     }
 
@@ -367,16 +366,15 @@ impl Relay<'_> {
             return;
         }
         let Some((to, remote)) = to_leg.target() else { return };
-        let (codec, audio, dtmf) = (remote.codec, remote.payload, remote.dtmf_payload);
-        let (payload_type, payload) = match (kind, dtmf) {
-            (Kind::Audio, _) if codec == from_codec => (audio, packet.payload),
-            (Kind::Audio, _) => {
+        let (codec, payload_type) = (remote.codec, remote.payload);
+        let payload = match kind {
+            Kind::Audio if codec == from_codec => packet.payload,
+            Kind::Audio => {
                 let (Some(from), Some(to)) = (Law::of(from_codec), Law::of(codec)) else { return };
                 let length = g711::transcode(from, to, packet.payload, self.scratch);
-                (audio, self.scratch.get(..length).unwrap_or_default())
+                self.scratch.get(..length).unwrap_or_default()
             }
-            (Kind::Event, Some(payload_type)) => (payload_type, packet.payload),
-            (Kind::Event, None) | (Kind::Noise, _) => return to_leg.outgoing.leave_out(),
+            Kind::Event | Kind::Noise => return to_leg.outgoing.leave_out(),
         };
         let header = Header { payload_type, ..to_leg.outgoing.next_of_relay(&packet.header, self.now) };
         if send(to_leg, (header, payload), to, self.outbound) {
@@ -384,28 +382,6 @@ impl Relay<'_> {
         } else {
             count(&self.tally.sends_failed);
         }
-    }
-}
-
-/// One packet of a key that a leg is to hear. Its sound waits meanwhile; what is relayed comes after it, placed by the clock.
-fn press_once(leg: &mut Leg, outbound: &mut [u8], (tally, now): (&Tally, Moment)) {
-    let Some(mut presses) = leg.presses.take() else { return };
-    let packet = presses.next();
-    let target = leg.target().and_then(|(to, remote)| Some((to, remote.dtmf_payload?)));
-    if let (Some(packet), Some((to, payload_type))) = (packet, target) {
-        let placed = leg.outgoing.next_of_sound(now);
-        let timestamp = presses.stamp(packet, placed.timestamp);
-        let header = Header { payload_type, marker: packet.is_first, timestamp, ..placed };
-        if send(leg, (header, &packet.payload), to, outbound) {
-            count(&tally.packets_played);
-        } else {
-            count(&tally.sends_failed);
-        }
-    }
-    if presses.is_done() || target.is_none() {
-        leg.outgoing.cut();
-    } else {
-        leg.presses = Some(presses);
     }
 }
 

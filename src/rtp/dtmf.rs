@@ -1,9 +1,21 @@
-//! Telephone-event (RFC 4733): each key pressed reported once, whatever is lost or repeated.
+//! Telephone-event (RFC 4733): each key pressed is one press, whatever of its packets is lost, repeated or overtaken.
 
-use super::CLOCK_RATE;
+use std::time::Duration;
 
-/// Audio this long after an event's last known instant ends the event, even if all its end packets were lost.
-const EVENT_QUIET: u32 = CLOCK_RATE / 10;
+use super::packet::{Header, Packet};
+use crate::model::Moment;
+
+/// A key of which nothing has come for so long is over, even if all its end packets were lost: a phone sends one every 20 to
+/// 50 ms while it is down.
+pub const QUIET_MAX: Duration = Duration::from_millis(300);
+
+/// Presses of one source that are remembered, so that a late packet is known as an old one's: a press with its repeated ends
+/// lasts 100 ms and more, so these are more than the network can mix up.
+const KNOWN_MAX: usize = 4;
+
+/// New presses of one source a second: ten times what the quickest dialler does. More is noise, and must not flood those who
+/// are told of each.
+const PRESSES_A_SECOND_MAX: u32 = 100;
 
 /// One telephone-event payload (RFC 4733 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,17 +26,30 @@ pub struct TelephoneEvent {
     pub end: bool,
     /// Its power level below 0 dBm0, 0–63.
     pub volume: u8,
-    /// How long it has lasted, in units of the RTP clock.
+    /// How long it, or its present segment (§2.5.1.3), has lasted, in units of the payload type's clock.
     pub duration: u16,
 }
 
-/// A key, pressed and released.
+/// A key that is down, or was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digit {
+pub struct Press {
+    /// Which press: all news of one bear the same number, and hardly ever do those of two.
+    pub id: u64,
     /// `0`–`9`, `*`, `#`, `A`–`D`.
     pub key: char,
-    /// How long it was pressed, in milliseconds.
-    pub duration_ms: u32,
+    /// How long it has lasted so far, in milliseconds.
+    pub lasted_ms: u32,
+    /// It is over; told once.
+    pub is_over: bool,
+}
+
+/// What a packet tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The press before, whose end was lost and that is over since another has begun.
+    pub before: Option<Press>,
+    /// The packet's own press, unless that was over before.
+    pub press: Option<Press>,
 }
 
 impl TelephoneEvent {
@@ -62,60 +87,153 @@ impl TelephoneEvent {
             _ => None,
         }
     }
-
-    fn digit(self) -> Option<Digit> {
-        self.key().map(|key| Digit { key, duration_ms: self.duration as u32 * 1000 / CLOCK_RATE })
-    }
 }
 
-/// The events of one source: an event is known by its RTP timestamp (RFC 4733 §2.2.1), which all its packets share.
+/// The presses of one far end. A press is known by the RTP timestamp of its beginning, which all its packets share
+/// (RFC 4733 §2.2.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Digits {
-    last: Option<(u32, TelephoneEvent)>,
-    reported: bool,
+    /// The newest first.
+    known: [Option<Known>; KNOWN_MAX],
+    /// When the present second of counting new presses began, and how many there were.
+    counted: (Moment, u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    ssrc: u32,
+    event: u8,
+    /// The timestamp of its first packet, and that of its present segment.
+    first: u32,
+    segment: u32,
+    /// How long the segments before this one lasted, in units.
+    before: u64,
+    /// How long this one has, in units.
+    duration: u16,
+    clock_hz: u32,
+    is_over: bool,
+    heard_at: Moment,
 }
 
 impl Digits {
-    /// Takes an event packet; the digit that it ends, or the one before it if that one's end was lost.
-    pub fn take(&mut self, timestamp: u32, event: TelephoneEvent) -> Option<Digit> {
-        match self.last {
-            Some((known, before)) if known == timestamp => {
-                // Packets may come out of order: the longest duration and any end count.
-                let event =
-                    if event.duration < before.duration { TelephoneEvent { end: event.end, ..before } } else { event };
-                self.last = Some((timestamp, event));
-                if event.end { self.report() } else { None }
-            }
-            Some((known, _)) if (timestamp.wrapping_sub(known) as i32) < 0 && self.reported => None,
-            Some(_) | None => {
-                let unended = self.report();
-                self.last = Some((timestamp, event));
-                self.reported = false;
-                match unended {
-                    Some(digit) => {
-                        // The new event's end packet is repeated (RFC 4733 §2.5.1.4), so it is reported then.
-                        Some(digit)
-                    }
-                    None if event.end => self.report(),
-                    None => None,
-                }
-            }
+    /// Takes a packet of telephone-event whose clock has `clock_hz` units a second. What is no key tells nothing.
+    pub fn take(&mut self, packet: &Packet, clock_hz: u32, now: Moment) -> News {
+        let event = TelephoneEvent::read(packet.payload).filter(|event| event.key().is_some());
+        let Some(event) = event else { return News::default() };
+        if let Some(known) = self.known.iter_mut().flatten().find(|known| known.is_of(&packet.header, event)) {
+            return News { before: None, press: known.go_on(packet.header.timestamp, event, now) };
+        }
+        if !self.may_begin(now) {
+            return News::default();
+        }
+        let newest = self.known.first_mut().and_then(Option::as_mut);
+        let before = newest.filter(|newest| !newest.is_overtaking(&packet.header)).and_then(Known::end);
+        let mut known = Known::new(&packet.header, event, clock_hz, now);
+        let press = known.go_on(packet.header.timestamp, event, now);
+        self.known.rotate_right(1);
+        if let Some(newest) = self.known.first_mut() {
+            *newest = Some(known);
+        }
+        News { before, press }
+    }
+
+    /// Whether a press is not over yet.
+    pub fn is_down(&self) -> bool {
+        self.known.iter().flatten().any(|known| !known.is_over)
+    }
+
+    /// A press of which nothing has come for [`QUIET_MAX`], and which is over therefore; to be asked until there is none.
+    pub fn settle(&mut self, now: Moment) -> Option<Press> {
+        let mut quiet = self.known.iter_mut().flatten().rev().filter(|known| now.since(known.heard_at) >= QUIET_MAX);
+        quiet.find_map(Known::end)
+    }
+
+    /// Counts a new press; whether there were not too many.
+    fn may_begin(&mut self, now: Moment) -> bool {
+        if now.since(self.counted.0) >= Duration::from_secs(1) {
+            self.counted = (now, 0);
+        }
+        self.counted.1 += 1;
+        self.counted.1 <= PRESSES_A_SECOND_MAX
+    }
+}
+
+impl Known {
+    fn new(header: &Header, event: TelephoneEvent, clock_hz: u32, now: Moment) -> Known {
+        Known {
+            ssrc: header.ssrc,
+            event: event.event,
+            first: header.timestamp,
+            segment: header.timestamp,
+            before: 0,
+            duration: event.duration,
+            clock_hz,
+            is_over: false,
+            heard_at: now,
         }
     }
 
-    /// Takes note of an audio packet; the digit whose end packets were all lost, when it is clearly over.
-    pub fn audio(&mut self, timestamp: u32) -> Option<Digit> {
-        let (start, event) = self.last?;
-        let past = timestamp.wrapping_sub(start.wrapping_add(event.duration as u32)) as i32;
-        if !self.reported && past > EVENT_QUIET as i32 { self.report() } else { None }
+    /// Whether a packet is of this press. One with another timestamp is when it begins before this one's end: as the next
+    /// segment of a long press, or from a phone that gives every packet a timestamp of its own. A new press is marked
+    /// (RFC 4733 §2.5.1.1).
+    fn is_of(&self, header: &Header, event: TelephoneEvent) -> bool {
+        if header.ssrc != self.ssrc {
+            return false;
+        }
+        let into_segment = header.timestamp.wrapping_sub(self.segment) as i32;
+        if into_segment <= 0 {
+            return header.timestamp.wrapping_sub(self.first) as i32 >= 0;
+        }
+        // While it is down, its last packets may have been lost.
+        let slack = if self.is_over { 0 } else { self.clock_hz / 10 };
+        let reach = u32::from(self.duration) + slack;
+        event.event == self.event && !header.marker && i64::from(into_segment) < i64::from(reach)
     }
 
-    fn report(&mut self) -> Option<Digit> {
-        if self.reported {
+    /// Whether the packet is of an older time: this press has overtaken it.
+    fn is_overtaking(&self, header: &Header) -> bool {
+        header.ssrc == self.ssrc && (header.timestamp.wrapping_sub(self.first) as i32) < 0
+    }
+
+    /// Takes a packet of its own; nothing when it was over.
+    fn go_on(&mut self, timestamp: u32, event: TelephoneEvent, now: Moment) -> Option<Press> {
+        if self.is_over {
             return None;
         }
-        self.reported = true;
-        self.last.and_then(|(_, event)| event.digit())
+        self.heard_at = now;
+        let into_segment = timestamp.wrapping_sub(self.segment) as i32;
+        if into_segment > 0 && event.duration < self.duration {
+            // RFC 4733 §2.5.1.3: the next segment begins where this one ends.
+            self.before += into_segment.unsigned_abs() as u64;
+            self.duration = event.duration;
+        }
+        if into_segment >= 0 {
+            self.segment = timestamp;
+            // Packets may come out of order: the longest duration counts.
+            self.duration = self.duration.max(event.duration);
+        }
+        if event.end { self.end() } else { self.press() }
+    }
+
+    /// It is over, which is told once.
+    fn end(&mut self) -> Option<Press> {
+        if self.is_over {
+            return None;
+        }
+        self.is_over = true;
+        self.press()
+    }
+
+    fn press(&self) -> Option<Press> {
+        let event = TelephoneEvent { event: self.event, end: self.is_over, volume: 0, duration: self.duration };
+        let units = self.before + u64::from(self.duration);
+        let lasted_ms = (units * 1000).checked_div(u64::from(self.clock_hz)).unwrap_or(0);
+        Some(Press {
+            id: u64::from(self.ssrc) << 32 | u64::from(self.first),
+            key: event.key()?,
+            lasted_ms: u32::try_from(lasted_ms).unwrap_or(u32::MAX),
+            is_over: self.is_over,
+        })
     }
 }
 
@@ -125,6 +243,37 @@ mod tests {
 
     fn event(event: u8, end: bool, duration: u16) -> TelephoneEvent {
         TelephoneEvent { event, end, volume: 10, duration }
+    }
+
+    /// A far end's packets as they come, at 8000 units a second unless another clock is set, 20 ms apart.
+    struct Line {
+        digits: Digits,
+        clock_hz: u32,
+        ssrc: u32,
+        now: Moment,
+    }
+
+    impl Line {
+        fn new() -> Line {
+            Line { digits: Digits::default(), clock_hz: 8000, ssrc: 7, now: Moment(1_000_000) }
+        }
+
+        fn take_marked(&mut self, marker: bool, timestamp: u32, event: TelephoneEvent) -> News {
+            self.now = self.now + Duration::from_millis(20);
+            let header = Header { payload_type: 101, marker, sequence: 0, timestamp, ssrc: self.ssrc };
+            self.digits.take(&Packet { header, payload: &event.write() }, self.clock_hz, self.now)
+        }
+
+        /// The keys that a packet ends, and their lengths.
+        fn take(&mut self, timestamp: u32, event: TelephoneEvent) -> Vec<(char, u32)> {
+            let News { before, press } = self.take_marked(false, timestamp, event);
+            [before, press].into_iter().flatten().filter(|p| p.is_over).map(|p| (p.key, p.lasted_ms)).collect()
+        }
+
+        fn wait(&mut self, ms: u64) -> Vec<(char, u32)> {
+            self.now = self.now + Duration::from_millis(ms);
+            std::iter::from_fn(|| self.digits.settle(self.now)).map(|press| (press.key, press.lasted_ms)).collect()
+        }
     }
 
     #[test]
@@ -143,36 +292,144 @@ mod tests {
     }
 
     #[test]
-    fn a_key_whose_end_is_sent_three_times_is_reported_once() {
-        let mut digits = Digits::default();
-        assert_eq!(digits.take(1000, event(5, false, 160)), None);
-        assert_eq!(digits.take(1000, event(5, true, 800)), Some(Digit { key: '5', duration_ms: 100 }));
-        assert_eq!(digits.take(1000, event(5, true, 800)), None);
-        assert_eq!(digits.take(1000, event(5, true, 800)), None);
-        assert_eq!(digits.audio(100_000), None);
+    fn a_key_whose_end_is_sent_three_times_is_one_press() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(5, false, 160)), []);
+        assert_eq!(line.take(1000, event(5, true, 800)), [('5', 100)]);
+        assert_eq!(line.take(1000, event(5, true, 800)), []);
+        assert_eq!(line.take(1000, event(5, true, 800)), []);
+        assert_eq!(line.wait(9000), []);
     }
 
     #[test]
-    fn the_same_key_pressed_again_is_reported_again() {
-        let mut digits = Digits::default();
-        assert!(digits.take(1000, event(5, true, 800)).is_some());
-        assert!(digits.take(3000, event(5, true, 800)).is_some());
-        assert_eq!(digits.take(1000, event(5, true, 800)), None, "a late repetition of the first");
+    fn a_press_is_told_of_from_its_first_packet_on_under_one_number() {
+        let mut line = Line::new();
+        let told: Vec<_> = [(false, 160), (false, 480), (false, 320), (true, 800), (true, 800)]
+            .into_iter()
+            .filter_map(|(end, duration)| line.take_marked(false, 1000, event(5, end, duration)).press)
+            .collect();
+        assert_eq!(told.iter().map(|press| press.lasted_ms).collect::<Vec<_>>(), [20, 60, 60, 100]);
+        assert!(told.iter().all(|press| press.id == told[0].id && press.is_over == (press.lasted_ms == 100)));
     }
 
     #[test]
-    fn a_key_whose_every_end_is_lost_is_reported_when_audio_returns() {
-        let mut digits = Digits::default();
-        assert_eq!(digits.take(1000, event(10, false, 400)), None);
-        assert_eq!(digits.audio(1400), None);
-        assert_eq!(digits.audio(2400), Some(Digit { key: '*', duration_ms: 50 }));
+    fn any_single_packet_of_a_key_is_enough() {
+        for only in [event(5, false, 160), event(5, false, 640), event(5, true, 800)] {
+            let mut line = Line::new();
+            let mut keys = line.take(1000, only);
+            keys.extend(line.wait(400));
+            assert_eq!(keys.len(), 1, "{only:?}");
+        }
     }
 
     #[test]
-    fn a_key_whose_end_is_lost_is_reported_when_the_next_begins() {
+    fn the_same_key_pressed_again_is_another_press() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(5, true, 800)).len(), 1);
+        assert_eq!(line.take(1800, event(5, true, 800)).len(), 1, "at once after the first");
+        assert_eq!(line.take(1000, event(5, true, 800)), [], "a late repetition of the first");
+        assert_eq!(line.take(1800, event(5, true, 800)), []);
+    }
+
+    #[test]
+    fn late_packets_of_the_key_before_neither_end_the_key_that_is_down_nor_begin_another() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(1, true, 400)), [('1', 50)]);
+        assert_eq!(line.take(2000, event(2, false, 160)), []);
+        assert_eq!(line.take(1000, event(1, true, 400)), []);
+        assert_eq!(line.take(2000, event(2, false, 320)), []);
+        assert_eq!(line.take(2000, event(2, true, 480)), [('2', 60)]);
+        assert_eq!(line.take(1000, event(1, true, 400)), []);
+        assert_eq!(line.wait(9000), []);
+    }
+
+    #[test]
+    fn keys_that_overtake_each_other_are_both_told_once() {
+        let mut line = Line::new();
+        assert_eq!(line.take(2000, event(2, false, 160)), []);
+        assert_eq!(line.take(1000, event(1, false, 160)), []);
+        assert_eq!(line.take(2000, event(2, false, 320)), []);
+        assert_eq!(line.take(1000, event(1, true, 400)), [('1', 50)]);
+        assert_eq!(line.take(2000, event(2, true, 480)), [('2', 60)]);
+    }
+
+    #[test]
+    fn a_key_whose_every_end_is_lost_is_over_when_nothing_more_comes() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(10, false, 400)), []);
+        assert_eq!(line.wait(200), []);
+        assert_eq!(line.wait(100), [('*', 50)]);
+        assert_eq!(line.wait(900), []);
+        assert_eq!(line.take(1000, event(10, true, 800)), [], "an end that comes after all");
+    }
+
+    #[test]
+    fn a_key_whose_end_is_lost_is_over_when_the_next_begins() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(1, false, 400)), []);
+        assert_eq!(line.take(2000, event(2, false, 160)), [('1', 50)]);
+        assert_eq!(line.take(2000, event(2, true, 320)), [('2', 40)]);
+    }
+
+    #[test]
+    fn durations_are_in_the_units_of_their_own_clock() {
+        let mut line = Line { clock_hz: 48_000, ..Line::new() };
+        assert_eq!(line.take(1000, event(5, true, 4800)), [('5', 100)]);
+    }
+
+    #[test]
+    fn a_long_press_is_one_over_all_its_segments() {
+        // RFC 4733 §2.5.1.3, at 48 kHz: a segment holds 1.37 s.
+        let mut line = Line { clock_hz: 48_000, ..Line::new() };
+        let mut keys = Vec::new();
+        for packet in 1..=200u32 {
+            let (segment, duration) = ((packet * 960 - 1) / 65_535, (packet * 960 - 1) % 65_535 + 1);
+            let (marker, end) = (packet == 1, packet == 200);
+            let event = event(3, end, duration as u16);
+            let news = line.take_marked(marker, 5000 + segment * 65_535, event);
+            keys.extend([news.before, news.press].into_iter().flatten().filter(|press| press.is_over));
+            if end {
+                // A late one of the first segment.
+                keys.extend(line.take_marked(false, 5000, TelephoneEvent { end: false, duration: 960, ..event }).press);
+            }
+        }
+        assert_eq!(keys.iter().map(|press| (press.key, press.lasted_ms)).collect::<Vec<_>>(), [('3', 4000)]);
+    }
+
+    #[test]
+    fn a_phone_that_gives_each_packet_a_timestamp_of_its_own_presses_once() {
+        let mut line = Line::new();
+        let mut keys = Vec::new();
+        for packet in 1..=7u16 {
+            keys.extend(line.take(1000 + u32::from(packet) * 160, event(5, packet >= 5, packet.min(5) * 160)));
+        }
+        keys.extend(line.take(9000, event(5, true, 800)));
+        assert_eq!(keys, [('5', 100), ('5', 100)]);
+    }
+
+    #[test]
+    fn a_marked_packet_begins_a_press_even_right_behind_the_one_before() {
+        let mut line = Line::new();
+        line.take_marked(true, 1000, event(5, false, 400));
+        let news = line.take_marked(true, 1500, event(5, false, 160));
+        assert!(news.before.is_some_and(|press| press.is_over) && news.press.is_some_and(|press| !press.is_over));
+    }
+
+    #[test]
+    fn another_source_s_press_is_another_and_the_one_before_is_not_lost() {
+        let mut line = Line::new();
+        assert_eq!(line.take(1000, event(5, false, 160)), []);
+        line.ssrc = 8;
+        assert_eq!(line.take(1000, event(5, true, 160)), [('5', 20), ('5', 20)]);
+    }
+
+    #[test]
+    fn a_flood_of_presses_is_cut_off() {
         let mut digits = Digits::default();
-        assert_eq!(digits.take(1000, event(1, false, 400)), None);
-        assert_eq!(digits.take(2000, event(2, false, 160)).map(|d| d.key), Some('1'));
-        assert_eq!(digits.take(2000, event(2, true, 320)).map(|d| d.key), Some('2'));
+        let told = (0..5000u32).filter_map(|place| {
+            let header = Header { payload_type: 101, marker: true, sequence: 0, timestamp: place * 1000, ssrc: 1 };
+            digits.take(&Packet { header, payload: &[5, 0x80, 0, 160] }, 8000, Moment(9_000_000)).press
+        });
+        assert_eq!(told.count(), PRESSES_A_SECOND_MAX as usize);
     }
 }

@@ -16,6 +16,7 @@ pub mod reception;
 pub mod rtcp;
 pub mod srtp;
 pub mod stretch;
+pub mod tones;
 
 /// Samples a second of G.711: also its RTP clock rate (RFC 3551 §4.5.14).
 pub const CLOCK_RATE: u32 = 8000;

@@ -2,7 +2,7 @@
 //! of a leg add up whatever comes.
 
 use vigie::model::{Chance, Moment};
-use vigie::rtp::dtmf::{Digits, TelephoneEvent};
+use vigie::rtp::dtmf::Digits;
 use vigie::rtp::jitter::{Content, Jitter, Next};
 use vigie::rtp::packet::{self, Header};
 use vigie::rtp::reception::{Block, Reception};
@@ -50,7 +50,7 @@ pub fn try_rtp(seed: u64) -> Result<(), Failure> {
     let mut chance = Chance::from_number(seed);
     let (mut reception, mut digits) = (Reception::default(), Digits::default());
     let (mut sequence, mut timestamp, mut ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
-    let (mut now, mut taken) = (chance.below(1 << 40), 0);
+    let (mut now, mut taken, mut pressed) = (chance.below(1 << 40), 0, 0);
     for _ in 0..PACKETS {
         match chance.below(40) {
             0 => sequence = chance.next_u32() as u16,
@@ -72,8 +72,9 @@ pub fn try_rtp(seed: u64) -> Result<(), Failure> {
         let Some(read) = packet::read(&bytes) else { continue };
         taken += 1;
         reception.take(&read.header, payload_type != 101, Moment(now));
-        if let Some(event) = TelephoneEvent::read(read.payload) {
-            digits.take(read.header.timestamp, event);
+        pressed += u64::from(digits.take(&read, 8000, Moment(now)).press.is_some_and(|press| press.is_over));
+        while digits.settle(Moment(now)).is_some() {
+            pressed += 1;
         }
         let mut buffer = [0; 2048];
         let written = packet::write(&read.header, read.payload, &mut buffer).and_then(|length| buffer.get(..length));
@@ -89,6 +90,7 @@ pub fn try_rtp(seed: u64) -> Result<(), Failure> {
         && pattern.run_longest <= pattern.lost
         && pattern.repeated + pattern.reordered <= taken
         && reception.late() <= taken
+        && pressed <= taken
         && reception.jitter_ms().is_finite();
     if is_sound { Ok(()) } else { fail(format!("{taken} taken, but {totals:?} {pattern:?}"), &[]) }
 }

@@ -4,7 +4,6 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::super::leg::Leg;
 use super::super::player::Player;
-use super::super::press;
 use super::super::tally::count;
 use super::{SWEEP, Worker};
 use crate::model::media::AfterSounds;
@@ -125,24 +124,6 @@ impl<R: Fn(MediaReport)> Worker<R> {
             self.leave_mix(peer);
         }
         self.leave_mix(place);
-    }
-
-    /// The far end told a key by signalling: who is bridged to it hears it, when it knows telephone-event.
-    fn press(&mut self, id: LegId, digit: char) {
-        let now = self.now;
-        let Some(leg) = self.place(id).and_then(|place| self.legs.get_mut(place)?.as_mut()) else {
-            return count(&self.tally.commands_unknown);
-        };
-        if !leg.ways.tell(digit, now) {
-            return;
-        }
-        (self.post.report)(MediaReport::Dtmf { leg: id, digit, duration_ms: press::DURATION_MS });
-        let peer = leg.peer;
-        let Some(peer) = peer.and_then(|peer| self.legs.get_mut(peer)?.as_mut()) else { return };
-        if peer.target().is_some_and(|(_, remote)| remote.dtmf_payload.is_some()) {
-            peer.presses.get_or_insert_default().add(digit);
-            self.next_tick.get_or_insert(now);
-        }
     }
 
     /// A name that is taken already, or nobody's, is left: the leg keeps the one it has.

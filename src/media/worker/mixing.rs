@@ -1,13 +1,12 @@
 //! Legs that are decoded, added and encoded on the tick: mixes, and bridges of codecs that no table turns into each other.
 
-use super::super::leg::Leg;
 use super::super::mix::{Hears, MixEnd, Sum, TICK_SAMPLES_MAX};
 use super::super::tally::count;
 use super::{Worker, send};
 use crate::model::{Codec, MIX_LEGS_MAX, MediaReport, MixedLeg, Moment};
 use crate::rtp::codec::packet_samples;
 use crate::rtp::g711::Law;
-use crate::rtp::packet::{self, Header, PACKET_BYTES_MAX};
+use crate::rtp::packet::{Header, PACKET_BYTES_MAX};
 
 impl<R: Fn(MediaReport)> Worker<R> {
     /// Joins legs so that each hears those it names; a mix that names a leg that is not open, or too many, is left.
@@ -110,9 +109,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
         true
     }
 
-    /// Sends the leg at `place` what it hears in this tick. What it is played stands before that.
+    /// Sends the leg at `place` what it hears in this tick. What it is played, and keys, stand before that.
     fn tell(&mut self, place: usize, sum: &mut Sum) {
-        let Some(leg) = self.leg(place).filter(|leg| leg.player.is_none()) else { return };
+        let Some(leg) = self.leg(place).filter(|leg| leg.player.is_none() && leg.presses.is_none()) else { return };
         let (Some(mix), Some((to, remote))) = (&leg.mix, leg.target()) else { return };
         let (hears, codec, payload_type) = (mix.hears, remote.codec, remote.payload);
         for other in hears.places() {
@@ -133,32 +132,6 @@ impl<R: Fn(MediaReport)> Worker<R> {
             count(&self.tally.sends_failed);
         }
     }
-
-    /// Passes a key's packet, the first `length` bytes of what came in, to all who hear the leg at `place`: between the
-    /// packets of their sound, in their numbers.
-    pub(super) fn pass_event(&mut self, place: usize, length: usize) {
-        let Some(event) = self.inbound.get(..length).and_then(packet::read) else { return };
-        for other in &self.mixed {
-            let Some(leg) = self.legs.get_mut(*other).and_then(Option::as_mut) else { continue };
-            if !leg.mix.as_ref().is_some_and(|mix| mix.hears.contains(place)) || leg.player.is_some() {
-                continue;
-            }
-            if let Some((to, payload_type)) = event_target(leg) {
-                let header = Header { payload_type, ..leg.outgoing.next_of_event(&event.header, self.now) };
-                if send(leg, (header, event.payload), to, &mut self.outbound) {
-                    count(&self.tally.packets_mixed);
-                } else {
-                    count(&self.tally.sends_failed);
-                }
-            }
-        }
-    }
-}
-
-/// Where keys go, and under which number; `None` when the far end knows none.
-fn event_target(leg: &Leg) -> Option<(std::net::SocketAddr, u8)> {
-    let (to, remote) = leg.target()?;
-    Some((to, remote.dtmf_payload?))
 }
 
 /// Whether packets of one codec can be sent on to the other, as they are or by a table of G.711.
