@@ -328,6 +328,7 @@ fn rules(settings: &Settings, sip: &[SocketAddr]) -> Rules {
         realm: settings.sip.realm.clone(),
         listeners: settings.sip.listen.iter().zip(sip).map(advertise).collect(),
         media_advertised: settings.media.advertised,
+        codecs: settings.media.codecs.clone(),
         digests: settings.sip.listen.iter().map(|listener| listener.digest).collect(),
         expires_min: settings.sip.expires_min,
         expires_max: settings.sip.expires_max,

@@ -11,9 +11,14 @@ use super::settings::{
     EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
 };
 use super::values;
+use crate::model::Codec;
 use crate::model::centre::BanRules;
 
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The codecs' names.
+const CODECS: [(&str, Codec); 4] =
+    [("pcma", Codec::Pcma), ("pcmu", Codec::Pcmu), ("g722", Codec::G722), ("opus", Codec::Opus)];
 
 /// The event types that an endpoint may ask for.
 const EVENT_TYPES: [&str; 14] = [
@@ -162,6 +167,7 @@ pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSet
     MediaSettings {
         address,
         advertised: section.take("advertised", values::address),
+        codecs: read_codecs(section, &Codec::USUAL),
         ports: section.or("ports", (20_000, 29_999), values::ports),
         threads: section.or("threads", 0, values::whole(0..=64)),
         silence_max: section.or("silence_max", Duration::from_secs(30), values::duration(seconds(5, 3600))),
@@ -169,6 +175,21 @@ pub(super) fn read_media(section: &Section<'_>, node: &NodeSettings) -> MediaSet
         ring_folder: section.or("ring_folder", ring_folder, values::path),
         ring_bytes: section.or("ring_size", 32 << 20, values::size(1 << 20..=1 << 30)),
     }
+}
+
+/// The key `codecs`; `usual` without it.
+pub(super) fn read_codecs(section: &Section<'_>, usual: &[Codec]) -> Vec<Codec> {
+    if !section.has("codecs") {
+        return usual.to_vec();
+    }
+    let codecs: Vec<_> = section.list("codecs", values::choice(&CODECS)).into_iter().map(|(_, codec)| codec).collect();
+    let path = section.path("codecs");
+    if codecs.is_empty() && !section.report.has_fault_under(&path) {
+        let remedy =
+            "write the codecs that may be spoken, such as [\"g722\", \"opus\", \"pcma\", \"pcmu\"], or take it out";
+        section.report.fault(&path, "is empty: nobody could say a word", remedy);
+    }
+    codecs
 }
 
 pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {

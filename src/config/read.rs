@@ -72,13 +72,14 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
     let node_settings = read_node(&node);
     let (mut centre, skills) = read_centre(&root, folder, zone, ours);
     let (recording, storage, web) = (root.section("recording"), root.section("storage"), root.section("web"));
-    let (carriers, trunks) = read_trunks(&root, &node_settings);
+    let media_settings = read_media(&media, &node_settings);
+    let (carriers, trunks) = read_trunks(&root, &node_settings, &media_settings.codecs);
     centre.trunks = carriers;
     check_references(report, &centre, &skills);
     let settings = Settings {
         file: path.to_owned(),
         sip: read_sip(&sip),
-        media: read_media(&media, &node_settings),
+        media: media_settings,
         recording: read_recording(&recording),
         storage: read_storage(&storage, &node_settings),
         web: read_web(&web),

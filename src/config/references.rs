@@ -10,7 +10,7 @@ use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{Centre, RegionId, Regulator, SkillId, SoundId, Transport};
+use crate::model::{Centre, Codec, RegionId, Regulator, SkillId, SoundId, Transport};
 
 /// Tells every reference that leads nowhere.
 pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
@@ -89,6 +89,7 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
     }
     check_digests(report, centre, sip);
     check_srtp(report, centre, sip);
+    check_codecs(report, centre, media);
     for trunk in centre.trunks.values().filter(|trunk| trunk.peers.iter().any(is_wide)) {
         report.warn(
             &format!("trunks.{}.peers", trunk.id),
@@ -173,6 +174,20 @@ fn check_srtp(report: &Report, centre: &Centre, sip: &SipSettings) {
                 "reach the carrier over TLS (transport = \"tls\", a tls: listener), or write srtp = \"off\"",
             );
         }
+    }
+}
+
+/// Tells who leaves out what every telephone network speaks.
+fn check_codecs(report: &Report, centre: &Centre, media: &MediaSettings) {
+    let lacks = |codecs: &[Codec]| !codecs.contains(&Codec::Pcma) && !codecs.contains(&Codec::Pcmu);
+    const TELL: &str =
+        "has neither PCMA nor PCMU: whoever speaks nothing else, as most carriers and many phones, is refused";
+    const REMEDY: &str = "add \"pcma\" and \"pcmu\" at its end, unless that is meant";
+    if lacks(&media.codecs) {
+        return report.warn("media.codecs", TELL, REMEDY);
+    }
+    for trunk in centre.trunks.values().filter(|trunk| lacks(&trunk.codecs)) {
+        report.warn(&format!("trunks.{}.codecs", trunk.id), TELL, REMEDY);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::certificates::TlsSettings;
 use crate::model::centre::{BanRules, DigestChoice};
-use crate::model::{Centre, Transport, TrunkId};
+use crate::model::{Centre, Codec, Transport, TrunkId};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -147,6 +147,8 @@ pub struct MediaSettings {
     pub address: IpAddr,
     /// Written into SDP in place of it.
     pub advertised: Option<IpAddr>,
+    /// The codecs of phones, and of trunks that have no list of their own; the preferred one first, each once.
+    pub codecs: Vec<Codec>,
     /// First and last UDP port (RTP takes the even ones).
     pub ports: (u16, u16),
     /// Media threads; 0 is one a core, at most 4.

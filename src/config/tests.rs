@@ -38,6 +38,9 @@ fallback_line = "main"
 music = "music.wav"
 "#;
 
+/// The trunk's peers in it.
+const PEERS: &str = r#"peers = ["127.0.0.2"]"#;
+
 /// A folder with the one sound of `SMALL`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -248,7 +251,6 @@ fn each_fault_is_told_with_its_key_its_line_and_a_remedy() {
 
 #[test]
 fn a_wrong_trunk_is_told_with_its_key() {
-    const PEERS: &str = r#"peers = ["127.0.0.2"]"#;
     let table = [
         (PEERS, r#"host = "sip:carrier.example""#, "trunks.carrier.host", "without sip:"),
         (PEERS, r#"host = "192.0.2.300""#, "trunks.carrier.host", "192.0.2.7"),
@@ -303,6 +305,42 @@ fn told((from, to, key, remedy): &(&str, &str, &str, &str)) {
     let line = text.lines().nth(found.line - 1).unwrap_or_default();
     let last = key.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
     assert!(line.contains(last) || line.starts_with('[') || to.is_empty(), "{to}: told at line {line}");
+}
+
+#[test]
+fn a_wrong_codec_is_told_with_its_key() {
+    let table = [
+        ("[media]", "[media]\ncodecs = [\"g723\", \"pcma\"]", "media.codecs[0]", "did you mean \"g722\"?"),
+        ("[media]", "[media]\ncodecs = [\"pcma\", \"pcma\"]", "media.codecs[1]", "take one of them out"),
+        ("[media]", "[media]\ncodecs = []", "media.codecs", "that may be spoken"),
+        ("[media]", "[media]\ncodecs = \"opus\"", "media.codecs", "brackets"),
+        (PEERS, "peers = [\"127.0.0.2\"]\ncodecs = []", "trunks.carrier.codecs", "that may be spoken"),
+    ];
+    table.iter().for_each(told);
+}
+
+#[test]
+fn a_trunk_has_the_codecs_of_media_unless_it_has_its_own() {
+    use crate::model::Codec;
+    let codecs = |text: &str| {
+        let settings = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+        let trunk = settings.centre.trunks.values().next().expect("a trunk").codecs.clone();
+        (settings.media.codecs, trunk)
+    };
+    assert_eq!(codecs(SMALL), (Codec::USUAL.to_vec(), Codec::USUAL.to_vec()));
+    let media = changed("[media]", "[media]\ncodecs = [\"opus\", \"pcma\"]");
+    assert_eq!(codecs(&media), (vec![Codec::Opus, Codec::Pcma], vec![Codec::Opus, Codec::Pcma]));
+    let own = media.replace(PEERS, &format!("{PEERS}\ncodecs = [\"pcmu\"]"));
+    assert_eq!(codecs(&own), (vec![Codec::Opus, Codec::Pcma], vec![Codec::Pcmu]));
+}
+
+#[test]
+fn codecs_without_g711_are_warned_of() {
+    let folder = folder();
+    let file = folder.path().join("wide.toml");
+    std::fs::write(&file, changed(PEERS, &format!("{PEERS}\ncodecs = [\"g722\"]"))).expect("written");
+    let (_, warnings) = Settings::read_with_warnings(&file).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(warnings.iter().any(|warning| warning.key == "trunks.carrier.codecs"), "{warnings:?}");
 }
 
 #[test]

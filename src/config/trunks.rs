@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::centre::SRTP;
 use super::document::{Report, Section};
-use super::parts::seconds;
+use super::parts::{read_codecs, seconds};
 use super::settings::{NodeSettings, Settings, TrunkFiles};
 use super::values;
 use crate::model::centre::{NumberForm, TrunkOutgoing, TrunkReach, TrunkRegistration};
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{NumberPlan, Transport, Trunk, TrunkId};
+use crate::model::{Codec, NumberPlan, Transport, Trunk, TrunkId};
 
 /// What may carry SIP to a carrier.
 const TRANSPORTS: [(&str, Transport); 3] = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
@@ -47,11 +47,12 @@ const OUTWARD: [&str; 13] = [
 pub(super) fn read_trunks(
     root: &Section<'_>,
     node: &NodeSettings,
+    codecs: &[Codec],
 ) -> (BTreeMap<TrunkId, Trunk>, BTreeMap<TrunkId, TrunkFiles>) {
     let (mut trunks, mut all_files) = (BTreeMap::new(), BTreeMap::new());
     for (id, section) in root.named("trunks") {
         let id = TrunkId::from(id.as_str());
-        let trunk = read_trunk(&id, &section);
+        let trunk = read_trunk(&id, &section, codecs);
         let files = read_files(&trunk, &section, node);
         section.close();
         if files != TrunkFiles::default() {
@@ -69,7 +70,7 @@ pub(super) fn read_trunks(
     (trunks, all_files)
 }
 
-fn read_trunk(id: &TrunkId, section: &Section<'_>) -> Trunk {
+fn read_trunk(id: &TrunkId, section: &Section<'_>, codecs: &[Codec]) -> Trunk {
     let plan = NumberPlan::default();
     let fallback = section.must(
         "fallback_line",
@@ -114,6 +115,7 @@ fn read_trunk(id: &TrunkId, section: &Section<'_>) -> Trunk {
             shows_caller: section.or("shows_caller", false, values::flag),
         },
         srtp: section.or("srtp", SrtpPolicy::Off, values::choice(&SRTP)),
+        codecs: read_codecs(section, codecs),
         reach,
     };
     if !section.has("host") {

@@ -85,6 +85,10 @@ pub(super) struct Leg {
 pub(super) struct Aim {
     pub(super) remote: RemoteMedia,
     pub(super) latch: Latch,
+    /// The codec that it speaks: the one agreed on, until it changes to another of its answer's (RFC 3264 §6.1).
+    pub(super) spoken: Codec,
+    /// Packets in a row that were in another.
+    others: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +117,25 @@ impl Kind {
     }
 }
 
+/// So many packets in a row are in another codec before the far end is taken to have changed to it: one that strays must
+/// not tear down what decodes.
+const CHANGED_AFTER: u8 = 3;
+
 impl Aim {
+    /// Counts a packet of sound; whether it shows that the far end has changed its codec.
+    pub(super) fn changes_to(&mut self, codec: Codec) -> bool {
+        if codec == self.spoken {
+            self.others = 0;
+            return false;
+        }
+        self.others += 1;
+        let has_changed = self.others >= CHANGED_AFTER;
+        if has_changed {
+            (self.spoken, self.others) = (codec, 0);
+        }
+        has_changed
+    }
+
     /// What a payload type was agreed to be, and in which codec; `None` when it was not.
     ///
     /// A device may change between the codecs of its answer (RFC 3264 §6.1).
@@ -169,7 +191,7 @@ impl Leg {
         let clock_hz = remote.codec.clock_rate();
         self.outgoing.set_clock(clock_hz);
         self.reception.set_clock(clock_hz);
-        self.aim = Some(Aim { remote, latch });
+        self.aim = Some(Aim { spoken: remote.codec, remote, latch, others: 0 });
         self.report_at.get_or_insert(now + report_wait(chance));
         self.show_at.get_or_insert(now + SHOW_AFTER);
     }
@@ -178,6 +200,11 @@ impl Leg {
     pub(super) fn target(&self) -> Option<(SocketAddr, &RemoteMedia)> {
         let aim = self.aim.as_ref().filter(|aim| aim.remote.direction.sends())?;
         Some((aim.latch.send_to(), &aim.remote))
+    }
+
+    /// The far end speaks another codec of those that were agreed on.
+    pub(super) fn follow(&mut self, codec: Codec) {
+        self.reception.set_clock(codec.clock_rate());
     }
 
     /// Encodes 20 ms at `rate_hz` for the leg's far end into `out`; the payload's bytes.

@@ -1,5 +1,6 @@
 //! The media plane over real sockets on loopback, seen from the far ends.
 
+mod changing;
 mod hostile;
 mod keys;
 mod mixing;
@@ -54,6 +55,7 @@ fn bench(change: impl FnOnce(&mut MediaSettings)) -> Bench {
     let mut settings = MediaSettings {
         address: HERE.parse().expect("an address"),
         advertised: None,
+        codecs: Codec::USUAL.to_vec(),
         ports: (20_000, 29_999),
         threads: 1,
         silence_max: EVER,

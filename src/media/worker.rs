@@ -190,6 +190,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
             return count(&self.tally.malformed);
         };
         aim.latch.take(from, self.now);
+        let has_changed = kind == Kind::Audio && aim.changes_to(codec);
         count(&self.tally.packets_received);
         if leg.take(&packet.header, kind, self.now) {
             (self.post.report)(MediaReport::Heard { leg: leg.id });
@@ -206,6 +207,11 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
         if kind == Kind::Event {
             return self.take_event(place, length);
+        }
+        if has_changed {
+            leg.follow(codec);
+            // What its new codec needs; this packet itself is not heard.
+            return self.arrange(place);
         }
         if let Some(mix) = &mut leg.mix {
             return match kind {
@@ -370,7 +376,9 @@ impl Relay<'_> {
         let payload = match kind {
             Kind::Audio if codec == from_codec => packet.payload,
             Kind::Audio => {
-                let (Some(from), Some(to)) = (Law::of(from_codec), Law::of(codec)) else { return };
+                let (Some(from), Some(to)) = (Law::of(from_codec), Law::of(codec)) else {
+                    return to_leg.outgoing.leave_out();
+                };
                 let length = g711::transcode(from, to, packet.payload, self.scratch);
                 self.scratch.get(..length).unwrap_or_default()
             }

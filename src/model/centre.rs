@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beat::Transport;
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
+use super::media::Codec;
 use super::number::{E164, NumberPlan};
 use super::srtp::SrtpPolicy;
 
@@ -248,6 +249,8 @@ pub struct Trunk {
     pub outgoing: TrunkOutgoing,
     /// Whether the media to and from it are protected.
     pub srtp: SrtpPolicy,
+    /// The codecs that it is offered and may speak, the preferred one first.
+    pub codecs: Vec<Codec>,
 }
 
 /// How calls to outside numbers look to a carrier.

@@ -25,6 +25,8 @@ pub enum Codec {
 impl Codec {
     /// Every codec, the narrowest first.
     pub const ALL: [Codec; 4] = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
+    /// What is spoken unless the settings say otherwise, the preferred one first (decision 24).
+    pub const USUAL: [Codec; 4] = [Codec::G722, Codec::Opus, Codec::Pcma, Codec::Pcmu];
 
     /// The payload type that we offer: the static one, or for Opus a dynamic one, as phones do by custom.
     pub fn payload_type(self) -> u8 {
@@ -60,6 +62,12 @@ impl Codec {
             Codec::Pcma | Codec::Pcmu | Codec::G722 => 8000,
             Codec::Opus => 48_000,
         }
+    }
+
+    /// Whether its packets can be sent on in the other codec without being decoded: as they are, or by a table of G.711.
+    pub fn is_relayed_to(self, other: Codec) -> bool {
+        let is_g711 = |codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
+        self == other || (is_g711(self) && is_g711(other))
     }
 
     /// Samples in a second of its sound.
@@ -133,6 +141,25 @@ pub enum Format {
     Audio(Codec),
     /// Keys (RFC 4733), timed in so many units a second.
     Keys { clock_hz: u32 },
+}
+
+impl Format {
+    /// The payload type that we give it where nothing else is agreed on.
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Format::Audio(codec) => codec.payload_type(),
+            Format::Keys { clock_hz: DTMF_WIDE_CLOCK_HZ } => DTMF_WIDE_PAYLOAD,
+            Format::Keys { .. } => DTMF_PAYLOAD,
+        }
+    }
+
+    /// What an offer of these codecs names: they, and telephone-event at each of their clocks (RFC 7160 §4.1). Keys at 8000
+    /// always: gateways know nothing else.
+    pub fn offered(codecs: &[Codec]) -> impl Iterator<Item = Format> {
+        let wide = codecs.iter().any(|codec| codec.clock_rate() == DTMF_WIDE_CLOCK_HZ);
+        let clocks = [DTMF_CLOCK_HZ].into_iter().chain(wide.then_some(DTMF_WIDE_CLOCK_HZ));
+        codecs.iter().copied().map(Format::Audio).chain(clocks.map(|clock_hz| Format::Keys { clock_hz }))
+    }
 }
 
 impl RemoteMedia {

@@ -9,7 +9,7 @@ use crate::model::centre::{
     Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy, Region, Regulator, Step,
     Trunk, Weights,
 };
-use crate::model::{E164, NumberPlan, RegionId, SkillId};
+use crate::model::{Codec, E164, NumberPlan, RegionId, SkillId};
 
 /// What a test writes for skills: names and levels.
 pub(crate) type Levels<'a> = &'a [(&'a str, u8)];
@@ -68,6 +68,7 @@ pub(crate) fn trunk(fallback_line: &str) -> Trunk {
         registration: None,
         options_every: None,
         srtp: Default::default(),
+        codecs: Codec::USUAL.to_vec(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "trunk".into(),

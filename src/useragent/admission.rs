@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{Centre, Chance, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId};
+use crate::model::{Centre, Chance, Codec, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
 
@@ -122,6 +122,11 @@ impl Admission {
     /// Whether the media of calls over a trunk are.
     pub(super) fn srtp_over(&self, trunk: &TrunkId) -> SrtpPolicy {
         self.centre.trunks.get(trunk).map_or_else(SrtpPolicy::default, |trunk| trunk.srtp)
+    }
+
+    /// The codecs that may be spoken over a trunk; `None` for one that is not known.
+    pub(super) fn codecs_over(&self, trunk: &TrunkId) -> Option<&[Codec]> {
+        self.centre.trunks.get(trunk).map(|trunk| &trunk.codecs[..])
     }
 
     /// The trunk that this address belongs to.

@@ -5,11 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::srtp::SrtpPolicy;
+use crate::model::media::{FORMATS_MAX, Format};
 use crate::model::{Codec, Direction, RemoteMedia};
-use crate::sip::sdp::{Audio, Description, LocalMedia, Origin, write_protected_answer, write_protected_offer};
+use crate::sip::sdp::{
+    Audio, Description, LocalMedia, Origin, answered_formats, write_numbered_offer, write_protected_answer,
+};
 
 use super::security::Security;
+use super::terms::Terms;
+
+/// Dynamic payload types (RFC 3551 §6).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
 /// Both sides' media as agreed so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,14 +26,38 @@ pub(super) struct LegMedia {
     pub remote: Option<RemoteMedia>,
     /// The codec in use, or to be preferred.
     pub codec: Codec,
-    /// The codecs that the far end's last SDP named.
-    known: Vec<Codec>,
+    /// The codecs that may be spoken, the preferred one first.
+    #[serde(default = "usual")]
+    allowed: Vec<Codec>,
+    /// The payload types of our last SDP.
+    #[serde(default)]
+    ours: Vec<(u8, Format)>,
+    /// Those of the far end's last SDP, as far as we know them.
+    #[serde(default)]
+    theirs: Vec<(u8, Format)>,
+    /// All that it named, known to us or not.
+    #[serde(default)]
+    taken: Vec<u8>,
     origin: Origin,
     security: Security,
     /// Our last SDP.
     said: Bytes,
     /// The far end's last SDP.
     heard: Bytes,
+}
+
+/// What a snapshot without terms was agreed under.
+fn usual() -> Vec<Codec> {
+    Codec::USUAL.to_vec()
+}
+
+/// What an SDP of the far end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It asks; of what it names we speak what our answer says.
+    Offer,
+    /// It answers our last SDP; of what both name, it may send each (RFC 3264 §6.1).
+    Answer,
 }
 
 /// What an SDP of the far end changes.
@@ -42,9 +72,22 @@ pub(super) enum Heard {
 }
 
 impl LegMedia {
-    pub(super) fn new(origin: Origin, codec: Codec, security: Security) -> LegMedia {
-        let (local, remote, known) = (None, None, Vec::new());
-        LegMedia { local, remote, codec, known, origin, security, said: Bytes::new(), heard: Bytes::new() }
+    /// Before any SDP. Of the codecs that may be spoken `prefer` is, where it is one of them.
+    pub(super) fn new(origin: Origin, codecs: (Vec<Codec>, Option<Codec>), security: Security) -> LegMedia {
+        let (allowed, prefer) = codecs;
+        LegMedia {
+            local: None,
+            remote: None,
+            codec: prefer.or_else(|| allowed.first().copied()).unwrap_or(Codec::Pcma),
+            allowed,
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            taken: Vec::new(),
+            origin,
+            security,
+            said: Bytes::new(),
+            heard: Bytes::new(),
+        }
     }
 
     /// Our socket is known; the first one stays.
@@ -66,20 +109,46 @@ impl LegMedia {
         self.said.clone()
     }
 
-    /// An offer of ours: the codec in use first.
+    /// An offer of ours: the codec in use or preferred, then those that its packets can be sent on in, then the others in
+    /// the order of the terms.
     pub(super) fn offer(&mut self) -> Bytes {
-        let codecs = match self.codec {
-            Codec::Pcma | Codec::G722 | Codec::Opus => [Codec::Pcma, Codec::Pcmu],
-            Codec::Pcmu => [Codec::Pcmu, Codec::Pcma],
-        };
-        let protection = self.security.protection();
-        self.say(|local| write_protected_offer(local, &codecs, &protection))
+        let mut codecs = self.allowed.clone();
+        // Stable: equals keep their order.
+        codecs.sort_by_key(|codec| (*codec != self.codec, !self.codec.is_relayed_to(*codec)));
+        self.offer_of(&codecs)
     }
 
-    /// Our answer to an offer that was heard.
+    /// An offer of this codec alone, so that its answer can bring no other.
+    pub(super) fn offer_only(&mut self, codec: Codec) -> Bytes {
+        self.offer_of(&[codec])
+    }
+
+    fn offer_of(&mut self, codecs: &[Codec]) -> Bytes {
+        let mut formats: Vec<(u8, Format)> = Vec::new();
+        for format in Format::offered(codecs) {
+            formats.push((self.number(format, &formats), format));
+        }
+        let protection = self.security.protection();
+        let said = self.say(|local| write_numbered_offer(local, &formats, &protection));
+        self.ours = formats;
+        said
+    }
+
+    /// The payload type for a format in an offer: a number keeps its meaning for the life of a dialog (RFC 3264 §8.3.2).
+    fn number(&self, format: Format, used: &[(u8, Format)]) -> u8 {
+        let of =
+            |formats: &[(u8, Format)]| formats.iter().find(|(_, known)| *known == format).map(|(number, _)| *number);
+        let is_free = |number: &u8| !self.taken.contains(number) && !used.iter().any(|(other, _)| other == number);
+        let own = format.payload_type();
+        let known = of(&self.ours).or_else(|| of(&self.theirs));
+        known.or_else(|| Some(own).filter(is_free)).or_else(|| DYNAMIC.into_iter().find(is_free)).unwrap_or(own)
+    }
+
+    /// Our answer to an offer that was heard: one codec, so that both sides know what is spoken.
     pub(super) fn answer(&mut self, offer: &Description) -> Bytes {
         let codec = self.codec;
         let crypto = offer.audio.as_ref().and_then(|audio| self.security.answer(audio));
+        self.ours = offer.audio.iter().flat_map(|audio| answered_formats(audio, codec)).collect();
         self.say(|local| write_protected_answer(local, offer, codec, crypto.as_ref()))
     }
 
@@ -94,17 +163,27 @@ impl LegMedia {
         if is_first { self.said.clone() } else { Bytes::new() }
     }
 
-    /// Takes over what an SDP of the far end says. One that is the last one word for word keeps the codec in use.
-    pub(super) fn hear(&mut self, theirs: &Description, body: &Bytes, signalling: IpAddr) -> Heard {
+    /// Takes over what an offer of the far end says. One that is its last SDP word for word keeps the codec in use.
+    pub(super) fn hear_offer(&mut self, theirs: &Description, body: &Bytes, signalling: IpAddr) -> Heard {
+        self.hear(theirs, body, (signalling, Role::Offer))
+    }
+
+    /// Takes over what its answer to our last SDP says.
+    pub(super) fn hear_answer(&mut self, theirs: &Description, body: &Bytes, signalling: IpAddr) -> Heard {
+        self.hear(theirs, body, (signalling, Role::Answer))
+    }
+
+    fn hear(&mut self, theirs: &Description, body: &Bytes, how: (IpAddr, Role)) -> Heard {
         let Some(audio) = &theirs.audio else { return Heard::Nothing };
         let is_repeated = self.remote.is_some() && *body == self.heard && audio.payload(self.codec).is_some();
-        let Some(codec) = (if is_repeated { Some(self.codec) } else { audio.choose(&[]) }) else {
+        let Some(codec) = (if is_repeated { Some(self.codec) } else { audio.choose(&self.allowed) }) else {
             return Heard::Nothing;
         };
-        let Some(remote) = self.weigh(audio, codec, signalling) else { return Heard::Nothing };
+        let Some(remote) = self.weigh(audio, codec, how) else { return Heard::Nothing };
         self.security.agree(remote.crypto.as_deref());
         self.codec = codec;
-        self.known = audio.codecs.iter().map(|(codec, _)| *codec).collect();
+        self.theirs = audio.formats().collect();
+        self.taken.clone_from(&audio.payloads);
         // A copy, so that the datagram that it came in can go.
         self.heard = Bytes::copy_from_slice(body);
         if self.remote.as_ref() == Some(&remote) {
@@ -121,25 +200,52 @@ impl LegMedia {
         self.remote = Some(remote.clone());
     }
 
-    /// Whether the media are to be protected.
-    pub(super) fn policy(&self) -> SrtpPolicy {
-        self.security.policy
+    /// What the media may be.
+    pub(super) fn terms(&self) -> Terms {
+        Terms { srtp: self.security.policy, codecs: self.allowed.clone() }
     }
 
-    /// What an SDP of the far end means for us, and nothing is taken over yet: its first codec that we speak.
-    pub(super) fn agree(&self, theirs: &Description, signalling: IpAddr) -> Option<RemoteMedia> {
+    /// What an offer of the far end means for us, and nothing is taken over yet.
+    pub(super) fn agree_offer(&self, theirs: &Description, signalling: IpAddr) -> Option<RemoteMedia> {
         let audio = theirs.audio.as_ref()?;
-        self.weigh(audio, audio.choose(&[])?, signalling)
+        self.weigh(audio, audio.choose(&self.allowed)?, (signalling, Role::Offer))
     }
 
-    fn weigh(&self, theirs: &Audio, codec: Codec, signalling: IpAddr) -> Option<RemoteMedia> {
+    /// The same of its answer to our last SDP.
+    pub(super) fn agree_answer(&self, theirs: &Description, signalling: IpAddr) -> Option<RemoteMedia> {
+        let audio = theirs.audio.as_ref()?;
+        self.weigh(audio, audio.choose(&self.allowed)?, (signalling, Role::Answer))
+    }
+
+    fn weigh(&self, theirs: &Audio, codec: Codec, (signalling, role): (IpAddr, Role)) -> Option<RemoteMedia> {
         let crypto = self.security.weigh(theirs).ok()?.map(Box::new);
-        Some(RemoteMedia { crypto, ..theirs.remote(codec, signalling) })
+        let mut remote = RemoteMedia { crypto, ..theirs.remote(codec, signalling) };
+        if role == Role::Answer {
+            remote.formats = self.shared_with(theirs, &remote);
+        }
+        Some(remote)
     }
 
-    /// Whether the far end's last SDP named this codec.
+    /// The payload types beyond the first that the far end may send by: of what both SDPs name, under our numbers, and
+    /// under its own for those who mistake the direction. What is understood anyhow is left out.
+    fn shared_with(&self, theirs: &Audio, remote: &RemoteMedia) -> Vec<(u8, Format)> {
+        let named: Vec<(u8, Format)> = theirs.formats().collect();
+        let is_in = |list: &[(u8, Format)], format: &Format| list.iter().any(|(_, known)| known == format);
+        let by_ours = self.ours.iter().filter(|(_, format)| is_in(&named, format));
+        let by_theirs = named.iter().filter(|(_, format)| is_in(&self.ours, format));
+        let mut shared: Vec<(u8, Format)> = Vec::new();
+        for (number, format) in by_ours.chain(by_theirs) {
+            let is_known = shared.iter().any(|(known, _)| known == number);
+            if !is_known && shared.len() < FORMATS_MAX && remote.format(*number) != Some(*format) {
+                shared.push((*number, *format));
+            }
+        }
+        shared
+    }
+
+    /// Whether the far end's last SDP named this codec, and it may be spoken.
     pub(super) fn knows(&self, codec: Codec) -> bool {
-        self.known.contains(&codec)
+        self.allowed.contains(&codec) && self.theirs.iter().any(|(_, format)| *format == Format::Audio(codec))
     }
 
     /// An offer of ours came to nothing: all is as `before` (RFC 3261 §14.1), but the version that was used up.

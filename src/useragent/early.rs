@@ -14,9 +14,10 @@ use crate::sip::{RAck, Response};
 use super::UserAgent;
 use super::agreed::Heard;
 use super::answer::{answer, answer_tagged};
-use super::incoming::{Arrival, Refusal, check, complete, read_offer};
+use super::incoming::{Arrival, Refusal, check, complete};
 use super::leg::Stage;
 use super::rules::{PATIENCE, T1};
+use super::terms::read_offer;
 use super::wire::Beat;
 
 /// Reliable answers that wait for the one before them to be confirmed: a ringing, a sound, one more of each.
@@ -218,7 +219,7 @@ impl UserAgent {
             leg.early.exchange = Exchange::Settled;
         }
         check(request)?;
-        let sdp = read_offer(&request.headers, &request.body, leg.media.policy())?;
+        let sdp = read_offer(&request.headers, &request.body, &leg.media.terms())?;
         let Some(sdp) = sdp else {
             if was == Exchange::Offered {
                 // Against §5; our 200 makes the offer once more.
@@ -226,7 +227,13 @@ impl UserAgent {
             }
             return Ok((Bytes::new(), None));
         };
-        let signal = match leg.media.hear(&sdp, &request.body, path.peer.ip()) {
+        let heard = match was {
+            Exchange::Offered => leg.media.hear_answer(&sdp, &request.body, path.peer.ip()),
+            Exchange::Open | Exchange::Answered | Exchange::Settled => {
+                leg.media.hear_offer(&sdp, &request.body, path.peer.ip())
+            }
+        };
+        let signal = match heard {
             Heard::Other(remote) => Some(Signal::Reoffered { leg: id, remote }),
             Heard::Same | Heard::Nothing => None,
         };

@@ -9,8 +9,8 @@ use crate::sip::{Method, RAck, Response};
 
 use super::UserAgent;
 use super::dialog::Dialog;
-use super::incoming::read_answer;
 use super::leg::{FORKS_MAX, Leg, Purpose, Stage};
+use super::terms::read_answer;
 use super::wire::Beat;
 
 /// One early dialog.
@@ -105,8 +105,8 @@ impl UserAgent {
         let Some(leg) = self.legs.find_mut(id) else { return false };
         let traced = leg.traced();
         leg.far.read(&response.headers);
-        let sdp = read_answer(&response.headers, &response.body, leg.media.policy());
-        let agreed = sdp.as_ref().and_then(|sdp| leg.media.agree(sdp, path.peer.ip()));
+        let sdp = read_answer(&response.headers, &response.body, &leg.media.terms());
+        let agreed = sdp.as_ref().and_then(|sdp| leg.media.agree_answer(sdp, path.peer.ip()));
         let Some(fork) = fork_of(leg, tag) else { return true };
         let place = fork.place(response);
         match place {

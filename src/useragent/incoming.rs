@@ -4,13 +4,10 @@ use bytes::Bytes;
 
 use crate::call::signal::{Dialled, Gone, Incoming, Party, Signal, Unserved};
 use crate::model::media::DTMF_CLOCK_HZ;
-use crate::model::srtp::SrtpPolicy;
-use crate::model::{
-    Alarm, CallId, Codec, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId,
-};
-use crate::sip::sdp::{Description, Origin, SdpFault};
+use crate::model::{Alarm, CallId, Counter, Direction, EndedBy, LegId, Path, RegulatorId, RemoteMedia, Trunk, TrunkId};
+use crate::sip::sdp::{Description, Origin};
 use crate::sip::transaction::ServerKey;
-use crate::sip::{Body, BodyFault, Request, Response, Uri};
+use crate::sip::{Request, Response, Uri};
 
 use super::agreed::LegMedia;
 use super::answer::{answer, answer_tagged};
@@ -21,8 +18,9 @@ use super::early::{Early, Exchange};
 use super::leg::{Invited, Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
 use super::readable::takes_sdp;
-use super::rules::{ACCEPT, ACCEPTED, ALARM_EVERY, ALLOW, READABLE, RETRY_AFTER_S, Rules, SUPPORTED};
+use super::rules::{ACCEPT, ALARM_EVERY, ALLOW, RETRY_AFTER_S, Rules, SUPPORTED};
 use super::security::Security;
+use super::terms::{Terms, read_offer};
 use super::trunks::dialled_beyond;
 use super::wire::Beat;
 use super::{Effect, UserAgent};
@@ -58,11 +56,16 @@ impl Refusal {
 
     /// A refusal that says what is wrong.
     pub(super) fn because(status: u16, phrase: impl Into<String>) -> Refusal {
-        Refusal { phrase: Some(phrase.into()), ..Refusal::of(status) }
+        Refusal::of(status).saying(phrase)
     }
 
     pub(super) fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { header: Some((name, value.into())), ..Refusal::of(status) }
+    }
+
+    /// The same with words of its own.
+    pub(super) fn saying(self, phrase: impl Into<String>) -> Refusal {
+        Refusal { phrase: Some(phrase.into()), ..self }
     }
 
     /// 503 with the time to try again.
@@ -105,57 +108,6 @@ pub(super) fn check_required(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// The SDP that a message carries, alone or beside other parts (RFC 5621): none, or one with an audio line and a codec that we speak.
-pub(super) fn read_offer(
-    headers: &crate::sip::Headers,
-    body: &Bytes,
-    srtp: SrtpPolicy,
-) -> Result<Option<Description>, Refusal> {
-    let body = Body::read(headers, body).map_err(|fault| match fault {
-        // RFC 3261 §8.2.3: only bodies as they are can be read.
-        BodyFault::Encoded => Refusal::with(415, "Accept-Encoding", "identity"),
-        fault => Refusal::because(400, fault.to_string()),
-    })?;
-    if body.not_understood(&READABLE).is_some() {
-        return Err(Refusal::with(415, "Accept", ACCEPTED));
-    }
-    let Some(sdp) = body.sdp() else { return Ok(None) };
-    // RFC 3261 §20.43: 304 for the media, 305 for their formats.
-    let warn = |code: u16, text: &str| Refusal::with(488, "Warning", format!("{code} vigie \"{text}\""));
-    let offer = Description::parse(&sdp.bytes).map_err(|fault| {
-        let phrase = match &fault {
-            SdpFault::Size => "SDP Empty Or Too Long",
-            SdpFault::Version => "SDP Does Not Begin With v=0",
-            SdpFault::Grammar(_) => "SDP Unreadable",
-            SdpFault::MediaMany => "Too Many Media Lines",
-        };
-        Refusal { phrase: Some(phrase.to_owned()), ..warn(399, phrase) }
-    })?;
-    let offer = offer.under(srtp);
-    match &offer.audio {
-        None if offer.has_audio() => Err(match srtp {
-            SrtpPolicy::Off => warn(302, "Incompatible transport protocol: RTP/AVP is needed, SRTP is off"),
-            SrtpPolicy::Preferred | SrtpPolicy::Required => {
-                warn(302, "Incompatible transport protocol: SRTP with a=crypto of a known suite is needed")
-            }
-        }),
-        None => Err(warn(304, "Media type not available: audio over RTP/AVP is needed")),
-        Some(audio) if audio.choose(&[]).is_none() => {
-            Err(warn(305, "Incompatible media format: PCMA or PCMU is needed"))
-        }
-        Some(_) => Ok(Some(offer)),
-    }
-}
-
-/// The SDP that an answer or an ACK carries, when it is of use. What else must be understood of it cannot be refused any
-/// more, and a call that both sides have agreed on is not ended for it.
-pub(super) fn read_answer(headers: &crate::sip::Headers, body: &Bytes, srtp: SrtpPolicy) -> Option<Description> {
-    let body = Body::read(headers, body).ok()?;
-    let answer = Description::parse(&body.sdp()?.bytes).ok()?.under(srtp);
-    answer.audio.as_ref()?.choose(&[])?;
-    Some(answer)
-}
-
 impl UserAgent {
     /// An INVITE outside any dialog, from somebody who may.
     pub(super) fn invited(&mut self, arrival: Arrival, by: Origination, beat: &mut Beat<'_>) {
@@ -166,18 +118,18 @@ impl UserAgent {
         if let Err(refusal) = self.begin(&arrival, by, beat) {
             // A 422 is part of the conversation: the carrier asks again with more.
             if let Some(trunk) = trunk.filter(|_| refusal.status != 422) {
-                self.alarm_refusal(&trunk, refusal.status, beat);
+                self.alarm_refusal(&trunk, &refusal, beat);
             }
             let response = refusal.response(&arrival.request, &self.wire.rules);
             self.wire.respond(&arrival.key, response, None, beat);
         }
     }
 
-    /// Whether the media of whoever calls are to be protected.
-    fn policy_of(&self, by: &Origination) -> SrtpPolicy {
+    /// What the media of whoever calls may be.
+    fn terms_of(&self, by: &Origination) -> Terms {
         match by {
-            Origination::Trunk(trunk) => trunk.srtp,
-            Origination::Regulator(regulator) => self.admission.srtp_of(regulator),
+            Origination::Trunk(trunk) => Terms { srtp: trunk.srtp, codecs: trunk.codecs.clone() },
+            Origination::Regulator(regulator) => self.terms_of_phone(regulator),
         }
     }
 
@@ -189,8 +141,8 @@ impl UserAgent {
     }
 
     /// A carrier's call that was not even begun is a lost call: somebody must hear of it, once a minute for each status.
-    fn alarm_refusal(&mut self, trunk: &TrunkId, status: u16, beat: &mut Beat<'_>) {
-        let now = beat.now.moment;
+    fn alarm_refusal(&mut self, trunk: &TrunkId, refusal: &Refusal, beat: &mut Beat<'_>) {
+        let (now, status) = (beat.now.moment, refusal.status);
         let last = self.refusals.get(&status);
         if last.is_some_and(|last| now.since(*last) < ALARM_EVERY) {
             return;
@@ -202,6 +154,13 @@ impl UserAgent {
                 "a call of trunk {trunk} was refused: too many calls at once or a second; raise calls_max or rate_max, or \
                  find what brings so many"
             ),
+            488 => {
+                let warning = refusal.header.as_ref().map_or(reason, |(_, text)| text);
+                format!(
+                    "a call of trunk {trunk} was refused with 488 ({warning}): have the carrier offer that, or allow what \
+                     it offers with codecs and srtp of trunks.{trunk}"
+                )
+            }
             _ => format!("a call of trunk {trunk} was refused with {status} {reason}: ask the carrier what it sends"),
         };
         beat.out.push(Effect::Alarm(Alarm { kind: "trunk-call-refused".to_owned(), call: None, text }));
@@ -234,8 +193,8 @@ impl UserAgent {
             return Err(Refusal::of(406));
         }
         let granted = lifetime::weigh(request, &self.wire.rules)?;
-        let srtp = self.policy_of(&by);
-        let offer = read_offer(&request.headers, &request.body, srtp)?;
+        let terms = self.terms_of(&by);
+        let offer = read_offer(&request.headers, &request.body, &terms)?;
         let is_too_fast = matches!(&by, Origination::Trunk(t) if !self.trunks.admit(t, beat.now.moment));
         if is_too_fast || !self.has_room(&by, request) {
             beat.count(Counter::CallsRefused);
@@ -246,13 +205,13 @@ impl UserAgent {
         let replaces = self.replaced(request, &by)?.map(|leg| leg.id);
         let leg = LegId { call: self.name_call(&by, replaces, beat), number: 0 };
         let origin = Origin::new(self.wire.chance.next_u64());
-        let security = Security::new(srtp, &mut self.wire.chance);
-        let mut media = LegMedia::new(origin, Codec::Pcma, security);
+        let security = Security::new(terms.srtp, &mut self.wire.chance);
+        let mut media = LegMedia::new(origin, (terms.codecs, None), security);
         let remote = remote_of(&media, offer.as_ref(), *path);
         media.codec = remote.codec;
         media.remote = Some(remote.clone());
         if let Some(offer) = &offer {
-            media.hear(offer, &request.body, path.peer.ip());
+            media.hear_offer(offer, &request.body, path.peer.ip());
         }
         let sip_call_id = dialog.call_id.clone();
         let party = self.origin_of(&by, *path);
@@ -406,12 +365,12 @@ pub(super) fn complete(ok: &mut Response, contact: Option<String>, body: Bytes) 
 /// What the far end offers. Without an SDP nothing may be sent before its answer comes in the ACK.
 fn remote_of(media: &LegMedia, offer: Option<&Description>, path: Path) -> RemoteMedia {
     let signalling = path.peer.ip();
-    offer.and_then(|offer| media.agree(offer, signalling)).unwrap_or_else(|| RemoteMedia {
+    offer.and_then(|offer| media.agree_offer(offer, signalling)).unwrap_or_else(|| RemoteMedia {
         rtp: (signalling, 9).into(),
         rtcp: (signalling, 10).into(),
         signalling,
-        codec: Codec::Pcma,
-        payload: 8,
+        codec: media.codec,
+        payload: media.codec.payload_type(),
         dtmf_payload: None,
         dtmf_clock_hz: DTMF_CLOCK_HZ,
         formats: Vec::new(),

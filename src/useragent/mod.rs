@@ -35,6 +35,7 @@ pub mod rules;
 mod security;
 mod snapshot;
 mod subscriptions;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod trunks;

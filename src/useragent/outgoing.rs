@@ -14,12 +14,12 @@ use super::agreed::{Heard, LegMedia};
 use super::caller::shown;
 use super::context::passed_on;
 use super::dialog::Dialog;
-use super::incoming::read_answer;
 use super::leg::{Ack, FORKS_MAX, Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::reasons::reason_of_cancel;
 use super::rules::{ACCEPT, ALLOW, SIGN_OF_LIFE_MAX, SUPPORTED};
 use super::security::Security;
+use super::terms::{Terms, names_of, read_answer};
 use super::trunks::Callee;
 use super::wire::Beat;
 
@@ -49,11 +49,12 @@ impl UserAgent {
         let call_id = format!("{}{}", self.wire.chance.token(), self.wire.chance.token());
         let mut dialog = Dialog::dialling(call_id, self.wire.chance.token(), callee.ends, callee.target, path);
         let origin = Origin::new(self.wire.chance.next_u64());
-        let srtp = match &dial.to {
-            Party::Device { regulator, .. } => self.admission.srtp_of(regulator),
-            Party::Number { trunk, .. } => self.admission.srtp_over(trunk),
+        let Terms { srtp, codecs } = match &dial.to {
+            Party::Device { regulator, .. } => self.terms_of_phone(regulator),
+            Party::Number { trunk, .. } => self.terms_over(trunk),
         };
-        let mut media = LegMedia::new(origin, dial.prefer, Security::new(srtp, &mut self.wire.chance));
+        let security = Security::new(srtp, &mut self.wire.chance);
+        let mut media = LegMedia::new(origin, (codecs, Some(dial.prefer)), security);
         media.open(self.wire.reachable(dial.local, path));
         let mut invite = dialog.request(Method::Invite, &self.wire.rules);
         if let Some(contact) = self.wire.contact(path) {
@@ -138,7 +139,7 @@ impl UserAgent {
             Stage::Dialling { .. } if response.is_provisional() => self.rings(id, path, response, beat),
             Stage::Dialling { .. } if response.is_success() => self.picked_up(id, path, response, beat),
             Stage::Dialling { .. } => {
-                let detail = format!("{} {}", response.status, response.reason);
+                let detail = refusal_of(response, leg);
                 self.end_refused(id, meaning(response.status), detail, beat);
             }
             Stage::Cancelling if response.is_provisional() => {}
@@ -226,8 +227,8 @@ impl UserAgent {
     fn picked_up(&mut self, id: LegId, path: Path, response: &Response, beat: &mut Beat<'_>) {
         self.establish(id, path, response, beat);
         let Some(leg) = self.legs.find_mut(id) else { return };
-        let srtp = leg.media.policy();
-        let answer = read_answer(&response.headers, &response.body, srtp);
+        let terms = leg.media.terms();
+        let answer = read_answer(&response.headers, &response.body, &terms);
         // RFC 3261 §13.2.1: what its reliable 18x and an UPDATE since have settled, the 2xx does not change; a phone
         // may also leave out of its 200 what its 183 said.
         let (early, is_updated) =
@@ -235,7 +236,7 @@ impl UserAgent {
         let remote = match answer.filter(|_| !is_updated) {
             Some(answer) => {
                 leg.media.remote = None;
-                match leg.media.hear(&answer, &response.body, path.peer.ip()) {
+                match leg.media.hear_answer(&answer, &response.body, path.peer.ip()) {
                     Heard::Other(remote) => Some(remote),
                     Heard::Same | Heard::Nothing => None,
                 }
@@ -244,14 +245,7 @@ impl UserAgent {
         };
         let Some(remote) = remote else {
             self.say_bye(id, None, beat);
-            let detail = match srtp {
-                SrtpPolicy::Off => "its answer has no codec that we speak; enable PCMA or PCMU on the phone",
-                SrtpPolicy::Preferred | SrtpPolicy::Required => {
-                    "its answer has no codec that we speak, or no SRTP key where there must be one; look at the phone's \
-                     codecs and its SRTP (SDES)"
-                }
-            };
-            let detail = detail.to_owned();
+            let detail = no_answer(&terms);
             let refusal = Refusal { kind: RefusalKind::Unreachable, detail };
             return beat.signal(Signal::Refused { leg: id, refusal });
         };
@@ -336,6 +330,32 @@ impl UserAgent {
 fn ack_of(dialog: &Dialog, response: &Response, rules: &super::Rules) -> (Request, Path) {
     let number = response.headers.cseq().map_or(1, |cseq| cseq.number);
     (dialog.ack(number, rules), dialog.next_path(rules))
+}
+
+/// What people read of an answer that is of no use, and what they can do.
+fn no_answer(terms: &Terms) -> String {
+    let names = names_of(&terms.codecs);
+    match terms.srtp {
+        SrtpPolicy::Off => format!("its answer has no codec that may be spoken; enable {names} on the phone"),
+        SrtpPolicy::Preferred | SrtpPolicy::Required => format!(
+            "its answer has no codec that may be spoken, or no SRTP key where there must be one; enable {names} and SRTP \
+             (SDES) on the phone"
+        ),
+    }
+}
+
+/// What people read of a final refusal; 488 and 606 are about our SDP (RFC 3261 §21.4.26, §21.6.4).
+fn refusal_of(response: &Response, leg: &Leg) -> String {
+    let said = format!("{} {}", response.status, response.reason);
+    match response.status {
+        488 | 606 => {
+            let names = names_of(&leg.media.terms().codecs);
+            format!(
+                "{said}: it takes nothing that it was offered; enable {names} on it, and look at SRTP on both sides"
+            )
+        }
+        _ => said,
+    }
 }
 
 /// What a final refusal means for the offer.

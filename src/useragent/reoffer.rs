@@ -12,10 +12,10 @@ use crate::sip::{Method, Response};
 
 use super::UserAgent;
 use super::agreed::{Heard, LegMedia};
-use super::incoming::read_answer;
 use super::leg::{Leg, Purpose, Stage};
 use super::lifetime::{self, Lifetime};
 use super::rules::{ACCEPT, ALLOW, PATIENCE, SUPPORTED_WITHIN};
+use super::terms::read_answer;
 use super::wire::Beat;
 
 /// How often an offer of ours is tried again after 491 or 500 before it is let be.
@@ -146,7 +146,7 @@ impl UserAgent {
         }
         invite.headers.push("Content-Type", ACCEPT);
         invite.body = match wish {
-            Some(_) => leg.media.offer(),
+            Some(wish) => leg.media.offer_only(wish.codec),
             None => leg.media.repeat(),
         };
         let (path, traced) = (leg.dialog.next_path(&self.wire.rules), leg.traced());
@@ -252,11 +252,11 @@ impl UserAgent {
         leg.far.read(&ok.headers);
         leg.dialog.came_by(path);
         leg.lifetime = Lifetime::answered(ok, beat.now.moment);
-        let sdp = read_answer(&ok.headers, &ok.body, leg.media.policy());
+        let sdp = read_answer(&ok.headers, &ok.body, &leg.media.terms());
         let heard = match (&sdp, open.before) {
             (_, None) => Heard::Same,
             (Some(sdp), Some(before)) => {
-                let heard = leg.media.hear(sdp, &ok.body, path.peer.ip());
+                let heard = leg.media.hear_answer(sdp, &ok.body, path.peer.ip());
                 if heard == Heard::Nothing {
                     leg.media.take_back(*before);
                 }

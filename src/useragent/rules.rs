@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::model::Transport;
 use crate::model::centre::{BanRules, DigestChoice};
+use crate::model::{Codec, Transport};
 
 /// The user agent's rules; none changes while it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Rules {
     pub listeners: Vec<Listener>,
     /// Written into SDP in place of the media plane's own address, on legs of its kind (IPv4 or IPv6).
     pub media_advertised: Option<IpAddr>,
+    /// The codecs that phones are offered and may speak, the preferred one first.
+    pub codecs: Vec<Codec>,
     /// The digest algorithms that each listener offers, by the same index; what is missing offers both.
     pub digests: Vec<DigestChoice>,
     /// Shortest registration granted; a shorter wish gets 423.
@@ -125,6 +127,7 @@ impl Default for Rules {
             realm: "vigie".to_owned(),
             listeners: vec![Listener { transport: Transport::Udp, address: SocketAddr::from(([127, 0, 0, 1], 5060)) }],
             media_advertised: None,
+            codecs: Codec::USUAL.to_vec(),
             digests: Vec::new(),
             expires_min: Duration::from_secs(30),
             expires_max: Duration::from_secs(600),

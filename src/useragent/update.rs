@@ -10,9 +10,10 @@ use super::UserAgent;
 use super::agreed::Heard;
 use super::answer::answer;
 use super::early::Exchange;
-use super::incoming::{Arrival, Refusal, check, complete, read_offer};
+use super::incoming::{Arrival, Refusal, check, complete};
 use super::leg::{Leg, Stage};
 use super::lifetime::{self, Lifetime};
+use super::terms::read_offer;
 use super::wire::Beat;
 
 /// Whose offer is open already.
@@ -47,10 +48,10 @@ impl UserAgent {
     pub(super) fn updated(&mut self, id: LegId, arrival: &Arrival, beat: &mut Beat<'_>) {
         let Arrival { key, request, .. } = arrival;
         let traced = self.legs.find(id).and_then(Leg::traced);
-        let srtp = self.srtp_of_leg(id);
+        let terms = self.terms_of_leg(id);
         let agreed = check(request)
             .and_then(|()| lifetime::weigh(request, &self.wire.rules))
-            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body, srtp)?)))
+            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body, &terms)?)))
             .and_then(|(granted, offer)| Ok((granted, self.may_offer(id, arrival, offer)?)));
         let (granted, offer) = match agreed {
             Ok(agreed) => agreed,
@@ -103,7 +104,7 @@ impl UserAgent {
         let target = contacts.as_ref().and_then(|c| c.first()).map(|c| c.address.uri.clone());
         let tag = request.from_tag();
         if matches!(leg.stage, Stage::Dialling { .. }) {
-            let remote = offer.and_then(|offer| leg.media.agree(offer, path.peer.ip()));
+            let remote = offer.and_then(|offer| leg.media.agree_offer(offer, path.peer.ip()));
             let Some(fork) = leg.fork(tag.as_deref()) else { return (Bytes::new(), None) };
             fork.dialog.retarget(target);
             let (Some(offer), Some(remote)) = (offer, remote) else { return (Bytes::new(), None) };
@@ -115,7 +116,7 @@ impl UserAgent {
         }
         leg.dialog.retarget(target);
         let Some(offer) = offer else { return (Bytes::new(), None) };
-        let signal = match leg.media.hear(offer, &request.body, path.peer.ip()) {
+        let signal = match leg.media.hear_offer(offer, &request.body, path.peer.ip()) {
             Heard::Other(remote) => Some(Signal::Reoffered { leg: id, remote }),
             Heard::Same | Heard::Nothing => None,
         };

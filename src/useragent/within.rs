@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use crate::call::signal::{Gone, Signal};
-use crate::model::srtp::SrtpPolicy;
 use crate::model::{EndedBy, LegId, Path, RemoteMedia};
 use crate::sip::sdp::Description;
 use crate::sip::{Method, Request};
@@ -12,10 +11,11 @@ use super::UserAgent;
 use super::agreed::Heard;
 use super::answer::{answer, answer_tagged};
 use super::dialog::{Dialog, Order};
-use super::incoming::{Arrival, Refusal, check, complete, read_answer, read_offer};
+use super::incoming::{Arrival, Refusal, check, complete};
 use super::leg::{Leg, Stage, Unacked};
 use super::lifetime::{self, Lifetime};
 use super::reasons::{no_usable_sdp, reason_of_bye};
+use super::terms::{read_answer, read_offer};
 use super::wire::{Beat, Came};
 
 impl Leg {
@@ -121,10 +121,10 @@ impl UserAgent {
     fn reinvited(&mut self, id: LegId, arrival: &Arrival, beat: &mut Beat<'_>) {
         let Arrival { key, request, .. } = arrival;
         let traced = self.legs.find(id).and_then(Leg::traced);
-        let srtp = self.srtp_of_leg(id);
+        let terms = self.terms_of_leg(id);
         let agreed = check(request)
             .and_then(|()| lifetime::weigh(request, &self.wire.rules))
-            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body, srtp)?)));
+            .and_then(|granted| Ok((granted, read_offer(&request.headers, &request.body, &terms)?)));
         let agreed = agreed.and_then(|agreed| if self.is_pending(id) { Err(Refusal::of(491)) } else { Ok(agreed) });
         let (granted, offer) = match agreed {
             Ok(agreed) => agreed,
@@ -148,11 +148,6 @@ impl UserAgent {
         if let Some(remote) = news {
             beat.signal(Signal::Reoffered { leg: id, remote });
         }
-    }
-
-    /// Whether the media of a leg are to be protected.
-    pub(super) fn srtp_of_leg(&self, id: LegId) -> SrtpPolicy {
-        self.legs.find(id).map_or_else(SrtpPolicy::default, |leg| leg.media.policy())
     }
 
     /// Whether a re-INVITE would meet another exchange (RFC 3261 §14.2).
@@ -197,9 +192,9 @@ impl UserAgent {
 
     /// The SDP answer that an ACK brings; without a usable one there is no call (RFC 3261 §13.2.2.4).
     fn take_late_answer(&mut self, id: LegId, path: Path, ack: &Request, beat: &mut Beat<'_>) -> bool {
-        let answered = read_answer(&ack.headers, &ack.body, self.srtp_of_leg(id));
+        let answered = read_answer(&ack.headers, &ack.body, &self.terms_of_leg(id));
         let Some(leg) = self.legs.find_mut(id) else { return false };
-        let heard = answered.map_or(Heard::Nothing, |answer| leg.media.hear(&answer, &ack.body, path.peer.ip()));
+        let heard = answered.map_or(Heard::Nothing, |answer| leg.media.hear_answer(&answer, &ack.body, path.peer.ip()));
         match heard {
             Heard::Same => true,
             Heard::Other(remote) => {
@@ -284,7 +279,7 @@ impl UserAgent {
 /// Our SDP for a re-INVITE, and the far end's media when they have changed.
 fn reanswer(leg: &mut Leg, offer: Option<&Description>, arrival: &Arrival) -> (Bytes, Option<RemoteMedia>) {
     let Some(offer) = offer else { return (leg.media.offer(), None) };
-    match leg.media.hear(offer, &arrival.request.body, arrival.path.peer.ip()) {
+    match leg.media.hear_offer(offer, &arrival.request.body, arrival.path.peer.ip()) {
         Heard::Other(remote) => (leg.media.answer(offer), Some(remote)),
         Heard::Same | Heard::Nothing => (leg.media.answer(offer), None),
     }

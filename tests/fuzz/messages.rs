@@ -1,7 +1,7 @@
 //! Single messages and SDPs: reading never panics, and what was read is written and read again as the same.
 
 use bytes::Bytes;
-use vigie::model::{Chance, Direction, Path, Transport};
+use vigie::model::{Chance, Codec, Direction, Path, Transport};
 use vigie::sip::header::{call_info, diversion, geolocation, history, user_to_user};
 use vigie::sip::sdp::{Description, LocalMedia, Origin, write_answer};
 use vigie::sip::{Body, Message, Uri, pidf};
@@ -71,7 +71,9 @@ fn read_message(bytes: &[u8]) -> Result<(), String> {
 /// One SDP of this seed.
 pub fn try_sdp(seed: u64) -> Result<(), Failure> {
     let mut chance = Chance::from_number(seed);
-    let pick = |chance: &mut Chance| corpus::SDPS[chance.below(4) as usize].replace('\n', "\r\n").into_bytes();
+    let pick = |chance: &mut Chance| {
+        corpus::SDPS[chance.below(corpus::SDPS.len() as u64) as usize].replace('\n', "\r\n").into_bytes()
+    };
     let mut bytes = pick(&mut chance);
     let other = pick(&mut chance);
     mutate(&mut bytes, &other, &mut chance);
@@ -81,7 +83,7 @@ pub fn try_sdp(seed: u64) -> Result<(), Failure> {
 
 fn read_sdp(bytes: &[u8]) -> Result<(), String> {
     let Ok(offer) = Description::parse(bytes) else { return Ok(()) };
-    let Some((audio, codec)) = offer.audio.as_ref().and_then(|audio| Some((audio, audio.choose(&[])?))) else {
+    let Some((audio, codec)) = offer.audio.as_ref().and_then(|audio| Some((audio, audio.choose(&Codec::ALL)?))) else {
         return Ok(());
     };
     let remote = audio.remote(codec, [192, 0, 2, 1].into());

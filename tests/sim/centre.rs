@@ -200,6 +200,7 @@ pub fn centre() -> Arc<Centre> {
         registration: None,
         options_every: None,
         srtp: Default::default(),
+        codecs: vigie::model::Codec::USUAL.to_vec(),
         dials: Vec::new(),
         outgoing: Default::default(),
     };

@@ -5,7 +5,6 @@ use super::super::tally::count;
 use super::{Worker, send};
 use crate::model::{Codec, MIX_LEGS_MAX, MediaReport, MixedLeg, Moment};
 use crate::rtp::codec::packet_samples;
-use crate::rtp::g711::Law;
 use crate::rtp::packet::{Header, PACKET_BYTES_MAX};
 
 impl<R: Fn(MediaReport)> Worker<R> {
@@ -30,13 +29,16 @@ impl<R: Fn(MediaReport)> Worker<R> {
     }
 
     /// What the bridge of the leg at `place` needs: nothing where packets can be relayed as they are or by a table, else
-    /// both voices decoded. In a mix, the leg's own codec.
+    /// both voices decoded. In a mix, what decodes the codec that the leg speaks.
     pub(super) fn arrange(&mut self, place: usize) {
-        let codec_of = |place| self.leg(place).and_then(|leg| Some(leg.aim.as_ref()?.remote.codec));
-        let (own, peer) = (codec_of(place), self.leg(place).and_then(|leg| leg.peer));
-        let other = peer.and_then(codec_of);
+        let aim_of = |place| self.leg(place).and_then(|leg| leg.aim.as_ref());
+        let codecs_of = |place| aim_of(place).map(|aim| (aim.spoken, aim.remote.codec));
+        let (own, peer) = (codecs_of(place), self.leg(place).and_then(|leg| leg.peer));
+        let other = peer.and_then(codecs_of);
         match (peer, own, other) {
-            (Some(peer), Some(own), Some(other)) if is_relayed(own, other) => {
+            (Some(peer), Some((said, hears)), Some((says, heard)))
+                if said.is_relayed_to(heard) && says.is_relayed_to(hears) =>
+            {
                 self.leave_mix(place);
                 self.leave_mix(peer);
             }
@@ -44,11 +46,11 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 self.enter_mix(place, Hears::new([peer]));
                 self.enter_mix(peer, Hears::new([place]));
             }
-            (None, Some(own), _) => {
+            (None, Some((said, _)), _) => {
                 if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut)
                     && let Some(mix) = &mut leg.mix
                 {
-                    mix.aim_at(own, &mut leg.quality);
+                    mix.aim_at(said, &mut leg.quality);
                 }
             }
             (_, None, _) | (Some(_), _, None) => {}
@@ -58,7 +60,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
     fn enter_mix(&mut self, place: usize, hears: Hears) {
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
         // Before its first SDP a leg says nothing; its codec comes with that.
-        let codec = leg.aim.as_ref().map_or(Codec::Pcma, |aim| aim.remote.codec);
+        let codec = leg.aim.as_ref().map_or(Codec::Pcma, |aim| aim.spoken);
         match &mut leg.mix {
             Some(mix) => {
                 mix.hears = hears;
@@ -132,9 +134,4 @@ impl<R: Fn(MediaReport)> Worker<R> {
             count(&self.tally.sends_failed);
         }
     }
-}
-
-/// Whether packets of one codec can be sent on to the other, as they are or by a table of G.711.
-fn is_relayed(one: Codec, other: Codec) -> bool {
-    one == other || (Law::of(one).is_some() && Law::of(other).is_some())
 }

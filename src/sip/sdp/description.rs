@@ -6,7 +6,7 @@ use sdp_types::{Attribute, Connection, Media, Session};
 use serde::{Deserialize, Serialize};
 
 use super::crypto::{CryptoLine, read_lines};
-use crate::model::media::DTMF_CLOCK_HZ;
+use crate::model::media::{DTMF_CLOCK_HZ, Format};
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{Codec, Direction, RemoteMedia};
 
@@ -67,8 +67,10 @@ pub struct Audio {
     pub rtcp: SocketAddr,
     /// The codecs that we speak too, with their payload types, in the far end's order of preference.
     pub codecs: Vec<(Codec, u8)>,
-    /// Its payload type for telephone-event/8000 (RFC 4733).
-    pub dtmf_payload: Option<u8>,
+    /// Its payload types for telephone-event (RFC 4733), each with its clock: the first of each clock that a codec of ours has.
+    pub keys: Vec<(u8, u32)>,
+    /// Every payload type that it names, known to us or not.
+    pub payloads: Vec<u8>,
     /// Who sends, seen from Vigie: the far end's `sendonly` is our `ReceiveOnly`.
     pub direction: Direction,
     /// Milliseconds of audio a packet, when it says.
@@ -116,12 +118,21 @@ impl Description {
 }
 
 impl Audio {
-    /// The first codec of `ours` that the far end speaks; with an empty list its own first.
+    /// The far end's first codec that is one of `ours`: the order is its own (RFC 3264 §6.1, decision 24).
     pub fn choose(&self, ours: &[Codec]) -> Option<Codec> {
-        match ours {
-            [] => self.codecs.first().map(|(codec, _)| *codec),
-            ours => ours.iter().copied().find(|codec| self.payload(*codec).is_some()),
-        }
+        self.codecs.iter().map(|(codec, _)| *codec).find(|codec| ours.contains(codec))
+    }
+
+    /// Its telephone-event beside a codec: the one of the codec's clock (RFC 4733 §2.1), else that of 8000.
+    pub fn keys_beside(&self, codec: Codec) -> Option<(u8, u32)> {
+        let of = |clock_hz: u32| self.keys.iter().copied().find(|(_, clock)| *clock == clock_hz);
+        of(codec.clock_rate()).or_else(|| of(DTMF_CLOCK_HZ))
+    }
+
+    /// What each payload type is that we know.
+    pub fn formats(&self) -> impl Iterator<Item = (u8, Format)> {
+        let keys = self.keys.iter().map(|(number, clock_hz)| (*number, Format::Keys { clock_hz: *clock_hz }));
+        self.codecs.iter().map(|(codec, number)| (*number, Format::Audio(*codec))).chain(keys)
     }
 
     /// The far end's payload type of a codec.
@@ -135,14 +146,15 @@ impl Audio {
             true => SocketAddr::new(signalling, addr.port()),
             false => addr,
         };
+        let keys = self.keys_beside(codec);
         RemoteMedia {
             rtp: at(self.rtp),
             rtcp: at(self.rtcp),
             signalling,
             codec,
             payload: self.payload(codec).unwrap_or(codec.payload_type()),
-            dtmf_payload: self.dtmf_payload,
-            dtmf_clock_hz: DTMF_CLOCK_HZ,
+            dtmf_payload: keys.map(|(payload, _)| payload),
+            dtmf_clock_hz: keys.map_or(DTMF_CLOCK_HZ, |(_, clock_hz)| clock_hz),
             formats: Vec::new(),
             direction: self.direction,
             crypto: None,
@@ -194,19 +206,17 @@ fn read_audio(index: usize, media: &Media, session: &Session) -> Option<Audio> {
     }
     let connection = media.connections.first().or(session.connection.as_ref())?;
     let rtp = SocketAddr::new(address(connection)?, media.port);
-    let payloads: Vec<u8> =
-        media.fmt.split_ascii_whitespace().take(PAYLOADS_MAX).filter_map(|p| p.parse().ok()).collect();
-    let mapped = |payload: u8| rtpmap(media, payload);
-    let dtmf_payload = payloads
-        .iter()
-        .copied()
-        .find(|p| mapped(*p).is_some_and(|(name, rate)| name.eq_ignore_ascii_case("telephone-event") && rate == 8000));
-    let mut codecs: Vec<(Codec, u8)> = Vec::new();
-    for payload in payloads {
-        if let Some(codec) = codec(payload, mapped(payload))
-            && !codecs.iter().any(|(c, _)| *c == codec)
-        {
-            codecs.push((codec, payload));
+    let payloads: Vec<u8> = media.fmt.split_ascii_whitespace().take(PAYLOADS_MAX).filter_map(payload_type).collect();
+    let (mut codecs, mut keys) = (Vec::<(Codec, u8)>::new(), Vec::<(u8, u32)>::new());
+    for payload in payloads.iter().copied() {
+        match format(payload, rtpmap(media, payload)) {
+            Some(Format::Audio(codec)) if !codecs.iter().any(|(known, _)| *known == codec) => {
+                codecs.push((codec, payload));
+            }
+            Some(Format::Keys { clock_hz }) if !keys.iter().any(|(_, known)| *known == clock_hz) => {
+                keys.push((payload, clock_hz));
+            }
+            Some(Format::Audio(_) | Format::Keys { .. }) | None => {}
         }
     }
     let direction = direction(&media.attributes).or_else(|| direction(&session.attributes));
@@ -216,12 +226,18 @@ fn read_audio(index: usize, media: &Media, session: &Session) -> Option<Audio> {
         rtp,
         rtcp: rtcp(media, rtp),
         codecs,
-        dtmf_payload,
+        keys,
+        payloads,
         direction: if rtp.ip().is_unspecified() { without_sending(direction) } else { direction },
         ptime_ms: value(media, "ptime").and_then(|v| v.trim().parse().ok()),
         is_secured,
         crypto: read_lines(media),
     })
+}
+
+/// RFC 3550 §5.1: seven bits.
+fn payload_type(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|number| *number < 128)
 }
 
 /// `None` for a host name, which a pure part cannot resolve and phones do not write.
@@ -233,27 +249,42 @@ fn value<'a>(media: &'a Media, name: &'a str) -> Option<&'a str> {
     media.get_first_attribute_value(name).flatten()
 }
 
-/// Name and clock rate that `a=rtpmap` gives a payload type.
-fn rtpmap(media: &Media, payload: u8) -> Option<(&str, u32)> {
+/// What an `a=rtpmap` says: a name, a clock rate, and how many voices (RFC 8866 §6.6).
+struct Map<'a> {
+    name: &'a str,
+    clock_hz: u32,
+    voices: Option<&'a str>,
+}
+
+/// What `a=rtpmap` says of a payload type.
+fn rtpmap(media: &Media, payload: u8) -> Option<Map<'_>> {
     media.get_attribute_values("rtpmap").flatten().find_map(|map| {
         let (number, encoding) = map.trim().split_once([' ', '\t'])?;
-        let mut parts = encoding.trim().split('/');
-        let (name, rate) = (parts.next()?, parts.next()?.trim().parse().ok()?);
-        (number.parse() == Ok(payload)).then_some((name, rate))
+        let mut parts = encoding.trim().split('/').map(str::trim);
+        let (name, clock_hz, voices) = (parts.next()?, parts.next()?.parse().ok()?, parts.next());
+        (number.parse() == Ok(payload)).then_some(Map { name, clock_hz, voices })
     })
 }
 
-/// RFC 3551 §6: 0 and 8 mean what they mean unless a map says otherwise.
-fn codec(payload: u8, map: Option<(&str, u32)>) -> Option<Codec> {
-    match (map, payload) {
-        (Some((name, 8000)), _) => {
-            [Codec::Pcma, Codec::Pcmu].into_iter().find(|codec| name.eq_ignore_ascii_case(codec.name()))
-        }
-        (Some(_), _) => None,
-        (None, 8) => Some(Codec::Pcma),
-        (None, 0) => Some(Codec::Pcmu),
-        (None, _) => None,
+/// RFC 3551 §6: 0, 8 and 9 mean what they mean unless a map says otherwise.
+fn format(payload: u8, map: Option<Map<'_>>) -> Option<Format> {
+    let Some(Map { name, clock_hz, voices }) = map else {
+        let known = Codec::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(payload));
+        return known.map(Format::Audio);
+    };
+    if name.eq_ignore_ascii_case("telephone-event") {
+        let is_known = Codec::ALL.iter().any(|codec| codec.clock_rate() == clock_hz);
+        return is_known.then_some(Format::Keys { clock_hz });
     }
+    let codec = Codec::ALL.into_iter().find(|codec| name.eq_ignore_ascii_case(codec.name()))?;
+    let (fits, is_mono) = match codec {
+        Codec::Pcma | Codec::Pcmu => (clock_hz == codec.clock_rate(), matches!(voices, None | Some("1"))),
+        // RFC 3551 §4.5.2: 8000 by mistake of an older RFC; phones that write what it samples at mean the same.
+        Codec::G722 => (matches!(clock_hz, 8000 | 16_000), matches!(voices, None | Some("1"))),
+        // RFC 7587 §7: always 2, whatever is sent; some phones write 1 or nothing.
+        Codec::Opus => (clock_hz == codec.clock_rate(), matches!(voices, None | Some("1" | "2"))),
+    };
+    (fits && is_mono).then_some(Format::Audio(codec))
 }
 
 /// The far end's direction, turned round.
@@ -302,10 +333,10 @@ mod tests {
         let audio = description.audio.expect("audio");
         assert_eq!((audio.rtp, audio.rtcp), ("192.168.1.7:4002".parse().unwrap(), "192.168.1.8:4009".parse().unwrap()));
         assert_eq!(audio.codecs, [(Codec::Pcma, 8), (Codec::Pcmu, 0)]);
-        assert_eq!((audio.dtmf_payload, audio.direction, audio.ptime_ms), (Some(101), Direction::Both, Some(20)));
+        assert_eq!((&audio.keys[..], audio.direction, audio.ptime_ms), (&[(101, 8000)][..], Direction::Both, Some(20)));
         assert_eq!(description.lines.len(), 2);
-        assert_eq!(audio.choose(&[Codec::Pcmu, Codec::Pcma]), Some(Codec::Pcmu));
-        assert_eq!(audio.choose(&[]), Some(Codec::Pcma));
+        assert_eq!(audio.choose(&[Codec::Pcmu, Codec::Pcma]), Some(Codec::Pcma), "its own order");
+        assert_eq!((audio.choose(&[Codec::Pcmu]), audio.choose(&[Codec::Opus])), (Some(Codec::Pcmu), None));
     }
 
     #[test]
@@ -315,6 +346,55 @@ mod tests {
         assert_eq!(mapped.map(|a| a.codecs), Some(vec![(Codec::Pcma, 96)]));
         let none = audio("v=0\nc=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP 18 4\n");
         assert_eq!(none.map(|a| (a.codecs.len(), a.choose(&[Codec::Pcma]))), Some((0, None)));
+    }
+
+    #[test]
+    fn every_codec_is_known_however_phones_write_it() {
+        for (formats, maps, expected) in [
+            ("9", "", Some((Codec::G722, 9))),
+            ("9", "a=rtpmap:9 G722/8000\n", Some((Codec::G722, 9))),
+            ("9", "a=rtpmap:9 g722/16000\n", Some((Codec::G722, 9))),
+            ("105", "a=rtpmap:105 G722/8000/1\n", Some((Codec::G722, 105))),
+            ("9", "a=rtpmap:9 G722/48000\n", None),
+            ("9", "a=rtpmap:9 G722.1/16000\n", None),
+            (
+                "111",
+                "a=rtpmap:111 opus/48000/2\na=fmtp:111 maxplaybackrate=16000;stereo=1;useinbandfec=1;cbr=1\n",
+                Some((Codec::Opus, 111)),
+            ),
+            ("96", "a=rtpmap:96 OPUS/48000\n", Some((Codec::Opus, 96))),
+            ("96", "a=rtpmap:96 opus/48000/1\na=ptime:40\n", Some((Codec::Opus, 96))),
+            ("96", "a=rtpmap:96 opus/48000/6\n", None),
+            ("96", "a=rtpmap:96 opus/16000/2\n", None),
+            ("96", "", None),
+            ("8", "a=rtpmap:8 PCMA/8000/2\n", None),
+            ("8", "a=rtpmap:8 PCMA/8000/1\n", Some((Codec::Pcma, 8))),
+        ] {
+            let text = format!("v=0\nc=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP {formats}\n{maps}");
+            let read = audio(&text).map(|audio| audio.codecs);
+            assert_eq!(read, Some(expected.into_iter().collect()), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_go_by_the_codecs_clock_else_by_8000() {
+        let both = "a=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/8000\na=rtpmap:110 telephone-event/48000\n\
+                    a=rtpmap:99 telephone-event/16000\n";
+        for (formats, codec, expected) in [
+            ("96 8 101 110", Codec::Opus, Some((110, 48_000))),
+            ("96 8 101 110", Codec::Pcma, Some((101, 8000))),
+            ("96 9 110 101", Codec::G722, Some((101, 8000))),
+            ("96 8 101", Codec::Opus, Some((101, 8000))),
+            ("96 8 110", Codec::Pcma, None),
+            ("96 8 99", Codec::Opus, None),
+        ] {
+            let text = format!("v=0\nc=IN IP4 1.2.3.4\nm=audio 9 RTP/AVP {formats}\n{both}");
+            let audio = audio(&text).expect("audio");
+            assert_eq!(audio.keys_beside(codec), expected, "{formats} {codec:?}");
+            let remote = audio.remote(codec, "192.0.2.1".parse().unwrap());
+            let told = remote.dtmf_payload.map(|payload| (payload, remote.dtmf_clock_hz));
+            assert_eq!(told, expected, "{formats} {codec:?}");
+        }
     }
 
     #[test]

@@ -6,4 +6,6 @@ pub mod write;
 
 pub use crypto::{CryptoLine, Protection};
 pub use description::{Audio, Description, SdpFault};
-pub use write::{LocalMedia, Origin, write_answer, write_offer, write_protected_answer, write_protected_offer};
+pub use write::{
+    LocalMedia, Origin, answered_formats, write_answer, write_numbered_offer, write_offer, write_protected_answer,
+};

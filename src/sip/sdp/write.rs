@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::crypto::{CryptoLine, Protection};
 use super::description::{Audio, Description, MediaLine};
-use crate::model::media::DTMF_PAYLOAD;
+use crate::model::media::Format;
 use crate::model::{Codec, Direction};
 
 /// Who wrote an SDP, and which edition (RFC 8866 §5.2): the version goes up by one when anything changes (RFC 3264 §8).
@@ -45,13 +45,13 @@ pub struct LocalMedia {
 
 /// Our offer: these codecs in order of preference, and telephone-event.
 pub fn write_offer(local: &LocalMedia, codecs: &[Codec]) -> Bytes {
-    write_protected_offer(local, codecs, &Protection::default())
+    let formats: Vec<_> = Format::offered(codecs).map(|format| (format.payload_type(), format)).collect();
+    write_numbered_offer(local, &formats, &Protection::default())
 }
 
-/// The same with keys for SRTP (RFC 4568 §5.1.1).
-pub fn write_protected_offer(local: &LocalMedia, codecs: &[Codec], protection: &Protection) -> Bytes {
-    let payloads: Vec<_> = codecs.iter().map(|codec| (*codec, codec.payload_type())).collect();
-    let mut media = audio(local, &payloads, Some(DTMF_PAYLOAD), local.direction);
+/// The same with payload types of our choice, and with keys for SRTP (RFC 4568 §5.1.1).
+pub fn write_numbered_offer(local: &LocalMedia, formats: &[(u8, Format)], protection: &Protection) -> Bytes {
+    let mut media = audio(local, formats, local.direction);
     if protection.is_required {
         media.proto = TransportProto::RtpSavp.to_string();
     }
@@ -90,8 +90,15 @@ fn add_crypto<'a>(media: &mut Media, lines: impl IntoIterator<Item = &'a CryptoL
 }
 
 fn answered(local: &LocalMedia, offered: &Audio, codec: Codec) -> Media {
+    let formats: Vec<_> = answered_formats(offered, codec).collect();
+    audio(local, &formats, within(local.direction, offered.direction))
+}
+
+/// What an answer to this offer names: one codec and the telephone-event beside it, under the offer's numbers.
+pub fn answered_formats(offered: &Audio, codec: Codec) -> impl Iterator<Item = (u8, Format)> {
     let payload = offered.payload(codec).unwrap_or(codec.payload_type());
-    audio(local, &[(codec, payload)], offered.dtmf_payload, within(local.direction, offered.direction))
+    let keys = offered.keys_beside(codec).map(|(number, clock_hz)| (number, Format::Keys { clock_hz }));
+    [(payload, Format::Audio(codec))].into_iter().chain(keys)
 }
 
 /// What both `ours` and the offer (turned round) allow (RFC 3264 §6.1).
@@ -112,19 +119,18 @@ fn refused(line: &MediaLine) -> Media {
     media
 }
 
-fn audio(local: &LocalMedia, codecs: &[(Codec, u8)], dtmf: Option<u8>, direction: Direction) -> Media {
-    let formats: Vec<String> = codecs.iter().map(|(_, p)| *p).chain(dtmf).map(|p| p.to_string()).collect();
-    let mut media = Media::new(MediaType::Audio, local.rtp.port(), TransportProto::RtpAvp, formats.join(" "));
-    for (codec, payload) in codecs {
-        media.add_attribute_with_value("rtpmap", rtpmap(*codec, *payload));
-        if *codec == Codec::Opus {
-            // RFC 7587 §6.1: a copy of the packet before is of use to us, and one voice is all there is.
-            media.add_attribute_with_value("fmtp", format!("{payload} useinbandfec=1;stereo=0;sprop-stereo=0"));
+fn audio(local: &LocalMedia, formats: &[(u8, Format)], direction: Direction) -> Media {
+    let numbers: Vec<String> = formats.iter().map(|(number, _)| number.to_string()).collect();
+    let mut media = Media::new(MediaType::Audio, local.rtp.port(), TransportProto::RtpAvp, numbers.join(" "));
+    for (number, format) in formats {
+        let (map, parameters) = match format {
+            Format::Audio(codec) => rtpmap(*codec),
+            Format::Keys { clock_hz } => (format!("telephone-event/{clock_hz}"), Some("0-15")),
+        };
+        media.add_attribute_with_value("rtpmap", format!("{number} {map}"));
+        if let Some(parameters) = parameters {
+            media.add_attribute_with_value("fmtp", format!("{number} {parameters}"));
         }
-    }
-    if let Some(payload) = dtmf {
-        media.add_attribute_with_value("rtpmap", format!("{payload} telephone-event/8000"));
-        media.add_attribute_with_value("fmtp", format!("{payload} 0-15"));
     }
     media.add_attribute_with_value("ptime", 20);
     media.add_attribute(Attribute::new(match direction {
@@ -136,13 +142,15 @@ fn audio(local: &LocalMedia, codecs: &[(Codec, u8)], dtmf: Option<u8>, direction
     media
 }
 
-/// RFC 7587 §7: Opus is written with two voices whatever is sent.
-fn rtpmap(codec: Codec, payload: u8) -> String {
-    let voices = match codec {
-        Codec::Pcma | Codec::Pcmu | Codec::G722 => "",
-        Codec::Opus => "/2",
-    };
-    format!("{payload} {}/{}{voices}", codec.name(), codec.clock_rate())
+/// A codec's `a=rtpmap` and `a=fmtp`, without the number.
+fn rtpmap(codec: Codec) -> (String, Option<&'static str>) {
+    let map = format!("{}/{}", codec.name(), codec.clock_rate());
+    match codec {
+        Codec::Pcma | Codec::Pcmu | Codec::G722 => (map, None),
+        // RFC 7587 §7: written with two voices whatever is sent; §6.1: a copy of the packet before is of use to us, and
+        // one voice is all there is.
+        Codec::Opus => (map + "/2", Some("useinbandfec=1;stereo=0;sprop-stereo=0")),
+    }
 }
 
 fn write(local: &LocalMedia, medias: Vec<Media>) -> Bytes {
@@ -176,7 +184,7 @@ mod tests {
         let offer = write_offer(&local(Direction::Both), &[Codec::Pcmu, Codec::Pcma]);
         let audio = Description::parse(&offer).expect("readable").audio.expect("audio");
         assert_eq!(audio.codecs, [(Codec::Pcmu, 0), (Codec::Pcma, 8)]);
-        assert_eq!((audio.rtp, audio.dtmf_payload), ("10.0.0.1:20000".parse().expect("address"), Some(101)));
+        assert_eq!((audio.rtp, &audio.keys[..]), ("10.0.0.1:20000".parse().expect("address"), &[(101, 8000)][..]));
         assert!(text(offer).starts_with("v=0\r\no=vigie 4611686018427387903 1 IN IP4 10.0.0.1\r\ns=-\r\n"));
     }
 
@@ -200,6 +208,31 @@ mod tests {
         assert!(
             answer.contains("a=rtpmap:96 PCMA/8000\r\n") && answer.contains("a=rtpmap:97 telephone-event/8000\r\n")
         );
+    }
+
+    #[test]
+    fn every_codec_is_offered_and_answered_as_its_standard_writes_it() {
+        let offer = write_offer(&local(Direction::Both), &Codec::USUAL);
+        let read = Description::parse(&offer).expect("readable").audio.expect("audio");
+        assert_eq!(read.codecs, [(Codec::G722, 9), (Codec::Opus, 111), (Codec::Pcma, 8), (Codec::Pcmu, 0)]);
+        assert_eq!(read.keys, [(101, 8000), (110, 48_000)], "telephone-event at each clock");
+        let offer = text(offer);
+        for line in [
+            "m=audio 20000 RTP/AVP 9 111 8 0 101 110",
+            "a=rtpmap:9 G722/8000",
+            "a=rtpmap:111 opus/48000/2",
+            "a=fmtp:111 useinbandfec=1;stereo=0;sprop-stereo=0",
+            "a=rtpmap:110 telephone-event/48000",
+            "a=fmtp:110 0-15",
+        ] {
+            assert!(offer.contains(&format!("{line}\r\n")), "{line}: {offer}");
+        }
+        let theirs = offer.replace("111", "96").replace("110", "97");
+        let theirs = Description::parse(theirs.as_bytes()).expect("readable");
+        for (codec, formats) in [(Codec::Opus, "96 97"), (Codec::G722, "9 101"), (Codec::Pcma, "8 101")] {
+            let answer = text(write_answer(&local(Direction::Both), &theirs, codec));
+            assert!(answer.contains(&format!("m=audio 20000 RTP/AVP {formats}\r\n")), "{codec:?}: {answer}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use sha2::Sha256;
 use crate::call::signal::{LegOrder, Signal};
 use crate::model::centre::{AddressBlock, DigestChoice, OfferRules, Weights};
 use crate::model::{
-    Alarm, Binding, Centre, Chance, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator, RegulatorId,
-    Target, Transport, Trunk, Utc,
+    Alarm, Binding, Centre, Chance, Codec, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator,
+    RegulatorId, Target, Transport, Trunk, Utc,
 };
 use crate::useragent::{Effect, Rules, UserAgent};
 
@@ -59,6 +59,7 @@ pub fn centre(calls_max: u32) -> Centre {
         registration: None,
         options_every: None,
         srtp: Default::default(),
+        codecs: Codec::USUAL.to_vec(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "carrier".into(),

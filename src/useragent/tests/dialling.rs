@@ -94,7 +94,7 @@ fn the_invite_shows_the_line_and_the_caller_and_offers_the_caller_s_codec_first(
     assert_eq!(header(invite, "X-Vigie-Call"), call.to_string());
     assert_eq!(header(invite, "P-Asserted-Identity"), "");
     assert_eq!(header(invite, "Contact"), "<sip:vigie@127.0.0.1:5060>");
-    assert!(body(invite).contains("m=audio 30002 RTP/AVP 0 8 101\r\n"), "{invite}");
+    assert!(body(invite).contains("m=audio 30002 RTP/AVP 0 8 9 111 101 110\r\n"), "{invite}");
     assert_eq!(ringing.bench.ua.sip_call_id(ringing.leg), Some(header(invite, "Call-ID")));
     assert_eq!(ringing.bench.ladder(), ["> INVITE sip:ana@127.0.0.1:5070 SIP/2.0"]);
 }

@@ -74,8 +74,13 @@ pub fn asks(invite: &str, (method, cseq): (&str, u32), phone_tag: &str, more: &s
     )
 }
 
-/// Ana's phone is registered and dialled; with our INVITE.
-pub fn dialled(mut bench: Bench) -> (Bench, LegId, String) {
+/// Ana's phone is registered and dialled for a caller in PCMA; with our INVITE.
+pub fn dialled(bench: Bench) -> (Bench, LegId, String) {
+    dialled_for(bench, Codec::Pcma)
+}
+
+/// The same for a caller in this codec.
+pub fn dialled_for(mut bench: Bench, prefer: Codec) -> (Bench, LegId, String) {
     bench.register("ana", PHONE, "MD5");
     let device = bench.signals().into_iter().find_map(|signal| match signal {
         Signal::Registered { device, .. } => Some(device),
@@ -88,7 +93,7 @@ pub fn dialled(mut bench: Bench) -> (Bench, LegId, String) {
         to: Party::Device { regulator: "ana".into(), device: device.expect("registered") },
         context: Box::default(),
         local: address("127.0.0.1:30002"),
-        prefer: Codec::Pcma,
+        prefer,
         caller: Caller::default(),
         label: "SOS".into(),
         call,

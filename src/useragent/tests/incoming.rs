@@ -374,7 +374,7 @@ fn an_invite_without_sdp_gets_our_offer_and_is_confirmed_by_its_answer() {
     assert_eq!(statuses(&bench.receive(TRUNK, &Request::default().text())), ["100"]);
     let leg = bench.incoming_leg();
     let ok = bench.order(accept(leg)).pop().unwrap();
-    assert!(body(&ok).contains("m=audio 30000 RTP/AVP 8 0 101\r\n"), "{ok}");
+    assert!(body(&ok).contains("m=audio 30000 RTP/AVP 9 111 8 0 101 110\r\n"), "{ok}");
     bench.signals();
     bench.receive(TRUNK, &later("ACK", 1, tag(header(&ok, "To")), &offer("0 101", "sendrecv")));
     let signals = bench.signals();

@@ -3,6 +3,7 @@
 mod banning;
 mod bench;
 mod carriers;
+mod choosing;
 mod context;
 mod cutting;
 mod dialling;
