@@ -153,7 +153,9 @@ impl Jitter {
         }
         let place = source.place + i64::from(header.timestamp.wrapping_sub(source.timestamp) as i32);
         if ahead <= 0 {
-            return self.put_older(place, (content, payload), arrival);
+            // One that was sent before the newest and claims to be later, or of long ago, has no place on the line.
+            let is_placed = (source.place - self.units(DELAY_MAX)..=source.place).contains(&place);
+            return if is_placed { self.put_older(place, (content, payload), arrival) } else { self.count_late() };
         }
         let between = place - source.place;
         if i64::from(ahead) * source.step != between && between % i64::from(ahead) == 0 && between > 0 {
@@ -419,6 +421,22 @@ mod tests {
         listener.listen(1_000_000);
         assert_eq!((listener.heard(), listener.silent()), (counted(10), 0));
         assert_eq!(listener.jitter.counts(), Counts { duplicates: 2, reordered: 2, ..Counts::default() });
+    }
+
+    #[test]
+    fn one_that_was_sent_before_and_claims_another_time_is_left_and_moves_nothing() {
+        let mut listener = Listener::new();
+        for n in 0..50 {
+            listener.put_usual(n, u64::from(n) * 20_000);
+            for timestamp in [0x7000_0000, 0x9000_0000] {
+                listener.put((7, 65_529u16.wrapping_add(n), timestamp), 99, u64::from(n) * 20_000);
+            }
+            listener.listen(u64::from(n) * 20_000);
+        }
+        listener.listen(2_000_000);
+        assert_eq!((listener.heard(), listener.silent()), (counted(50), 0));
+        assert_eq!(listener.jitter.counts(), Counts { late: 100, ..Counts::default() });
+        assert!((0..100_000).contains(&listener.jitter.delay_micros()), "{}", listener.jitter.delay_micros());
     }
 
     #[test]

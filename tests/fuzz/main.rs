@@ -41,13 +41,15 @@ struct Kind {
     run: fn(u64) -> Result<(), Failure>,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     Kind { name: "messages", cases: 4_000, run: messages::try_message },
     Kind { name: "sdp", cases: 3_000, run: messages::try_sdp },
     Kind { name: "sequences", cases: 60, run: sequences::try_sequence },
     Kind { name: "rtp", cases: 500, run: sound::try_rtp },
+    Kind { name: "keys", cases: 2_000, run: sound::try_keys },
     Kind { name: "rtcp", cases: 6_000, run: sound::try_rtcp },
     Kind { name: "jitter", cases: 500, run: sound::try_jitter },
+    Kind { name: "playout", cases: 120, run: sound::try_playout },
     Kind { name: "srtp", cases: 300, run: sound::try_srtp },
     Kind { name: "files", cases: 150, run: files::try_files },
 ];

@@ -1,10 +1,12 @@
-//! RTP, RTCP and SRTP: mutated packets are read without a panic, what is forged or replayed is not opened, and the counts
-//! of a leg add up whatever comes.
+//! RTP, RTCP, SRTP and every codec: mutated packets are read and played without a panic, what is forged or replayed is not
+//! opened, and the counts of a leg add up whatever comes.
 
-use vigie::model::{Chance, Moment};
-use vigie::rtp::dtmf::Digits;
-use vigie::rtp::jitter::{Content, Jitter, Next};
-use vigie::rtp::packet::{self, Header};
+use vigie::model::{Chance, Codec, Moment};
+use vigie::rtp::codec::{Encoder, packet_samples};
+use vigie::rtp::dtmf::{Digits, QUIET_MAX, TelephoneEvent};
+use vigie::rtp::jitter::{Content, Jitter, Next, TICK_MICROS};
+use vigie::rtp::packet::{self, Header, Packet};
+use vigie::rtp::playout::Playout;
 use vigie::rtp::reception::{Block, Reception};
 use vigie::rtp::rtcp;
 use vigie::rtp::srtp::{BUFFER_BYTES, Incoming, MasterKey, Outgoing, Profile};
@@ -45,35 +47,58 @@ fn draw_rtp(header: Header, chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
+/// A far end's packets with losses, repetitions, exchanges, jumps and new sources: what each header says, and when it comes.
+struct Stream {
+    header: Header,
+    now: u64,
+}
+
+impl Stream {
+    fn new(chance: &mut Chance) -> Stream {
+        let (sequence, timestamp, ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
+        let header = Header { payload_type: 8, marker: false, sequence, timestamp, ssrc };
+        Stream { header, now: 1_000_000 + chance.below(1 << 40) }
+    }
+
+    /// The next packet, `units` of the clock after the one before, more or less.
+    fn step(&mut self, units: u32, chance: &mut Chance) {
+        let Header { sequence, timestamp, ssrc, .. } = &mut self.header;
+        match chance.below(40) {
+            0 => *sequence = chance.next_u32() as u16,
+            1 => *timestamp = chance.next_u32(),
+            2 => *ssrc = chance.next_u32(),
+            3..8 => *sequence = sequence.wrapping_add(chance.below(70) as u16),
+            8..12 => {
+                *sequence = sequence.wrapping_sub(chance.below(5) as u16);
+                *timestamp = timestamp.wrapping_sub(units * chance.below(5) as u32);
+            }
+            _ => *sequence = sequence.wrapping_add(1),
+        }
+        *timestamp = timestamp.wrapping_add(units);
+        self.header.marker = chance.below(9) == 0;
+        self.now += chance.below(60_000);
+    }
+}
+
 /// A stream of one far end with losses, repetitions, exchanges, jumps and new sources, some packets damaged.
 pub fn try_rtp(seed: u64) -> Result<(), Failure> {
     let mut chance = Chance::from_number(seed);
     let (mut reception, mut digits) = (Reception::default(), Digits::default());
-    let (mut sequence, mut timestamp, mut ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
-    let (mut now, mut taken, mut pressed) = (chance.below(1 << 40), 0, 0);
+    let (mut stream, mut taken, mut pressed) = (Stream::new(&mut chance), 0, 0);
     for _ in 0..PACKETS {
-        match chance.below(40) {
-            0 => sequence = chance.next_u32() as u16,
-            1 => timestamp = chance.next_u32(),
-            2 => ssrc = chance.next_u32(),
-            3..8 => sequence = sequence.wrapping_add(chance.below(70) as u16),
-            8..12 => sequence = sequence.wrapping_sub(chance.below(5) as u16),
-            _ => sequence = sequence.wrapping_add(1),
-        }
-        timestamp = timestamp.wrapping_add(160);
-        now += chance.below(60_000);
+        stream.step(160, &mut chance);
         let payload_type = [0, 8, 9, 13, 101, 111][chance.below(6) as usize];
-        let marker = chance.below(9) == 0;
-        let mut bytes = draw_rtp(Header { payload_type, marker, sequence, timestamp, ssrc }, &mut chance);
+        let mut bytes = draw_rtp(Header { payload_type, ..stream.header }, &mut chance);
         if chance.below(3) == 0 {
             damage(&mut bytes, &mut chance);
         }
         note(&bytes);
         let Some(read) = packet::read(&bytes) else { continue };
         taken += 1;
-        reception.take(&read.header, payload_type != 101, Moment(now));
-        pressed += u64::from(digits.take(&read, 8000, Moment(now)).press.is_some_and(|press| press.is_over));
-        while digits.settle(Moment(now)).is_some() {
+        let now = Moment(stream.now);
+        reception.take(&read.header, payload_type != 101, now);
+        pressed += u64::from(digits.take(&read, 8000, now).press.is_some_and(|press| press.is_over));
+        while digits.settle(now).is_some() {
             pressed += 1;
         }
         let mut buffer = [0; 2048];
@@ -93,6 +118,48 @@ pub fn try_rtp(seed: u64) -> Result<(), Failure> {
         && pressed <= taken
         && reception.jitter_ms().is_finite();
     if is_sound { Ok(()) } else { fail(format!("{taken} taken, but {totals:?} {pattern:?}"), &[]) }
+}
+
+/// Keys pressed one after the other, each told by packets of which some are lost, repeated or overtaken by the next: every
+/// press of which anything comes is told once, in its order, and no other.
+pub fn try_keys(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let (mut digits, clock_hz) = (Digits::default(), [8000, 48_000][chance.below(2) as usize]);
+    let (ssrc, mut at_ms) = (chance.next_u32(), 1000 + chance.below(1 << 30));
+    let (mut expected, mut told) = (String::new(), String::new());
+    let begun = chance.next_u32();
+    for _ in 0..12 {
+        let key = ['1', '1', '5', '#', '*', 'D'][chance.below(6) as usize];
+        let (packets, first_ms) = (1 + chance.below(12), at_ms);
+        let timestamp = begun.wrapping_add((first_ms * u64::from(clock_hz) / 1000) as u32);
+        let mut sent: Vec<(bool, TelephoneEvent)> = (0..packets + 2)
+            .map(|place| {
+                let duration = ((place.min(packets - 1) + 1) * 20 * u64::from(clock_hz) / 1000) as u16;
+                let event = TelephoneEvent::code(key).unwrap_or(0);
+                (place == 0, TelephoneEvent { event, end: place + 1 >= packets, volume: 10, duration })
+            })
+            .collect();
+        sent.retain(|_| chance.below(10) < 6);
+        if sent.len() > 1 && chance.below(2) == 0 {
+            let place = chance.below(sent.len() as u64 - 1) as usize;
+            sent.swap(place, place + 1);
+        }
+        expected.extend((!sent.is_empty()).then_some(key));
+        for (marker, event) in sent {
+            at_ms += 20;
+            let header = Header { payload_type: 101, marker, sequence: 0, timestamp, ssrc };
+            let payload = event.write();
+            let news = digits.take(&Packet { header, payload: &payload }, clock_hz, Moment(at_ms * 1000));
+            told.extend([news.before, news.press].into_iter().flatten().filter(|press| press.is_over).map(|p| p.key));
+        }
+        // At least 100 ms behind its end: two presses of one key nearer than that are told apart by what may be lost.
+        at_ms = at_ms.max(first_ms + packets * 20) + 120 + chance.below(400);
+        let now = Moment(at_ms * 1000);
+        told.extend(std::iter::from_fn(|| digits.settle(now)).map(|press| press.key));
+    }
+    let over = Moment(at_ms * 1000) + QUIET_MAX;
+    told.extend(std::iter::from_fn(|| digits.settle(over)).map(|press| press.key));
+    if told == expected { Ok(()) } else { fail(format!("{expected} was pressed and {told} told"), &[]) }
 }
 
 /// A damaged report.
@@ -197,25 +264,11 @@ pub fn try_srtp(seed: u64) -> Result<(), Failure> {
 pub fn try_jitter(seed: u64) -> Result<(), Failure> {
     let mut chance = Chance::from_number(seed);
     let mut jitter = Jitter::new([8000, 48_000][chance.below(2) as usize]);
-    let (mut sequence, mut timestamp, mut ssrc) = (chance.next_u32() as u16, chance.next_u32(), chance.next_u32());
-    let (mut now, mut put) = (1_000_000, 0u64);
+    let (mut stream, mut put) = (Stream::new(&mut chance), 0u64);
     for _ in 0..PACKETS {
-        match chance.below(40) {
-            0 => sequence = chance.next_u32() as u16,
-            1 => timestamp = chance.next_u32(),
-            2 => ssrc = chance.next_u32(),
-            3..8 => sequence = sequence.wrapping_add(chance.below(70) as u16),
-            8..12 => {
-                sequence = sequence.wrapping_sub(chance.below(5) as u16);
-                timestamp = timestamp.wrapping_sub(160 * chance.below(5) as u32);
-            }
-            _ => sequence = sequence.wrapping_add(1),
-        }
-        timestamp = timestamp.wrapping_add(160);
-        now += chance.below(60_000);
-        let header = Header { payload_type: 8, marker: chance.below(9) == 0, sequence, timestamp, ssrc };
+        stream.step(160, &mut chance);
         let content = if chance.below(9) == 0 { Content::Noise } else { Content::Sound };
-        jitter.put(&header, (content, &sequence.to_be_bytes()), Moment(now));
+        jitter.put(&stream.header, (content, &stream.header.sequence.to_be_bytes()), Moment(stream.now));
         put += 1;
         while chance.below(3) > 0 {
             let units = match jitter.pull() {
@@ -226,10 +279,45 @@ pub fn try_jitter(seed: u64) -> Result<(), Failure> {
                 Next::Gap { units, .. } => units.min(160),
             };
             jitter.give(units);
-            jitter.tick(Moment(now));
+            jitter.tick(Moment(stream.now));
         }
     }
     let counts = jitter.counts();
     let is_sound = counts.duplicates + counts.reordered <= put;
     if is_sound { Ok(()) } else { fail(format!("{put} put in, but {counts:?}"), &[]) }
+}
+
+/// Each codec's packets, some of them garbage, through jitter buffer, decoder, concealment and stretching: every tick gives
+/// its 20 ms, whatever came, and the delay stays bounded.
+pub fn try_playout(seed: u64) -> Result<(), Failure> {
+    let mut chance = Chance::from_number(seed);
+    let codec = Codec::ALL[chance.below(4) as usize];
+    let (mut playout, mut encoder) = (Playout::new(codec), Encoder::new(codec));
+    let (mut stream, mut out) = (Stream::new(&mut chance), vec![0; packet_samples(codec)]);
+    let mut tick = stream.now;
+    for _ in 0..PACKETS / 2 {
+        stream.step(codec.clock_rate() / 50, &mut chance);
+        let said: Vec<i16> = out.iter().map(|_| chance.next_u32() as i16 / 4).collect();
+        let mut payload = vec![0; 1500];
+        let length = encoder.encode(&said, &mut payload);
+        payload.truncate(length);
+        match chance.below(6) {
+            0 => damage(&mut payload, &mut chance),
+            1 => payload = (0..chance.below(400)).map(|_| chance.next_u32() as u8).collect(),
+            _ => {}
+        }
+        note(&payload);
+        match chance.below(12) {
+            0 => playout.put_noise(&stream.header, &payload, Moment(stream.now)),
+            1 => playout.put(&stream.header, (Codec::ALL[chance.below(4) as usize], &payload), Moment(stream.now)),
+            _ => playout.put(&stream.header, (codec, &payload), Moment(stream.now)),
+        }
+        while tick <= stream.now {
+            playout.take(Moment(tick), &mut out);
+            tick += TICK_MICROS as u64;
+        }
+    }
+    let (delay, counts) = (playout.delay_micros(), playout.counts());
+    let is_sound = delay.abs() < 60_000_000 && counts.duplicates + counts.reordered <= PACKETS;
+    if is_sound { Ok(()) } else { fail(format!("{codec:?}: {delay} us, {counts:?}"), &[]) }
 }

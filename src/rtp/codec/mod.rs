@@ -38,39 +38,54 @@ pub fn clock_units_in(codec: Codec, payload: &[u8]) -> u32 {
     }
 }
 
-/// Payloads of one source to samples at [`Codec::sample_rate`].
-pub struct Decoder(Decoding);
-
-enum Decoding {
+/// What a codec remembers, one way: nothing, `A` or `B`.
+enum Coding<A, B> {
     G711(Law),
-    G722(Box<G722Decoder>),
-    Opus(Box<opus::Decoder>),
+    G722(Box<A>),
+    Opus(Box<B>),
 }
+
+impl<A, B> Coding<A, B> {
+    fn new(codec: Codec, g722: fn() -> A, opus: fn() -> B) -> Coding<A, B> {
+        match codec {
+            Codec::Pcma => Coding::G711(Law::A),
+            Codec::Pcmu => Coding::G711(Law::Mu),
+            Codec::G722 => Coding::G722(Box::new(g722())),
+            Codec::Opus => Coding::Opus(Box::new(opus())),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Coding::G711(_) => "G.711",
+            Coding::G722(_) => "G.722",
+            Coding::Opus(_) => "Opus",
+        }
+    }
+}
+
+/// Payloads of one source to samples at [`Codec::sample_rate`].
+pub struct Decoder(Coding<G722Decoder, opus::Decoder>);
 
 impl Decoder {
     /// Begins with silence.
     pub fn new(codec: Codec) -> Decoder {
-        Decoder(match codec {
-            Codec::Pcma => Decoding::G711(Law::A),
-            Codec::Pcmu => Decoding::G711(Law::Mu),
-            Codec::G722 => Decoding::G722(Box::new(G722Decoder::new())),
-            Codec::Opus => Decoding::Opus(Box::new(opus::Decoder::new())),
-        })
+        Decoder(Coding::new(codec, G722Decoder::new, opus::Decoder::new))
     }
 
     /// Decodes the next payload into `pcm`; the samples written, 0 when the payload is of no use. What is more than
     /// `pcm` holds is left out: see [`SAMPLES_MAX`].
     pub fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> usize {
         match &mut self.0 {
-            Decoding::G711(law) => {
+            Coding::G711(law) => {
                 pcm.iter_mut().zip(payload).for_each(|(sample, code)| *sample = g711::decode(*law, *code));
                 payload.len().min(pcm.len())
             }
-            Decoding::G722(decoder) => {
+            Coding::G722(decoder) => {
                 let payload = payload.get(..pcm.len() / 2).unwrap_or(payload);
                 decoder.decode_into(payload, pcm).unwrap_or(0)
             }
-            Decoding::Opus(decoder) => decoder.decode(payload, pcm),
+            Coding::Opus(decoder) => decoder.decode(payload, pcm),
         }
     }
 
@@ -79,64 +94,45 @@ impl Decoder {
     /// know nothing of loss and write none: whoever plays repeats what was heard.
     pub fn conceal(&mut self, samples: usize, next: Option<&[u8]>, pcm: &mut [i16]) -> usize {
         match &mut self.0 {
-            Decoding::G711(_) | Decoding::G722(_) => 0,
-            Decoding::Opus(decoder) => decoder.conceal(samples, next, pcm),
+            Coding::G711(_) | Coding::G722(_) => 0,
+            Coding::Opus(decoder) => decoder.conceal(samples, next, pcm),
         }
     }
 }
 
 /// Samples at [`Codec::sample_rate`] to payloads for one listener.
-pub struct Encoder(Encoding);
-
-enum Encoding {
-    G711(Law),
-    G722(Box<G722Encoder>),
-    Opus(Box<opus::Encoder>),
-}
+pub struct Encoder(Coding<G722Encoder, opus::Encoder>);
 
 impl Encoder {
     /// Begins with silence.
     pub fn new(codec: Codec) -> Encoder {
-        Encoder(match codec {
-            Codec::Pcma => Encoding::G711(Law::A),
-            Codec::Pcmu => Encoding::G711(Law::Mu),
-            Codec::G722 => Encoding::G722(Box::new(G722Encoder::new())),
-            Codec::Opus => Encoding::Opus(Box::new(opus::Encoder::new())),
-        })
+        Encoder(Coding::new(codec, G722Encoder::new, opus::Encoder::new))
     }
 
     /// Encodes samples into one payload; its bytes, 0 when `out` is too small or, for Opus, `pcm` is not 2.5, 5, 10,
     /// 20, 40 or 60 ms long.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
         match &mut self.0 {
-            Encoding::G711(law) if pcm.len() <= out.len() => {
+            Coding::G711(law) if pcm.len() <= out.len() => {
                 out.iter_mut().zip(pcm).for_each(|(code, sample)| *code = g711::encode(*law, *sample));
                 pcm.len()
             }
-            Encoding::G711(_) => 0,
-            Encoding::G722(encoder) => encoder.encode_into(pcm, out).unwrap_or(0),
-            Encoding::Opus(encoder) => encoder.encode(pcm, out),
+            Coding::G711(_) => 0,
+            Coding::G722(encoder) => encoder.encode_into(pcm, out).unwrap_or(0),
+            Coding::Opus(encoder) => encoder.encode(pcm, out),
         }
     }
 }
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Decoding::G711(_) => "Decoder(G.711)",
-            Decoding::G722(_) => "Decoder(G.722)",
-            Decoding::Opus(_) => "Decoder(Opus)",
-        })
+        write!(f, "Decoder({})", self.0.name())
     }
 }
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Encoding::G711(_) => "Encoder(G.711)",
-            Encoding::G722(_) => "Encoder(G.722)",
-            Encoding::Opus(_) => "Encoder(Opus)",
-        })
+        write!(f, "Encoder({})", self.0.name())
     }
 }
 
