@@ -29,6 +29,8 @@ pub enum Signal {
     Reoffered { leg: LegId, remote: RemoteMedia },
     /// A key was pressed, told by SIP INFO; what came as RFC 4733 comes from the media plane.
     Dtmf { leg: LegId, digit: char },
+    /// A key that [`LegOrder::Key`] was to tell cannot be told by signalling: the far end does not take it so.
+    KeyUntold { leg: LegId, digit: char, duration_ms: u32 },
     /// The far end asks by REFER (RFC 3515) that whoever it talks with be handed on; [`LegOrder::Transfer`] answers.
     TransferAsked { leg: LegId, to: TransferTo },
     /// The far end is gone: BYE, CANCEL before acceptance, missing ACK. Nothing more will be said of the leg.
@@ -136,6 +138,8 @@ pub enum LegOrder {
     /// How far what a REFER asked has come; the first answers the REFER itself. After `Refused`, `Done` or `Failed`
     /// nothing more may be said of it.
     Transfer { leg: LegId, step: TransferStep },
+    /// Tell the far end of a leg a key by SIP INFO; [`Signal::KeyUntold`] follows when it takes none.
+    Key { leg: LegId, digit: char, duration_ms: u32 },
     /// A leg goes on under another name, in another call.
     Rename { from: LegId, to: LegId },
     /// Dial a device of a regulator.

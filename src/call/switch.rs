@@ -219,6 +219,10 @@ impl Switch {
             Signal::Ringing { leg, early: _ } => (leg, CallInput::Ringing { leg }),
             // The media plane knows whether the same key came by RTP too, and reports each press once.
             Signal::Dtmf { leg, digit } => return out.push(Order::Media(MediaCommand::Key { leg, digit })),
+            Signal::KeyUntold { leg, digit, duration_ms } => {
+                let leg = self.named(leg);
+                return out.push(Order::Media(MediaCommand::Tone { leg, digit, duration_ms }));
+            }
             Signal::TransferAsked { leg, to } => return self.transfer_asked(leg, to, now, out),
             Signal::Accepted { leg, remote } => (leg, CallInput::Accepted { leg, remote }),
             Signal::Refused { leg, refusal } => (leg, CallInput::Refused { leg, refusal }),
@@ -235,6 +239,11 @@ impl Switch {
             Some(named) => self.queue.push_back((named.call, input.of_leg(named))),
             None => self.queue.push_back((leg.call, input)),
         }
+    }
+
+    /// The name that a leg has now.
+    fn named(&self, leg: LegId) -> LegId {
+        self.renamed.get(&leg).copied().unwrap_or(leg)
     }
 
     fn incoming(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Order>) {
@@ -291,6 +300,10 @@ impl Switch {
             MediaReport::Heard { .. } => return,
             MediaReport::Played { leg } => (leg, CallInput::Played { leg }),
             MediaReport::Dtmf { leg, digit, duration_ms: _ } => (leg, CallInput::Dtmf { leg, digit }),
+            MediaReport::KeyUntold { leg, digit, duration_ms } => {
+                let leg = self.named(leg);
+                return out.push(Order::Leg(LegOrder::Key { leg, digit, duration_ms }));
+            }
             MediaReport::Silent { leg } => (leg, CallInput::Silent { leg }),
             MediaReport::OneWay { leg, way, is_over } => {
                 self.alarm_one_way(leg, way, is_over, out);

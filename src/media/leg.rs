@@ -18,7 +18,7 @@ use crate::journal::{Frame, FrameKind};
 use crate::model::media::Format;
 use crate::model::{Chance, Codec, LegId, LegQuality, Moment, RemoteMedia};
 use crate::rtp::CLOCK_RATE;
-use crate::rtp::dtmf::{Digits, News, TelephoneEvent};
+use crate::rtp::dtmf::{Digits, News, Press, TelephoneEvent};
 use crate::rtp::noise::NOISE_PAYLOAD;
 use crate::rtp::packet::{Header, Packet};
 use crate::rtp::reception::Reception;
@@ -56,7 +56,7 @@ pub(super) struct Leg {
     pub(super) mix: Option<Box<MixEnd>>,
     pub(super) recording: bool,
     pub(super) digits: Digits,
-    /// How its far end tells keys.
+    /// What its far end has told of keys, and by which way.
     pub(super) ways: Ways,
     /// Keys that it is to hear.
     pub(super) presses: Option<Box<Presses>>,
@@ -225,12 +225,15 @@ impl Leg {
     pub(super) fn hear_key(&mut self, packet: &Packet, now: Moment) -> News {
         let format = self.aim.as_ref().and_then(|aim| aim.remote.format(packet.header.payload_type));
         let event = TelephoneEvent::read(packet.payload).filter(|event| event.key().is_some());
-        match (format, event) {
-            (Some(Format::Keys { clock_hz }), Some(event)) if self.ways.hear(event, now) => {
-                self.digits.take(packet, clock_hz, now)
-            }
-            (Some(Format::Keys { .. } | Format::Audio(_)) | None, _) => News::default(),
-        }
+        let (Some(Format::Keys { clock_hz }), Some(_)) = (format, event) else { return News::default() };
+        let News { before, press } = self.digits.take(packet, clock_hz, now);
+        let mut is_new = |press: &Press| self.ways.hear(*press, now);
+        News { before: before.filter(&mut is_new), press: press.filter(&mut is_new) }
+    }
+
+    /// A press of which the far end says no more, over by now; to be asked until there is none.
+    pub(super) fn settle_key(&mut self, now: Moment) -> Option<Press> {
+        std::iter::from_fn(|| self.digits.settle(now)).find(|press| self.ways.hear(*press, now))
     }
 
     /// Counts a packet of the far end that is of no use. If it is RTP, as the comfort noise of a muted phone (RFC 3389), it shows

@@ -271,6 +271,7 @@ fn leg_of(command: &MediaCommand) -> Option<LegId> {
         | MediaCommand::Record { leg, .. }
         | MediaCommand::Watch { leg, .. }
         | MediaCommand::Key { leg, .. }
+        | MediaCommand::Tone { leg, .. }
         | MediaCommand::Rename { from: leg, .. }
         | MediaCommand::Close { leg } => *leg,
         MediaCommand::Mix { legs } => return legs.first().map(|mixed| mixed.leg),

@@ -23,8 +23,10 @@ const ENDS: u32 = 3;
 const VOLUME: u8 = 10;
 /// A press whose source says nothing more of it is over. The source's own end of it comes sooner, unless its leg has gone.
 const QUIET_MAX: Duration = Duration::from_millis(600);
-/// A key that comes by RTP so soon after it was told by INFO is the same key.
+/// The same key by RTP and by INFO within this time is one press: an INFO that was lost comes again after half a second.
 const SAME_WITHIN: Duration = Duration::from_secs(1);
+/// Presses that may wait to be told the other way too: more than anybody makes in that time.
+const RECENT_MAX: usize = 8;
 
 /// Keys being sent to one leg, the one that is being sent first.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,9 @@ pub(super) struct Clocks {
 impl Presses {
     /// News of a press. What is beyond the bound is lost.
     pub(super) fn take(&mut self, press: Press, now: Moment) {
+        if !press.is_key() {
+            return;
+        }
         if let Some(held) = self.held.iter_mut().find(|held| held.press.id == press.id && !held.press.is_over) {
             (held.press, held.heard_at) = (press, now);
         } else if self.held.len() < WAITING_MAX {
@@ -127,37 +132,63 @@ impl Held {
     }
 }
 
-/// The ways by which one far end tells its keys, so that each press is one.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ways {
-    /// It has sent RFC 4733 by itself: its INFO only says the same again.
-    sends_events: bool,
-    /// The key that it told by INFO last.
-    told: Option<(char, Moment)>,
-}
-
 /// A press that was told by signalling, whole.
 pub(super) fn told(key: char) -> Press {
     Press { id: 0, key, lasted_ms: TOLD_MS, is_over: true }
 }
 
+/// The ways by which one far end tells its keys, so that each press is one: what RTP and INFO tell of the same key at the
+/// same time is the same press.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ways {
+    /// Told by INFO, and not yet by RTP; the newest first.
+    told: [Option<(char, Moment)>; RECENT_MAX],
+    /// Heard by RTP; the newest first.
+    heard: [Option<Heard>; RECENT_MAX],
+}
+
+/// A press that RTP tells.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    id: u64,
+    key: char,
+    at: Moment,
+    /// INFO has told it too.
+    is_told: bool,
+    /// Whether it is passed on: it is not when INFO was first.
+    passes: bool,
+}
+
 impl Ways {
-    /// A key came by INFO: the press that it is, unless RTP tells it too.
+    /// A key came by INFO: the press that it is, unless RTP has told it.
     pub(super) fn tell(&mut self, key: char, now: Moment) -> Option<Press> {
-        self.told = Some((key, now));
-        (!self.sends_events).then_some(told(key))
+        let is_same = |heard: &&mut Heard| !heard.is_told && heard.key == key && now.since(heard.at) < SAME_WITHIN;
+        if let Some(same) = self.heard.iter_mut().flatten().rev().find(is_same) {
+            same.is_told = true;
+            return None;
+        }
+        self.told.rotate_right(1);
+        if let Some(newest) = self.told.first_mut() {
+            *newest = Some((key, now));
+        }
+        Some(told(key))
     }
 
-    /// An event came by RTP; whether it is another press than the one that INFO told, and so is to be passed on.
-    pub(super) fn hear(&mut self, event: TelephoneEvent, now: Moment) -> bool {
-        let is_same = |(key, at): (char, Moment)| event.key() == Some(key) && now.since(at) < SAME_WITHIN;
-        if !self.sends_events && self.told.is_some_and(is_same) {
-            // For as long as it lasts.
-            self.told = self.told.map(|(key, _)| (key, now));
-            return false;
+    /// News of a press came by RTP; whether it is another press than any that INFO told, and so is to be passed on.
+    pub(super) fn hear(&mut self, press: Press, now: Moment) -> bool {
+        if let Some(known) = self.heard.iter_mut().flatten().find(|heard| heard.id == press.id) {
+            known.at = now;
+            return known.passes;
         }
-        self.sends_events = true;
-        true
+        let is_same = |told: &&mut Option<(char, Moment)>| {
+            told.is_some_and(|(key, at)| key == press.key && now.since(at) < SAME_WITHIN)
+        };
+        let is_told = self.told.iter_mut().rev().find(is_same).and_then(Option::take).is_some();
+        self.heard.rotate_right(1);
+        if let Some(newest) = self.heard.first_mut() {
+            *newest = Some(Heard { id: press.id, key: press.key, at: now, is_told, passes: !is_told });
+        }
+        !is_told
     }
 }
 
@@ -269,12 +300,26 @@ mod tests {
     }
 
     #[test]
-    fn a_key_told_both_ways_is_one_key() {
-        let event = TelephoneEvent { event: 5, end: true, volume: 10, duration: 800 };
-        let (mut by_info_first, at) = (Ways::default(), |ms: u64| Moment(ms * 1000));
-        assert!(by_info_first.tell('5', at(0)).is_some() && !by_info_first.hear(event, at(300)));
-        assert!(by_info_first.hear(event, at(1500)), "pressed again");
-        let mut by_rtp_first = Ways::default();
-        assert!(by_rtp_first.hear(event, at(0)) && by_rtp_first.tell('5', at(100)).is_none());
+    fn a_key_told_both_ways_is_one_key_and_two_quick_ones_are_two() {
+        let at = |ms: u64| Moment(ms * 1000);
+        let heard = |id| press(id, '5', 20, false);
+        let mut info_first = Ways::default();
+        assert!(info_first.tell('5', at(0)).is_some() && info_first.tell('5', at(50)).is_some());
+        assert!(!info_first.hear(heard(1), at(100)) && !info_first.hear(heard(1), at(900)));
+        assert!(!info_first.hear(heard(2), at(950)) && !info_first.hear(heard(1), at(3000)));
+        assert!(info_first.hear(heard(3), at(980)), "a third, by RTP alone");
+        let mut rtp_first = Ways::default();
+        assert!(rtp_first.hear(heard(1), at(0)) && rtp_first.hear(heard(2), at(200)));
+        assert!(rtp_first.tell('5', at(300)).is_none() && rtp_first.tell('5', at(400)).is_none());
+        assert!(rtp_first.hear(heard(2), at(420)), "news of what is passed on is passed on");
+        assert!(rtp_first.tell('5', at(500)).is_some(), "a third, by INFO alone");
+    }
+
+    #[test]
+    fn a_far_end_may_tell_one_key_by_rtp_and_another_by_info() {
+        let mut ways = Ways::default();
+        assert!(ways.hear(press(1, '5', 20, false), Moment(0)) && ways.tell('6', Moment(0)).is_some());
+        assert!(ways.tell('5', Moment(1_500_000)).is_some(), "the same key later");
+        assert!(ways.hear(press(2, '6', 20, false), Moment(1_500_000)));
     }
 }

@@ -248,9 +248,11 @@ pub enum MediaCommand {
     Record { leg: LegId, on: bool },
     /// Watch for silence (no RTP at all) or do not (on hold).
     Watch { leg: LegId, on: bool },
-    /// The far end of this leg has told a key by signalling (SIP INFO): it is reported as `Dtmf`, and whomever the leg is
-    /// bridged to gets it as RFC 4733, unless the far end sends that itself.
+    /// The far end of this leg has told a key by signalling (SIP INFO): it is reported as `Dtmf`, and whoever hears the leg
+    /// gets it, unless the far end sends RFC 4733 itself.
     Key { leg: LegId, digit: char },
+    /// The far end of this leg is to hear a key as tones: it takes none by signalling (the answer to `KeyUntold`).
+    Tone { leg: LegId, digit: char, duration_ms: u32 },
     /// The leg goes on under another name, in another call; both names' reports from now on bear the new one. Its
     /// ports, latching and bridge stay as they are.
     Rename { from: LegId, to: LegId },
@@ -271,6 +273,9 @@ pub enum MediaReport {
     Played { leg: LegId },
     /// A key was pressed, told by RFC 4733 or by signalling, once whichever way: `0`–`9`, `*`, `#`, `A`–`D`.
     Dtmf { leg: LegId, digit: char, duration_ms: u32 },
+    /// A key was pressed for this leg to hear, and its far end knows no telephone-event: it is to be told by signalling, or
+    /// by `Tone`.
+    KeyUntold { leg: LegId, digit: char, duration_ms: u32 },
     /// No RTP for the configured time while watched.
     Silent { leg: LegId },
     /// Sound goes one way only, or does so no more (`is_over`): the leg is over before its trouble is when it is closed.

@@ -43,6 +43,13 @@ pub struct Press {
     pub is_over: bool,
 }
 
+impl Press {
+    /// Whether there is such a key on the pad.
+    pub fn is_key(&self) -> bool {
+        TelephoneEvent::code(self.key).is_some()
+    }
+}
+
 /// What a packet tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {

@@ -179,6 +179,7 @@ impl Decisions {
                     | LegOrder::Refuse { .. }
                     | LegOrder::Reoffer { .. }
                     | LegOrder::Transfer { .. }
+                    | LegOrder::Key { .. }
                     | LegOrder::Rename { .. }
                     | LegOrder::Hangup { .. } => None,
                 };

@@ -38,6 +38,7 @@ impl UserAgent {
             Purpose::Probe => self.probe_is_cut(id, why, beat),
             Purpose::Refresh | Purpose::Reoffer => self.change_unanswered(id, key, true, beat),
             Purpose::Notify => self.progress_heard(id, (key, 503)),
+            Purpose::Key => self.key_answered(id, 503, beat),
             Purpose::Prack => {}
         }
     }

@@ -1,5 +1,6 @@
 //! One leg: its dialog, its media and where it stands.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,6 +52,9 @@ pub(super) struct Leg {
     pub lifetime: Option<Lifetime>,
     /// Our own changes within the dialog.
     pub asking: Asking,
+    /// Keys that it is to be told by INFO, with their lengths in milliseconds; the first one is under way.
+    #[serde(default)]
+    pub keys: VecDeque<(char, u32)>,
     /// How we know that a far end on hold is still there.
     pub probe: Probe,
     /// Our requests whose answers are awaited.
@@ -72,6 +76,9 @@ pub(super) struct Far {
     pub knows_timer: bool,
     /// It knows reliable provisional answers (RFC 3262).
     pub knows_100rel: bool,
+    /// It takes keys by INFO: it tells its own so, or names such a body.
+    #[serde(default)]
+    pub takes_keys: bool,
 }
 
 /// What a request of ours within a leg was sent for.
@@ -89,6 +96,8 @@ pub(super) enum Purpose {
     Prack,
     /// A NOTIFY of how far a transfer has come (RFC 3515).
     Notify,
+    /// An INFO that tells a key.
+    Key,
 }
 
 /// A far end on hold need not send RTP, so its silence proves nothing: it is asked now and then.
@@ -164,6 +173,9 @@ impl Far {
         let names = |tag: &str| headers.has_token("Supported", tag) || headers.has_token("Require", tag);
         self.knows_timer |= names("timer");
         self.knows_100rel |= names("100rel");
+        // RFC 6086 §5.2.3 names packages; without one, phones name the body that they read.
+        self.takes_keys |= headers.has_token("Accept", "application/dtmf-relay")
+            || ["dtmf", "infoDtmf"].iter().any(|package| headers.has_token("Recv-Info", package));
     }
 }
 
@@ -185,6 +197,7 @@ impl Leg {
             hung_up: Vec::new(),
             lifetime: None,
             asking: Asking::default(),
+            keys: VecDeque::new(),
             probe: Probe::Needless,
             asks: Vec::new(),
             party: None,

@@ -190,6 +190,7 @@ impl UserAgent {
             LegOrder::Ring { leg } => self.ring(leg, &mut beat),
             LegOrder::Reoffer { leg, codec, direction } => self.reoffer(leg, (codec, direction), &mut beat),
             LegOrder::Transfer { leg, step } => self.transfer(leg, step, &mut beat),
+            LegOrder::Key { leg, digit, duration_ms } => self.tell_key(leg, (digit, duration_ms), &mut beat),
             LegOrder::Rename { from, to } => self.rename(from, to),
             LegOrder::Dial(dial) => self.dial(*dial, &mut beat),
             LegOrder::Hangup { leg, why } => self.hang_up(leg, why, &mut beat),

@@ -118,6 +118,7 @@ impl UserAgent {
             Some((id, Purpose::Refresh | Purpose::Reoffer)) => self.change_answered(id, key, (path, response), beat),
             // A PRACK that was refused leaves the 18x to be sent again, or the call to be ended, by the far end.
             Some((_, Purpose::Prack)) => {}
+            Some((id, Purpose::Key)) => self.key_answered(id, response.status, beat),
             Some((_, Purpose::Dial)) | None if key.method() == Method::Invite => {
                 self.answered(asked.map(|(id, _)| id), path, response, beat);
             }
@@ -187,6 +188,7 @@ impl UserAgent {
             Purpose::Probe => return self.is_mute(id, beat),
             Purpose::Notify => return self.progress_heard(id, (key, 408)),
             Purpose::Refresh | Purpose::Reoffer => return self.change_unanswered(id, key, false, beat),
+            Purpose::Key => return self.key_answered(id, 408, beat),
             Purpose::Prack => return,
             Purpose::Dial => {}
         }

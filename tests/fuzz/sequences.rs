@@ -430,6 +430,7 @@ impl Case {
             }
             MediaCommand::Aim { .. }
             | MediaCommand::Key { .. }
+            | MediaCommand::Tone { .. }
             | MediaCommand::Quiet { .. }
             | MediaCommand::Bridge { .. }
             | MediaCommand::Mix { .. }

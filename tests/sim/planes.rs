@@ -174,7 +174,7 @@ impl MediaPlane {
             // No switch mixes yet.
             MediaCommand::Mix { .. } => {}
             // No phone of the simulation sends INFO.
-            MediaCommand::Key { .. } => {}
+            MediaCommand::Key { .. } | MediaCommand::Tone { .. } => {}
             MediaCommand::Unbridge { leg } => self.part(*leg, &mut outcome),
             MediaCommand::Record { leg, on } => {
                 if let Some(open) = self.find(*leg) {

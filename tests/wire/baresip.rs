@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::harness::{Process, free_port, local, until};
@@ -22,6 +23,38 @@ pub struct Baresip {
     pub process: Process,
     control: SocketAddr,
     folder: PathBuf,
+}
+
+/// What a baresip says of itself.
+pub struct Ear {
+    control: TcpStream,
+    said: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Ear {
+    /// Gives a command without waiting for its answer.
+    pub fn command(&self, command: &str, parameters: &str) {
+        let text = serde_json::json!({ "command": command, "params": parameters, "token": "wire" }).to_string();
+        let mut control = &self.control;
+        control.write_all(format!("{}:{text},", text.len()).as_bytes()).expect("a command to baresip");
+    }
+
+    /// The keys that it has heard, in order.
+    pub fn keys(&self) -> String {
+        let said = self.said.lock().expect("what it said").clone();
+        let (mut rest, mut keys) = (said.as_slice(), String::new());
+        // Netstrings: length, colon, text, comma.
+        while let Some(colon) = rest.iter().position(|byte| *byte == b':') {
+            let length = String::from_utf8_lossy(&rest[..colon]).trim_start_matches(',').parse().unwrap_or(usize::MAX);
+            let Some(text) = rest.get(colon + 1..).and_then(|rest| rest.get(..length)) else { break };
+            let event: serde_json::Value = serde_json::from_slice(text).expect("JSON");
+            if event["type"] == "CALL_DTMF_START" {
+                keys.push_str(event["param"].as_str().expect("a key"));
+            }
+            rest = &rest[colon + 1 + length..];
+        }
+        keys
+    }
 }
 
 /// What one baresip is.
@@ -150,6 +183,21 @@ impl Baresip {
         decoded.sort();
         let bytes = decoded.iter().flat_map(|file| std::fs::read(file).unwrap_or_default().into_iter().skip(WAV_HEAD));
         bytes.collect::<Vec<u8>>().chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    }
+
+    /// Its control port from now on, for commands and for what happens to it; [`Baresip::command`] would take it away.
+    pub fn listens(&self) -> Ear {
+        let control = TcpStream::connect(self.control).expect("baresip's control port");
+        let (mut reader, said) = (control.try_clone().expect("the same port"), Arc::new(Mutex::new(Vec::new())));
+        let kept = said.clone();
+        // Ends with the process, whose output it reads.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                kept.lock().expect("what it said").extend_from_slice(&buffer[..length]);
+            }
+        });
+        Ear { control, said }
     }
 
     /// Dials a number at the server.

@@ -41,6 +41,7 @@ mod lines;
 mod loading;
 mod losing;
 mod overload;
+mod pressing;
 mod quality;
 mod refusing;
 mod registering;

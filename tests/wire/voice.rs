@@ -35,6 +35,7 @@ struct State {
     pressed: Option<Press>,
     keys_heard: Vec<u8>,
     key_ended: Option<u32>,
+    has_keys: bool,
     source_heard: u32,
     /// One of so many packets is lost on the way; 0: none.
     lost_each: u16,
@@ -93,6 +94,7 @@ impl Voice {
             pressed: None,
             keys_heard: Vec::new(),
             key_ended: None,
+            has_keys: true,
             source_heard: 0,
             lost_each: 0,
             odd_heard: 0,
@@ -114,6 +116,11 @@ impl Voice {
         let mut state = self.state();
         let begun_at = state.sequence.wrapping_add(1);
         state.pressed = Some(Press { key, begun_at, sent: 0 });
+    }
+
+    /// From now on its SDP knows nothing of telephone-event.
+    pub fn has_no_keys(&self) {
+        self.state().has_keys = false;
     }
 
     /// The keys whose end was heard, each press once.
@@ -151,9 +158,13 @@ impl Voice {
     pub fn sdp(&self, direction: &str) -> String {
         let (ip, port) = (self.local.ip(), self.local.port());
         let kind = if ip.is_ipv4() { "IP4" } else { "IP6" };
+        let (keys, map) = match self.state().has_keys {
+            true => (" 101", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"),
+            false => ("", ""),
+        };
         format!(
-            "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n\
-             a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na={direction}\r\n"
+            "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8{keys}\r\n\
+             a=rtpmap:8 PCMA/8000\r\n{map}a={direction}\r\n"
         )
     }
 

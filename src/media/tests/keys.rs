@@ -288,7 +288,7 @@ fn of_three_the_others_hear_each_key_once_by_whichever_way_it_was_told() {
 }
 
 #[test]
-fn a_side_without_telephone_event_hears_tones_once_and_no_sound_beside_them() {
+fn a_key_for_a_side_without_telephone_event_is_told_of_and_tones_are_heard_where_they_are_asked_for() {
     for (codec, is_relayed) in [(Codec::Pcma, true), (Codec::Opus, false)] {
         let bench = bench(|_| ());
         let (mut a, b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, codec));
@@ -298,7 +298,12 @@ fn a_side_without_telephone_event_hears_tones_once_and_no_sound_beside_them() {
         for (timestamp, payload) in press('#', 1000, (5, 8000)) {
             a.send_typed(to_a, (PRESSES, timestamp), &payload);
         }
-        assert_eq!(bench.told(0), "#");
+        let untold = bench.wait_for(|report| match report {
+            MediaReport::KeyUntold { leg, digit, duration_ms } => Some((leg, digit, duration_ms)),
+            _ => None,
+        });
+        assert_eq!(untold, (leg(1), '#', 100));
+        bench.media.send(MediaCommand::Tone { leg: leg(1), digit: '#', duration_ms: 100 });
         let (mut decoder, mut levels) = (Decoder::new(codec), Vec::new());
         let packets = if is_relayed { 7 } else { 30 };
         for _ in 0..packets {

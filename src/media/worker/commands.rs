@@ -25,6 +25,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
                 None => count(&self.tally.commands_unknown),
             },
             MediaCommand::Key { leg, digit } => self.press(leg, digit),
+            MediaCommand::Tone { leg, digit, duration_ms } => self.sound_key(leg, (digit, duration_ms)),
             MediaCommand::Rename { from, to } => self.rename(from, to),
             MediaCommand::Close { leg } => match self.places.remove(&leg) {
                 Some(place) => self.close(place),

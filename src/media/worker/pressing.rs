@@ -11,6 +11,9 @@ use crate::rtp::dtmf::Press;
 use crate::rtp::packet::{self, Header, PACKET_BYTES_MAX};
 use crate::rtp::tones;
 
+/// The longest tone: whoever needs a longer one by tones has his own telephone.
+const TONE_MS_MAX: u32 = 2000;
+
 impl<R: Fn(MediaReport)> Worker<R> {
     /// A packet of telephone-event, the first `length` bytes of what came in, from the leg at `place`. It is not relayed: who
     /// hears the leg is sent the same key anew.
@@ -34,11 +37,24 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
     }
 
+    /// A leg's far end is to hear a key.
+    pub(super) fn sound_key(&mut self, id: LegId, (key, duration_ms): (char, u32)) {
+        let press = Press { id: 0, key, lasted_ms: duration_ms.min(TONE_MS_MAX), is_over: true };
+        match self.place(id).and_then(|place| self.legs.get_mut(place)?.as_mut()) {
+            Some(leg) if leg.target().is_some() => {
+                leg.presses.get_or_insert_default().take(press, self.now);
+                self.next_tick.get_or_insert(self.now);
+            }
+            Some(_) => {}
+            None => count(&self.tally.commands_unknown),
+        }
+    }
+
     /// Presses of which their far ends say no more, over by now.
     pub(super) fn settle_keys(&mut self) {
         let now = self.now;
         for place in 0..self.legs.len() {
-            while let Some(press) = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.digits.settle(now)) {
+            while let Some(press) = self.legs.get_mut(place).and_then(|leg| leg.as_mut()?.settle_key(now)) {
                 self.spread(place, press);
             }
         }
@@ -64,13 +80,18 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
     }
 
-    /// The leg at `place` is to hear a press, unless it is on hold and hears nothing.
+    /// The leg at `place` is to hear a press, unless it is on hold and hears nothing. Whoever knows no telephone-event may
+    /// take keys by signalling: the decisions know.
     fn send_key(&mut self, place: usize, press: Press) {
         let now = self.now;
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
-        if leg.target().is_some() {
+        let Some(dtmf_payload) = leg.target().map(|(_, remote)| remote.dtmf_payload) else { return };
+        if dtmf_payload.is_some() {
             leg.presses.get_or_insert_default().take(press, now);
             self.next_tick.get_or_insert(now);
+        } else if press.is_over {
+            let Press { key, lasted_ms, .. } = press;
+            (self.post.report)(MediaReport::KeyUntold { leg: leg.id, digit: key, duration_ms: lasted_ms });
         }
     }
 }

@@ -211,6 +211,64 @@ fn keys_told_by_info_are_told_and_other_bodies_refused() {
     assert_eq!(statuses(&bench.receive(TRUNK, &asked("INFO", 20, &to_tag, "", ""))), ["200"]);
 }
 
+/// The key that an INFO of ours tells.
+fn told(info: &str) -> &str {
+    assert_eq!((status(info), header(info, "Content-Type")), ("INFO", "application/dtmf-relay"), "{info}");
+    let (signal, duration) = body(info).split_once("\r\n").expect("two lines");
+    assert_eq!(duration, "Duration=120\r\n");
+    signal.strip_prefix("Signal=").expect("a signal")
+}
+
+fn key(leg: crate::model::LegId, digit: char) -> LegOrder {
+    LegOrder::Key { leg, digit, duration_ms: 120 }
+}
+
+#[test]
+fn a_far_end_that_takes_keys_by_info_is_told_them_one_after_the_other() {
+    for more in ["Accept: application/sdp, application/dtmf-relay\n", "Recv-Info: infoDtmf\n"] {
+        let (mut bench, leg, _) = talking(more);
+        let first = bench.order(key(leg, '5')).pop().unwrap();
+        assert_eq!(told(&first), "5");
+        assert!(bench.order(key(leg, '#')).is_empty(), "the first is not answered yet");
+        let second = bench.receive(TRUNK, &answer_to(&first, "200", "", "", "")).pop().unwrap();
+        assert_eq!(told(&second), "#");
+        assert!(bench.receive(TRUNK, &answer_to(&second, "200", "", "", "")).is_empty() && bench.signals().is_empty());
+    }
+}
+
+#[test]
+fn a_far_end_that_tells_its_own_keys_by_info_is_told_ours_so_and_no_other_is() {
+    let (mut bench, leg, ok) = talking("Allow: INVITE, ACK, BYE, INFO\n");
+    assert!(bench.order(key(leg, '5')).is_empty());
+    assert_eq!(bench.signals(), [Signal::KeyUntold { leg, digit: '5', duration_ms: 120 }]);
+    let info = asked("INFO", 2, tag(header(&ok, "To")), "", "Signal=1\n");
+    bench.receive(TRUNK, &info.replace("application/sdp", "application/dtmf-relay"));
+    assert_eq!(bench.signals(), [Signal::Dtmf { leg, digit: '1' }]);
+    assert_eq!(told(&bench.order(key(leg, '6')).pop().unwrap()), "6");
+}
+
+#[test]
+fn keys_that_a_far_end_does_not_take_after_all_are_given_back_and_it_is_asked_no_more() {
+    let (mut bench, leg, _) = talking("Recv-Info: dtmf\n");
+    let first = bench.order(key(leg, '5')).pop().unwrap();
+    bench.order(key(leg, '6'));
+    assert!(bench.receive(TRUNK, &answer_to(&first, "415", "", "", "")).is_empty());
+    let untold = |digit| Signal::KeyUntold { leg, digit, duration_ms: 120 };
+    assert_eq!(bench.signals(), [untold('5'), untold('6')]);
+    assert!(bench.order(key(leg, '7')).is_empty());
+    assert_eq!(bench.signals(), [untold('7')]);
+}
+
+#[test]
+fn a_key_that_is_never_answered_is_not_given_back_when_it_is_long_over() {
+    let (mut bench, leg, _) = talking("Recv-Info: dtmf\n");
+    bench.order(key(leg, '5'));
+    assert!(bench.pass(Duration::from_secs(40)).iter().all(|sent| told(sent) == "5"), "the same, again and again");
+    assert!(bench.signals().is_empty());
+    assert!(bench.order(key(leg, '6')).is_empty());
+    assert_eq!(bench.signals(), [Signal::KeyUntold { leg, digit: '6', duration_ms: 120 }]);
+}
+
 #[test]
 fn what_is_required_in_mid_call_and_not_spoken_is_named_and_changes_nothing() {
     let (mut bench, _, ok) = talking("");
