@@ -25,6 +25,7 @@ mod accepting;
 mod answered;
 mod banning;
 mod carrying;
+mod coding;
 mod deciding;
 mod demo;
 mod dispatching;
