@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::UdpSocket;
+use vigie::model::Codec;
+use vigie::rtp::codec::{Encoder, packet_samples};
 use vigie::rtp::g711::{self, Law};
 use vigie::rtp::srtp::{BUFFER_BYTES, MasterKey, Outgoing, Profile};
 
@@ -185,6 +187,55 @@ async fn strangers_may_flood_both_ports_with_good_packets_garbage_and_a_bye_and_
     assert_eq!((quality["malformed"].as_u64(), quality["packets_lost"].as_u64()), (Some(0), Some(0)), "{quality:#}");
     assert!(quality["mos"].as_f64() > Some(4.3), "{quality:#}");
     is_recorded_clean(&server, &story).await;
+}
+
+#[tokio::test]
+async fn garbage_of_a_leg_that_is_transcoded_sounds_nowhere_and_its_own_sound_does() {
+    let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"60s\"").start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    anne.voice.agrees_to_g722();
+    anne.voice.says(Words::Nothing);
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.dial_in("0261910101").await;
+    anne.talks().await;
+    until("the two are mixed", || async { (counted(&server, "packets_mixed").await > 50).then_some(()) }).await;
+    let before = counted(&server, "malformed").await;
+
+    let target = anne.voice.far_end();
+    // Payload type 9 is agreed on here.
+    let garbage: Vec<Vec<u8>> = garbage().into_iter().filter(|bytes| bytes.get(1) != Some(&9)).collect();
+    caller.voice.forget();
+    for bytes in &garbage {
+        anne.voice.throws(bytes, target).await;
+        let_pass(Duration::from_millis(2)).await;
+    }
+    is_counted(&server, "malformed", before + garbage.len() as u64).await;
+    until("a while is heard", || std::future::ready((caller.voice.samples().len() > 16_000).then_some(()))).await;
+    let loudest = caller.voice.samples().iter().map(|sample| sample.unsigned_abs()).max();
+    assert!(loudest < Some(200), "silence, but {loudest:?} is heard");
+
+    let mut encoder = Encoder::new(Codec::G722);
+    let step = std::f64::consts::TAU * 1000.0 / f64::from(Codec::G722.sample_rate());
+    for place in 0..100_u16 {
+        let at = usize::from(place) * packet_samples(Codec::G722);
+        let said = (at..at + packet_samples(Codec::G722)).map(|n| ((step * n as f64).sin() * 8000.0) as i16);
+        let mut payload = [0; FRAME];
+        encoder.encode(&said.collect::<Vec<_>>(), &mut payload);
+        let mut bytes = packet(place, 0x0051_ED01, &payload);
+        bytes[1] = 9;
+        anne.voice.throws(&bytes, target).await;
+        let_pass(Duration::from_millis(20)).await;
+    }
+    assert!(caller.voice.heard_ms(1000.0) >= 1000, "{} ms", caller.voice.heard_ms(1000.0));
+    assert_eq!(caller.voice.odd_heard(), 0);
+    caller.hang_up().await;
+    let story = server.api.sealed().await;
+    let quality = &story["legs"][1]["quality"];
+    assert_eq!(
+        (quality["malformed"].as_u64(), &quality["mos_scale"]),
+        (Some(garbage.len() as u64), &"wideband".into())
+    );
+    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
 }
 
 /// The INVITE with media protected by this key, and no other.

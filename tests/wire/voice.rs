@@ -40,6 +40,8 @@ struct State {
     /// One of so many packets is lost on the way; 0: none.
     lost_each: u16,
     odd_heard: u32,
+    /// Its SDP agrees to nothing but G.722.
+    is_wide: bool,
 }
 
 /// A key that is being pressed: RFC 4733 §2.5.1.
@@ -98,6 +100,7 @@ impl Voice {
             source_heard: 0,
             lost_each: 0,
             odd_heard: 0,
+            is_wide: false,
         };
         Voice { local, socket, state: Mutex::new(state) }
     }
@@ -139,6 +142,11 @@ impl Voice {
         self.state().lost_each = packets;
     }
 
+    /// From now on its SDP agrees to G.722 alone; what it says so is thrown.
+    pub fn agrees_to_g722(&self) {
+        self.state().is_wide = true;
+    }
+
     /// Sends bytes from its RTP port, as they are.
     pub async fn throws(&self, bytes: &[u8], to: SocketAddr) {
         self.socket.send_to(bytes, to).await.expect("sent");
@@ -162,9 +170,10 @@ impl Voice {
             true => (" 101", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"),
             false => ("", ""),
         };
+        let (number, name) = if self.state().is_wide { (9, "G722") } else { (8, "PCMA") };
         format!(
-            "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8{keys}\r\n\
-             a=rtpmap:8 PCMA/8000\r\n{map}a={direction}\r\n"
+            "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}{keys}\r\n\
+             a=rtpmap:{number} {name}/8000\r\n{map}a={direction}\r\n"
         )
     }
 
