@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustls::ServerConfig;
+use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// One listener's certificate, as it is now.
 pub(super) struct Identity {
     settings: TlsSettings,
-    current: RwLock<Arc<ServerConfig>>,
+    current: watch::Sender<Arc<ServerConfig>>,
 }
 
 /// What tells one edition of the files from another: of each, when it was written, how long it is, and which file.
@@ -27,12 +28,18 @@ type Edition = Vec<Option<(i64, i64, u64, u64)>>;
 impl Identity {
     /// Reads the files.
     pub(super) fn read(settings: &TlsSettings) -> Result<Identity, CertificateError> {
-        Ok(Identity { current: RwLock::new(settings.server()?), settings: settings.clone() })
+        Ok(Identity { current: watch::Sender::new(settings.server()?), settings: settings.clone() })
     }
 
     /// What a new connection is greeted with.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+        TlsAcceptor::from(self.current.borrow().clone())
+    }
+
+    /// Sees every change of what is shown.
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> watch::Receiver<Arc<ServerConfig>> {
+        self.current.subscribe()
     }
 
     fn edition(&self) -> Edition {
@@ -90,7 +97,7 @@ async fn read_again(identity: &Arc<Identity>) {
     let certificate = identity.settings.own.certificate.display();
     match config {
         Ok(Ok(config)) => {
-            *identity.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+            identity.current.send_replace(config);
             tracing::info!(%certificate, "the certificate was read again; new connections are shown it");
         }
         Ok(Err(error)) => {

@@ -51,6 +51,8 @@ pub(super) fn listener(transport: Transport) -> ListenerSettings {
 pub(super) struct Running {
     pub sender: Sender,
     pub addresses: Vec<SocketAddr>,
+    /// What its TLS listeners show.
+    pub identities: Vec<Arc<Identity>>,
     reports: Mutex<Receiver<Report>>,
     _signalling: Signalling,
 }
@@ -59,13 +61,14 @@ impl Running {
     pub(super) fn start(settings: &SipSettings, trunks: &[&str]) -> Running {
         let listeners = Listeners::bind(settings).unwrap_or_else(|error| panic!("{error}"));
         let (addresses, sender) = (listeners.addresses().to_vec(), listeners.sender());
+        let identities = listeners.streams.iter().filter_map(|(door, _)| door.identity.clone()).collect();
         let (tell, reports) = channel();
         let tell = Mutex::new(tell);
         let trunks = trunks.iter().map(|block| AddressBlock::parse(block).expect("a block")).collect();
         let _signalling = listeners
             .start(trunks, move |_: &Sender, report| tell.lock().expect("whole").send(report).expect("open"))
             .expect("started");
-        Running { sender, addresses, reports: Mutex::new(reports), _signalling }
+        Running { sender, addresses, identities, reports: Mutex::new(reports), _signalling }
     }
 
     pub(super) fn of(transport: Transport) -> Running {

@@ -61,11 +61,6 @@ class Call(pj.Call):
     def onDtmfDigit(self, prm):
         tell(event="key", call=self.number, digit=prm.digit)
 
-    def onDtmfEvent(self, prm):
-        # A key over RTP is told again while it is held.
-        if prm.flags & pj.PJMEDIA_STREAM_DTMF_IS_UPDATE == 0:
-            tell(event="key", call=self.number, digit=prm.digit)
-
     def onCallTransferRequest(self, prm):
         tell(event="transfer-asked", call=self.number, to=prm.dstUri)
         prm.statusCode = 603

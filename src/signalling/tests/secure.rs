@@ -112,8 +112,11 @@ async fn a_changed_certificate_is_shown_without_a_restart_and_open_connections_g
         fs::copy(&new.key, &files.key).expect("copied");
         fs::copy(&new.certificate, &files.certificate).expect("copied");
     };
+    let mut shown = running.identities[0].shown();
     replace(&second.issue("new", "sip.vigie.test"));
-    until_trusted(&running, &second).await;
+    let changed = tokio::time::timeout(PATIENCE, shown.changed());
+    changed.await.expect("read again in time").expect("a listener");
+    dial(&running, second.connector(None)).await.expect("trusted");
     assert!(dial(&running, first.connector(None)).await.is_err());
     before.write_all(OPTIONS.as_bytes()).await.expect("an open connection goes on");
     running.received().await;
@@ -140,15 +143,6 @@ async fn a_certificate_is_read_when_it_stays_the_same_for_two_looks_and_a_bad_on
     assert_eq!(shown(), original, "never half written, nor a new certificate with the old key");
     looks.look(&identity).await;
     assert_ne!(shown(), original);
-}
-
-async fn until_trusted(running: &Running, authority: &Authority) {
-    let trusted = async {
-        while dial(running, authority.connector(None)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, trusted).await.expect("read again in time");
 }
 
 /// A carrier that takes TLS connections, and wants a certificate if `clients` says whose.
