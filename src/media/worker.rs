@@ -268,9 +268,8 @@ impl<R: Fn(MediaReport)> Worker<R> {
         let mut sound = [0; PACKET_SAMPLES];
         let mut payload = [0; PACKET_BYTES_MAX];
         for leg in self.legs.iter_mut().flatten() {
-            if leg.presses.is_some() {
-                pressing::press_once(leg, &mut self.outbound, (&self.tally, self.now));
-                playing |= leg.presses.is_some() || leg.player.is_some();
+            if leg.presses.is_some() && pressing::press_once(leg, &mut self.outbound, (&self.tally, self.now)) {
+                playing = true;
                 continue;
             }
             let Some(player) = &mut leg.player else { continue };

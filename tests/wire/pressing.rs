@@ -122,3 +122,38 @@ async fn a_caller_who_takes_keys_by_info_gets_each_so_and_hears_no_tone() {
     assert_eq!([770.0, 941.0, 1336.0, 1477.0].map(|tone| caller.voice.heard_ms(tone)), [0; 4]);
     caller.hang_up().await;
 }
+
+#[tokio::test]
+async fn whatever_is_lost_of_a_key_the_other_side_hears_it_once() {
+    let server = Setup::new().start().await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    let anne = talk(&server, &caller).await;
+    let mut expected = String::new();
+    // All but the first; no end; the first alone; one in the middle; the last end alone; the same key again.
+    let kept: [&'static [u16]; 6] = [&[1, 2, 3, 4, 5], &[0, 1, 2], &[0], &[2], &[5], &[0, 5]];
+    for (key, kept) in [1, 2, 3, 4, 5, 5].into_iter().zip(kept) {
+        caller.voice.press_lossy(key, kept);
+        expected.push((b'0' + key) as char);
+        hears(&anne, &expected).await;
+    }
+    caller.voice.press(9);
+    hears(&anne, "1234559").await;
+    caller.hang_up().await;
+}
+
+#[tokio::test]
+async fn a_key_pressed_into_a_hold_is_not_heard_afterwards() {
+    let server = Setup::new().start().await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    let anne = talk(&server, &caller).await;
+    anne.does("hold", json!({ "call": 0 })).await;
+    caller.voice.hears(super::sound::frequency("music"), 300).await;
+    caller.voice.press(7);
+    // The whole key is out when the music has gone on for so long.
+    caller.voice.hears(super::sound::frequency("music"), 500).await;
+    anne.does("resume", json!({ "call": 0 })).await;
+    anne.hears(0, 440.0, 300).await;
+    caller.voice.press(8);
+    hears(&anne, "8").await;
+    caller.hang_up().await;
+}

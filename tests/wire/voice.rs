@@ -50,6 +50,8 @@ struct Press {
     key: u8,
     begun_at: u16,
     sent: u16,
+    /// Which of its packets are not lost on the way.
+    kept: &'static [u16],
 }
 
 /// The payload type of telephone-event in every SDP of these phones.
@@ -116,9 +118,14 @@ impl Voice {
 
     /// Presses a key of the pad, 0 to 15, for the time of some packets.
     pub fn press(&self, key: u8) {
+        self.press_lossy(key, &[0, 1, 2, 3, 4, 5]);
+    }
+
+    /// The same, but only these packets of the key arrive: the last three are its end.
+    pub fn press_lossy(&self, key: u8, kept: &'static [u16]) {
         let mut state = self.state();
         let begun_at = state.sequence.wrapping_add(1);
-        state.pressed = Some(Press { key, begun_at, sent: 0 });
+        state.pressed = Some(Press { key, begun_at, sent: 0, kept });
     }
 
     /// From now on its SDP knows nothing of telephone-event.
@@ -269,7 +276,8 @@ impl Voice {
         if let Some(press) = state.pressed {
             let sent = press.sent + 1;
             state.pressed = (sent < PRESS_PACKETS).then_some(Press { sent, ..press });
-            return Some((key_packet(state.sequence, 0x0051_ED00, press), to));
+            let is_lost = !press.kept.contains(&press.sent);
+            return (!is_lost).then(|| (key_packet(state.sequence, 0x0051_ED00, press), to));
         }
         let is_lost = state.lost_each > 0 && state.sequence.is_multiple_of(state.lost_each);
         (!is_lost).then(|| (packet(state.sequence, 0x0051_ED00, &payload), to))
@@ -296,7 +304,7 @@ pub fn packet(sequence: u16, source: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A packet of a key press: all of them carry the time at which it began.
 fn key_packet(sequence: u16, source: u32, press: Press) -> Vec<u8> {
-    let Press { key, begun_at, sent } = press;
+    let Press { key, begun_at, sent, .. } = press;
     let end = if sent + 3 >= PRESS_PACKETS { 0x80 } else { 0 };
     let [high, low] = ((sent + 1) * FRAME as u16).to_be_bytes();
     let mut packet = packet(sequence, source, &[key, end | 10, high, low]);

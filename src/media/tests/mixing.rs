@@ -307,6 +307,28 @@ fn a_key_reaches_those_who_hear_its_leg_once_and_the_sound_around_it_keeps_step(
 }
 
 #[test]
+fn keys_take_the_place_of_sound_and_put_nothing_off() {
+    let bench = bench(|_| ());
+    let voices = [Voice::new(&bench, 0, Codec::G722), Voice::new(&bench, 1, Codec::Pcma)];
+    bench.aim(1, RemoteMedia { dtmf_payload: Some(96), ..voices[1].peer.remote() });
+    bench.media.send(MediaCommand::Bridge { a: leg(0), b: leg(1) });
+    bench.settle();
+    voices[1].peer.rtp.set_nonblocking(false).expect("set");
+    voices[1].peer.receive();
+    let began = Instant::now();
+    let mut keys = 0;
+    for packet in 0..120 {
+        if packet % 12 == 0 {
+            bench.media.send(MediaCommand::Key { leg: leg(0), digit: '5' });
+        }
+        keys += u32::from(voices[1].peer.receive().header.payload_type == 96);
+    }
+    // A packet a tick: were there one more for each key, they would have come in 200 ms less.
+    assert!(began.elapsed() >= Duration::from_millis(120 * 20 - 100), "{:?}", began.elapsed());
+    assert_eq!(keys, 70);
+}
+
+#[test]
 fn a_mix_of_too_many_or_of_legs_that_are_not_open_is_counted_and_left() {
     let bench = bench(|_| ());
     bench.media.send(MediaCommand::Mix { legs: Vec::new() });

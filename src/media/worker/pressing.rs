@@ -96,15 +96,15 @@ impl<R: Fn(MediaReport)> Worker<R> {
     }
 }
 
-/// One packet of a key that a leg is to hear, as telephone-event or, where the far end knows none, as tones. Its sound waits
-/// meanwhile; what is relayed comes after it, placed by the clock.
-pub(super) fn press_once(leg: &mut Leg, outbound: &mut [u8], (tally, now): (&Tally, Moment)) {
-    let Some(mut presses) = leg.presses.take() else { return };
-    let Some((to, remote)) = leg.target() else { return leg.outgoing.cut() };
+/// One packet of a key that a leg is to hear, as telephone-event or, where the far end knows none, as tones; whether the tick
+/// is taken by it. Sound waits meanwhile; what is relayed comes after it, placed by the clock.
+pub(super) fn press_once(leg: &mut Leg, outbound: &mut [u8], (tally, now): (&Tally, Moment)) -> bool {
+    let Some(mut presses) = leg.presses.take_if(|presses| !presses.is_done()) else { return end_presses(leg) };
+    let Some((to, remote)) = leg.target() else { return end_presses(leg) };
     let (codec, audio, dtmf) = (remote.codec, remote.payload, remote.dtmf_payload);
     let clocks = Clocks { event_hz: remote.dtmf_clock_hz, stream_hz: leg.outgoing.clock_hz() };
     let placed = leg.outgoing.next_of_sound(now);
-    let Some(packet) = presses.next(placed.timestamp, clocks, now) else { return leg.outgoing.cut() };
+    let Some(packet) = presses.next(placed.timestamp, clocks, now) else { return end_presses(leg) };
     let sent = match dtmf {
         Some(payload_type) => {
             let header = Header { payload_type, marker: packet.place == 0, timestamp: packet.timestamp, ..placed };
@@ -122,10 +122,16 @@ pub(super) fn press_once(leg: &mut Leg, outbound: &mut [u8], (tally, now): (&Tal
         }
     };
     count(if sent { &tally.packets_played } else { &tally.sends_failed });
-    match (presses.is_done(), &leg.mix) {
-        (false, _) => leg.presses = Some(presses),
-        (true, None) => leg.outgoing.cut(),
-        // The sound of the next tick goes on in step.
-        (true, Some(_)) => {}
+    // Kept to the next tick even when it is done: this one has had its packet.
+    leg.presses = Some(presses);
+    true
+}
+
+/// No key is left to be sent: the sound of this tick goes on in step, what is relayed is placed anew. The tick is free.
+fn end_presses(leg: &mut Leg) -> bool {
+    leg.presses = None;
+    if leg.mix.is_none() && leg.player.is_none() {
+        leg.outgoing.cut();
     }
+    false
 }
