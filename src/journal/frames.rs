@@ -10,6 +10,10 @@ use super::frame::{Frame, HEADER_LENGTH};
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
 
 const MAGIC: &[u8; 8] = b"VIGFRM1\n";
+/// The batch grows by this.
+const BATCH_STEP_BYTES: usize = 2048;
+/// Room that a batch keeps between two writes: half a second of G.711 in packets of 20 ms.
+const BATCH_KEPT_BYTES: usize = 6 * 1024;
 
 /// The frame file of one leg, being written.
 #[derive(Debug)]
@@ -41,6 +45,11 @@ impl FrameFile {
 
     /// Takes a frame into memory; [`FrameFile::write`] puts it into the file.
     pub fn append(&mut self, frame: &Frame<'_>) {
+        let length = frame.record_length();
+        if self.batch.capacity() - self.batch.len() < length {
+            // Not doubled: what waits is a few kilobytes a leg, and the room is kept for the whole call.
+            self.batch.reserve_exact(length.max(BATCH_STEP_BYTES));
+        }
         frame.encode(self.written + self.batch.len() as u64, &mut self.batch);
     }
 
@@ -60,7 +69,7 @@ impl FrameFile {
         self.written += self.batch.len() as u64;
         self.batch.clear();
         // A burst must not keep its memory for the rest of the call.
-        self.batch.shrink_to(16 * 1024);
+        self.batch.shrink_to(BATCH_KEPT_BYTES);
         Ok(())
     }
 
@@ -170,6 +179,20 @@ mod tests {
         }
         let beyond = payloads.read(places[4999] + 232, 160).map(<[u8]>::to_vec);
         assert_eq!(beyond.map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn frames_that_wait_take_little_more_room_than_they_are_long() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = FrameFile::new(folder.path().join("leg-0.frames"));
+        for number in 0..500 {
+            file.append(&frame_of(1, 0, number, &[0; 160]));
+            assert!(file.batch.capacity() < file.waiting_bytes() + BATCH_STEP_BYTES + BATCH_KEPT_BYTES);
+            if number % 25 == 24 {
+                file.write().expect("written");
+                assert!(file.batch.capacity() <= BATCH_KEPT_BYTES);
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is kept on disk of a call while its recording is unfinished, so that a crash costs no metadata.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::layout::{KEPT_FILE, make_folder, make_private_folder, name_of_part, o
 use super::place::{Part, samples_between};
 use crate::model::{CallId, CallRecord, EndedBy, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
 
-/// `call.json`: everything but the frames.
+/// `call.json`: everything but the frames. Each line is the whole as it was then; the last whole line counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     /// The call.
@@ -84,7 +85,16 @@ impl Kept {
         make_private_folder(&marks)?;
         replace_file(&marks.join(self.call.to_string()), b"")?;
         make_folder(folder)?;
-        replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec_pretty(self)?)
+        replace_file(&folder.join(KEPT_FILE), &serde_json::to_vec(self)?)
+    }
+
+    /// Adds a line to the `call.json` of [`Kept::write`]. A file that is replaced would be written out at once by ext4
+    /// (`auto_da_alloc`), which costs more than all frames of a second.
+    pub fn write_again(&self, folder: &Path) -> io::Result<()> {
+        // Begun on a line of its own: the one before may be torn by a disk that was full.
+        let mut line = vec![b'\n'];
+        serde_json::to_writer(&mut line, self)?;
+        OpenOptions::new().append(true).open(folder.join(KEPT_FILE))?.write_all(&line)
     }
 
     /// Whether a mark was all that came to be of a call: nothing else of it was ever named.
@@ -96,9 +106,12 @@ impl Kept {
         }
     }
 
-    /// Reads `call.json`.
+    /// Reads `call.json`: its last whole line.
     pub fn read(folder: &Path) -> io::Result<Kept> {
-        Ok(serde_json::from_slice(&std::fs::read(folder.join(KEPT_FILE))?)?)
+        let bytes = std::fs::read(folder.join(KEPT_FILE))?;
+        let whole = bytes.rsplit(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice(line).ok());
+        // One of an earlier version is a single value over many lines.
+        whole.map_or_else(|| Ok(serde_json::from_slice(&bytes)?), Ok)
     }
 }
 

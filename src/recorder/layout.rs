@@ -72,7 +72,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = part_of(path);
     create_file(&part)?.write_all(bytes)?;
-    put_in_place(path)
+    name_part(path)?;
+    path.parent().map_or(Ok(()), sync_file)
 }
 
 /// The temporary name of a file: beside it, hidden.
@@ -91,12 +92,12 @@ pub fn create_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o640).open(path)
 }
 
-/// Brings the file with the temporary name of `path` to the disk and gives it its name.
-pub fn put_in_place(path: &Path) -> io::Result<()> {
+/// Brings the file with the temporary name of `path` to the disk and gives it its name, which is safe over a power cut
+/// once the folder is synced.
+pub fn name_part(path: &Path) -> io::Result<()> {
     let part = part_of(path);
     sync_file(&part)?;
-    std::fs::rename(&part, path)?;
-    path.parent().map_or(Ok(()), sync_file)
+    std::fs::rename(&part, path)
 }
 
 /// fsync of a file or folder by its path.

@@ -40,6 +40,8 @@ pub(super) struct Live {
     early: BTreeMap<u16, KeptLeg>,
     /// What is kept is not yet on disk as it is in memory.
     is_stale: bool,
+    /// Something of it is on disk.
+    is_kept: bool,
     legs: BTreeMap<u16, LiveLeg>,
     next_try: Moment,
 }
@@ -58,6 +60,7 @@ impl Live {
             kept: None,
             early: BTreeMap::new(),
             is_stale: false,
+            is_kept: false,
             legs: BTreeMap::new(),
             next_try: Moment(0),
         }
@@ -105,11 +108,13 @@ impl Live {
     /// Writes what is kept of the call, when it changed; `true` when it did.
     pub(super) fn keep(&mut self, state: &Path, now: Moment) -> io::Result<bool> {
         let Some(kept) = self.kept.as_ref().filter(|_| self.is_stale && now >= self.next_try) else { return Ok(false) };
-        if let Err(error) = kept.write(&self.folder, state) {
+        // A folder that somebody took away is made again.
+        let again = self.is_kept && kept.write_again(&self.folder).is_ok();
+        if !again && let Err(error) = kept.write(&self.folder, state) {
             self.next_try = now + RETRY_AFTER;
             return Err(error);
         }
-        self.is_stale = false;
+        (self.is_kept, self.is_stale) = (true, false);
         Ok(true)
     }
 

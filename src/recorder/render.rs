@@ -8,7 +8,7 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::kept::Kept;
-use super::layout::{AUDIO_FILE, create_file, frames_file, part_of, put_in_place};
+use super::layout::{AUDIO_FILE, create_file, frames_file, name_part, part_of};
 use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between};
 use crate::journal::FrameKind;
 use crate::journal::frames::{Payloads, scan_file};
@@ -116,7 +116,8 @@ impl Rendered {
     }
 }
 
-/// Renders `audio.wav` in `folder` from the frame files of `legs`.
+/// Renders `audio.wav` in `folder` from the frame files of `legs`. Its name is safe over a power cut once the folder is
+/// synced.
 pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, RenderError> {
     let mut lanes = Vec::new();
     for leg in legs {
@@ -136,7 +137,7 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
     }
     let path = folder.join(AUDIO_FILE);
     let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64, rate_hz)?;
-    put_in_place(&path).map_err(fault("putting in place", &path))?;
+    name_part(&path).map_err(fault("putting in place", &path))?;
     let (bytes, sha256, sha512) = hash_file(&path).map_err(fault("reading back", &path))?;
     let legs = lanes.into_iter().map(|lane| lane.told).collect();
     let samples = samples as u64 * u64::from(rate_hz / STEP_HZ);

@@ -71,13 +71,15 @@ pub struct Sealer {
     log: SealLog,
     /// A sidecar that is on disk while its line is not yet in the log: nothing else is sealed before it.
     unlogged: Option<SealedRecording>,
+    /// The day whose folders, up to the root, were synced last.
+    synced_day: Option<PathBuf>,
 }
 
 impl Sealer {
     /// Opens the seal log.
     pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
         let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
-        Ok(Sealer { parts: parts.clone(), log, unlogged: None })
+        Ok(Sealer { parts: parts.clone(), log, unlogged: None, synced_day: None })
     }
 
     /// What was found amiss with the seal log when it was opened.
@@ -143,10 +145,23 @@ impl Sealer {
             serde_json::to_vec_pretty(&sidecar).map_err(io::Error::from).map_err(fault("composing", &path))?;
         bytes.push(b'\n');
         let signature = folder.join(SIGNATURE_FILE);
+        // Syncs the folder, and with it the WAV's name.
         put_file(&signature, &self.parts.key.sign(&bytes).to_bytes()).map_err(fault("writing", &signature))?;
         put_file(&path, &bytes).map_err(fault("writing", &path))?;
-        sync_folders(&folder, &self.parts.settings.folder).map_err(fault("syncing", &folder))?;
+        self.sync_above(&folder)?;
         Ok(tell(&sidecar, &bytes))
+    }
+
+    /// Syncs the folders in which the call's own has its name: the day's each time, those above it once, because nothing
+    /// new comes into them until another day.
+    fn sync_above(&mut self, folder: &Path) -> Result<(), SealError> {
+        let Some(day) = folder.parent() else { return Ok(()) };
+        if self.synced_day.as_deref() == Some(day) {
+            return sync_file(day).map_err(fault("syncing", day));
+        }
+        sync_folders(day, &self.parts.settings.folder).map_err(fault("syncing", day))?;
+        self.synced_day = Some(day.to_owned());
+        Ok(())
     }
 
     fn add_line(&mut self, sealed: &SealedRecording) -> Result<(), SealError> {

@@ -23,6 +23,7 @@ use crate::model::{
 use crate::rtp::g711::{self, Law};
 
 mod guards;
+mod keeping;
 mod one_sided;
 mod wideband;
 

@@ -293,11 +293,16 @@ impl WaitingRoom {
             persons.map(|person| (costs.weigh(centre, &ask, person, now), person.1.free_since, person.0)).collect();
         weighed.sort_by(|a, b| a.0.total.total_cmp(&b.0.total).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
         let best = weighed.first()?.2;
+        let fitting = weighed.len() as u32;
+        let mut candidates: Vec<_> =
+            weighed.into_iter().take(CANDIDATES_MAX).map(|(candidate, _, _)| candidate).collect();
+        // Collected in place, it would keep the room of everybody who fits for as long as the call lasts.
+        candidates.shrink_to_fit();
         let reasoning = Reasoning {
             step: waiter.step as u32,
             skills: need.skills.clone(),
-            fitting: weighed.len() as u32,
-            candidates: weighed.into_iter().take(CANDIDATES_MAX).map(|(candidate, _, _)| candidate).collect(),
+            fitting,
+            candidates,
             excluded: self.count_excluded(need),
         };
         Some((best, reasoning))
@@ -352,6 +357,18 @@ mod tests {
         stage.register(&["a", "b", "c"]);
         assert_eq!(stage.pairs(), [(first, "a".to_owned()), (second, "b".to_owned())]);
         assert!(stage.choose().is_empty());
+    }
+
+    #[test]
+    fn an_offer_keeps_no_room_for_everybody_who_was_weighed() {
+        let names: Vec<String> = (0..200).map(|n| format!("r{n}")).collect();
+        let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut stage = stage_of(&ids);
+        stage.enter_plain();
+        stage.register(&ids);
+        let reasoning = stage.choose().pop().expect("an offer").reasoning;
+        assert_eq!((reasoning.fitting, reasoning.candidates.len()), (200, CANDIDATES_MAX));
+        assert_eq!(reasoning.candidates.capacity(), CANDIDATES_MAX);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::sip::sdp::LocalMedia;
 use crate::sip::{ClientKey, Contacts, Method, Request, Response};
 
 /// Callers are told apart by so many numbers: those kept for fiction from 06 39 98 00 00 on.
-const CALLERS_MAX: u64 = 10_000;
+pub const CALLERS_MAX: u64 = 10_000;
 
 impl SipPlan {
     /// The SIP Call-ID of a caller's leg.

@@ -94,9 +94,16 @@ pub struct LoadArguments {
     /// How long a call may take until both sides hear each other, 1 to 3600.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=DURATION_MAX_S))]
     pub patience: u64,
-    /// What both sides speak: pcma or pcmu.
+    /// What both sides speak: pcma, pcmu, g722 or opus.
     #[arg(long, value_name = "CODEC", default_value = "pcma", value_parser = read_codec)]
     pub codec: Codec,
+    /// What regulators speak, when it is another: the server transcodes. Packets are then counted by the server's own
+    /// sequence, and their delay is not known; the numbers are looked for in the recordings as ever.
+    #[arg(long, value_name = "CODEC", value_parser = read_codec, conflicts_with = "ng")]
+    pub regulator_codec: Option<Codec>,
+    /// The regulators' media are SRTP, with keys by SDP (SDES): the server must offer it to them.
+    #[arg(long, conflicts_with = "ng")]
+    pub srtp: bool,
     /// The first caller's number, digits; 10000 callers from there on take turns. The default is kept for fiction.
     #[arg(long, value_name = "NUMBER", default_value_t = 33_639_980_000)]
     pub caller: u64,
@@ -126,7 +133,13 @@ fn play(arguments: &LoadArguments) -> anyhow::Result<bool> {
     let mut seed = [0; 4];
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     let run = u32::from_be_bytes(seed);
-    let speech = Speech { run, codec: arguments.codec, duration: Duration::from_secs(arguments.duration) };
+    let speech = Speech {
+        run,
+        codec: arguments.codec,
+        regulator_codec: arguments.regulator_codec.unwrap_or(arguments.codec),
+        is_protected: arguments.srtp,
+        duration: Duration::from_secs(arguments.duration),
+    };
     let pace = Pace { calls: arguments.calls, rate: arguments.rate, patience: Duration::from_secs(arguments.patience) };
     let plan = plan(arguments, run)?;
     let mut fleet = Fleet::new(plan, speech, pace).with_context(|| {
@@ -213,7 +226,9 @@ fn read_codec(text: &str) -> Result<Codec, String> {
     match text.to_ascii_lowercase().as_str() {
         "pcma" => Ok(Codec::Pcma),
         "pcmu" => Ok(Codec::Pcmu),
-        _ => Err("pcma or pcmu".to_owned()),
+        "g722" => Ok(Codec::G722),
+        "opus" => Ok(Codec::Opus),
+        _ => Err("pcma, pcmu, g722 or opus".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::bencode::{read_text, write_text};
 use super::numbered::{LegName, LoadSide};
 use super::setup::{CallNews, DATAGRAM_BYTES_MAX, Ground, TOKEN_FIRST};
+use super::voices::FarEnd;
 use crate::model::{Chance, Direction, Moment};
 use crate::sip::sdp::{Description, LocalMedia, Origin, write_answer, write_offer};
 
@@ -119,7 +120,7 @@ impl NgSetup {
         match (call.asked, to) {
             (Asked::Offer, Some((rtp, payload))) => {
                 call.asked = Asked::Answer;
-                ground.voices.aim(regulator.0, rtp, payload, ground.now);
+                ground.voices.aim(regulator.0, FarEnd { rtp, payload, crypto: None }, ground.now);
                 ground.news.push(CallNews::Rung { index });
                 if let Some(offer) = audio {
                     let answer = write_answer(&regulator.1, &offer, codec);
@@ -128,7 +129,7 @@ impl NgSetup {
             }
             (Asked::Answer, Some((rtp, payload))) => {
                 call.asked = Asked::Nothing;
-                ground.voices.aim(caller.0, rtp, payload, ground.now);
+                ground.voices.aim(caller.0, FarEnd { rtp, payload, crypto: None }, ground.now);
                 ground.news.push(CallNews::Accepted { index });
             }
             (Asked::Offer | Asked::Answer, None) => {

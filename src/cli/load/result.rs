@@ -53,8 +53,16 @@ impl LoadResult {
             let partner = account.partner.and_then(|partner| legs.get(&partner));
             partner.filter(|partner| partner.partner == Some(account.leg)).map_or(0, |partner| u64::from(partner.heard))
         };
-        let heard: u64 = talked.iter().map(heard).sum();
-        let lost = sent.saturating_sub(heard);
+        let is_transcoded = fleet.voices.speech().is_transcoded();
+        let (counted, heard): (u64, u64) = match is_transcoded {
+            false => (sent, talked.iter().map(heard).sum()),
+            // Of the server's own packets: what it lost before it encoded them shows in the recordings alone.
+            true => talked
+                .iter()
+                .map(|account| (u64::from(account.expected), u64::from(account.heard)))
+                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)),
+        };
+        let lost = counted.saturating_sub(heard);
         let callers = talked.iter().filter(|account| account.leg.side == LoadSide::Caller).count();
         let one_sided = talked.iter().filter(|account| {
             let partner = account.partner.and_then(|partner| legs.get(&partner));
@@ -80,8 +88,8 @@ impl LoadResult {
             },
             "rtp": {
                 "sent": counts.sent, "sends_failed": counts.sends_failed, "other": counts.other,
-                "counted_sent": sent, "counted_heard": heard, "lost": lost,
-                "loss_percent": if sent == 0 { 0.0 } else { lost as f64 * 100.0 / sent as f64 },
+                "counted_sent": counted, "counted_heard": heard, "lost": lost, "transcoded": is_transcoded,
+                "loss_percent": if counted == 0 { 0.0 } else { lost as f64 * 100.0 / counted as f64 },
                 "duplicates": counts.duplicates, "reordered": counts.reordered, "crossed": counts.crossed,
                 "delay": counts.latency.summary(),
             },
@@ -128,7 +136,10 @@ impl LoadResult {
                 rtp["reordered"],
                 rtp["crossed"]
             ),
-            format!("delay       {} from sending to hearing", ms(&rtp["delay"])),
+            match rtp["transcoded"] == json!(true) {
+                true => "delay       not known: what is transcoded bears no time of sending".to_owned(),
+                false => format!("delay       {} from sending to hearing", ms(&rtp["delay"])),
+            },
             format!("lateness    {} of this program's own packets", ms(&own["lateness"])),
         ];
         if !recordings.is_null() {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::caller::CallerDialog;
+use super::caller::{CALLERS_MAX, CallerDialog};
 use super::numbered::{LegName, LoadSide};
 use super::registrations::Registrations;
 use super::setup::{CallNews, DATAGRAM_BYTES_MAX, Ground, TOKEN_FIRST};
+use super::voices::{FarEnd, Speech};
+use crate::model::srtp::{Crypto, MasterKey, Profile, SrtpPolicy};
 use crate::model::{Chance, Direction, Moment, Path, Transport};
-use crate::sip::sdp::{Description, LocalMedia, Origin, write_answer, write_offer};
+use crate::sip::sdp::{CryptoLine, Description, LocalMedia, Origin, write_offer, write_protected_answer};
 use crate::sip::{ClientKey, Happening, Message, Method, Request, Response, ServerKey, Transactions, compose};
 
 /// The callers' socket, as a path's listener.
@@ -44,6 +46,8 @@ pub struct SipPlan {
 struct Rung {
     leg: LegName,
     media: LocalMedia,
+    /// What it protects with; none is plain RTP.
+    crypto: Option<MasterKey>,
     request: Request,
     key: ServerKey,
     /// When it is picked up; `None` once it was.
@@ -245,24 +249,42 @@ impl SipSetup {
 
     /// A new call for a regulator.
     fn ring(&mut self, key: &ServerKey, request: &Request, call_id: String, ground: &mut Ground) -> Vec<Response> {
-        let codec = ground.voices.speech().codec;
-        let audio = Description::parse(&request.body).ok().and_then(|offer| offer.audio);
-        if audio.is_none_or(|audio| audio.payload(codec).is_none()) {
-            ground.news.push(CallNews::NotTaken { why: format!("a regulator was offered no {}", codec.name()) });
+        let speech = ground.voices.speech();
+        let codec = speech.codec_of(LoadSide::Regulator);
+        let offer = Description::parse(&request.body).ok().and_then(|offer| offer.under(policy(speech)).audio);
+        let Some(audio) = offer.filter(|audio| audio.payload(codec).is_some()) else {
+            let srtp = if speech.is_protected { " with SRTP" } else { "" };
+            ground.news.push(CallNews::NotTaken { why: format!("a regulator was offered no {}{srtp}", codec.name()) });
             return vec![compose::response(request, 488, Some("load"))];
-        }
+        };
+        let crypto = audio.crypto.first().and_then(|line| draw(line.key.profile(), &mut self.chance));
         let opened = ground.voices.open(LoadSide::Regulator, self.plan.regulators.ip(), ground.epoll);
         let Ok((leg, rtp)) = opened else {
             ground.news.push(CallNews::NotTaken { why: "no socket for a regulator".into() });
             return vec![compose::response(request, 500, Some("load"))];
         };
         ground.news.push(CallNews::Rung { index: leg.index });
+        if let Some(index) = self.caller_of(request).filter(|_| speech.is_transcoded()) {
+            ground.voices.pair(LegName { side: LoadSide::Caller, index }, leg);
+        }
         let media = LocalMedia { rtp, origin: Origin::new(self.chance.next_u64()), direction: Direction::Both };
         let answer_at = ground.now + self.plan.rings_for;
-        let rung = Rung { leg, media, request: request.clone(), key: key.clone(), answer_at: Some(answer_at) };
+        let (request_kept, key) = (request.clone(), key.clone());
+        let rung = Rung { leg, media, crypto, request: request_kept, key, answer_at: Some(answer_at) };
         self.rung.insert(call_id.clone(), rung);
         self.ringing.push_back((answer_at, call_id));
         vec![compose::response(request, 180, Some("load"))]
+    }
+
+    /// The newest call of the number that a regulator is shown.
+    fn caller_of(&self, request: &Request) -> Option<u32> {
+        let from = request.headers.first("From")?;
+        let digits = from.split_once("sip:+")?.1.split_once('@')?.0;
+        let place = digits.parse::<u64>().ok()?.checked_sub(self.plan.caller_first).filter(|place| *place < CALLERS_MAX)?;
+        let newest = (self.dialogs.len() as u64).checked_sub(1)?;
+        // The last round of numbers that this place was dialled in.
+        let round = newest.checked_sub(place)? / CALLERS_MAX;
+        u32::try_from(place + round * CALLERS_MAX).ok()
     }
 
     fn pick_up(&mut self, call_id: &str, ground: &mut Ground) {
@@ -272,15 +294,16 @@ impl SipSetup {
             return;
         }
         let (key, request) = (rung.key.clone(), rung.request.clone());
-        let answer = accept(&request, (rung.leg, rung.media), local, ground);
+        let answer = accept(&request, (rung.leg, rung.media, rung.crypto.as_ref()), local, ground);
         self.respond(&key, vec![answer], ground);
     }
 
     /// A re-INVITE or UPDATE: what was agreed stands.
     fn agree_again(&mut self, request: &Request, of: (Option<u32>, &str), ground: &mut Ground) -> Response {
         let (caller, call_id) = of;
-        let dialog = caller.and_then(|index| self.dialog(index)).map(|dialog| (dialog.leg, dialog.media));
-        let found = dialog.or_else(|| self.rung.get(call_id).map(|rung| (rung.leg, rung.media)));
+        let dialog = caller.and_then(|index| self.dialog(index)).map(|dialog| (dialog.leg, dialog.media, None));
+        let rung = || self.rung.get(call_id).map(|rung| (rung.leg, rung.media, rung.crypto.as_ref()));
+        let found = dialog.or_else(rung);
         let socket = if dialog.is_some() { &self.callers } else { &self.regulators };
         match (found, socket.local_addr()) {
             (Some(side), Ok(local)) => accept(request, side, local, ground),
@@ -322,7 +345,7 @@ impl SipSetup {
             let audio = Description::parse(&response.body).ok().and_then(|answer| answer.audio);
             match audio.and_then(|audio| Some((audio.rtp, audio.payload(codec)?))) {
                 Some((rtp, payload)) => {
-                    ground.voices.aim(leg, rtp, payload, ground.now);
+                    ground.voices.aim(leg, FarEnd { rtp, payload, crypto: None }, ground.now);
                     ground.news.push(CallNews::Accepted { index });
                 }
                 None => {
@@ -358,26 +381,48 @@ impl SipSetup {
 }
 
 /// The 200 with our SDP, and from now on the leg speaks to where the offer says; a request without an offer gets none back.
-fn accept(request: &Request, side: (LegName, LocalMedia), local: SocketAddr, ground: &mut Ground) -> Response {
-    let (leg, media) = side;
-    let codec = ground.voices.speech().codec;
+fn accept(
+    request: &Request,
+    (leg, media, key): (LegName, LocalMedia, Option<&MasterKey>),
+    local: SocketAddr,
+    ground: &mut Ground,
+) -> Response {
+    let codec = ground.voices.speech().codec_of(leg.side);
     let mut answer = compose::response(request, 200, Some("load"));
     answer.headers.push("Contact", format!("<sip:load@{local}>"));
     let body = if request.body.is_empty() {
         (request.method == Method::Invite).then(|| write_offer(&media, &[codec]))
     } else {
         let offer = Description::parse(&request.body).ok();
+        let offer = offer.map(|offer| offer.under(key.map_or(SrtpPolicy::Off, |_| SrtpPolicy::Required)));
         let audio = offer.as_ref().and_then(|offer| offer.audio.as_ref());
+        // The line of the offer that our key is for, and the number that the answer names it by.
+        let line = key.and_then(|key| {
+            let same = |line: &&CryptoLine| line.key.profile() == key.profile();
+            Some((audio?.crypto.iter().find(same)?, key))
+        });
+        let crypto = line.map(|(line, key)| Crypto { ours: key.clone(), theirs: line.key.clone() });
+        let ours = line.map(|(line, key)| CryptoLine { tag: line.tag, key: key.clone() });
         if let Some((rtp, payload)) = audio.and_then(|audio| Some((audio.rtp, audio.payload(codec)?))) {
-            ground.voices.aim(leg, rtp, payload, ground.now);
+            ground.voices.aim(leg, FarEnd { rtp, payload, crypto }, ground.now);
         }
-        offer.map(|offer| write_answer(&media, &offer, codec))
+        offer.map(|offer| write_protected_answer(&media, &offer, codec, ours.as_ref()))
     };
     if let Some(body) = body {
         answer.headers.push("Content-Type", "application/sdp");
         answer.body = body;
     }
     answer
+}
+
+/// What the regulators' phones ask for.
+fn policy(speech: Speech) -> SrtpPolicy {
+    if speech.is_protected { SrtpPolicy::Required } else { SrtpPolicy::Off }
+}
+
+fn draw(profile: Profile, chance: &mut Chance) -> Option<MasterKey> {
+    let bytes: Vec<u8> = (0..4).flat_map(|_| chance.next_u64().to_be_bytes()).collect();
+    MasterKey::new(profile, bytes.get(..16 + profile.salt_bytes())?)
 }
 
 fn branch(chance: &mut Chance) -> String {

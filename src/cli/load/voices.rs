@@ -11,8 +11,10 @@ use rustix::fd::OwnedFd;
 use super::numbered::{LegName, LoadSide, Numbered, Numbers};
 use super::spread::Spread;
 use crate::clock;
+use crate::model::srtp::Crypto;
 use crate::model::{Chance, Codec, Moment};
 use crate::rtp::packet::{self, Header, PACKET_BYTES_MAX};
+use crate::rtp::srtp::{GROWTH_BYTES_MAX, Incoming, Outgoing};
 
 const PACKET_TIME: Duration = Duration::from_millis(20);
 /// From the first word heard of the far end until packets are counted: both ways are open by then.
@@ -27,10 +29,41 @@ const PACKETS_AT_ONCE: usize = 8;
 pub struct Speech {
     /// Drawn once a run.
     pub run: u32,
-    /// In which codec.
+    /// Callers, in which codec.
     pub codec: Codec,
+    /// Regulators.
+    pub regulator_codec: Codec,
+    /// Whether the regulators' media are SRTP, with keys in their SDP (RFC 4568).
+    pub is_protected: bool,
     /// How long each leg counts.
     pub duration: Duration,
+}
+
+impl Speech {
+    /// What a side speaks.
+    pub fn codec_of(&self, side: LoadSide) -> Codec {
+        match side {
+            LoadSide::Caller => self.codec,
+            LoadSide::Regulator => self.regulator_codec,
+        }
+    }
+
+    /// Whether the server must turn one codec into another: then no number comes through, and what comes is counted by
+    /// the sequence of the server's own packets.
+    pub fn is_transcoded(&self) -> bool {
+        self.codec != self.regulator_codec
+    }
+}
+
+/// Where a leg's far end hears, and how.
+#[derive(Clone, Debug)]
+pub struct FarEnd {
+    /// Its address.
+    pub rtp: SocketAddr,
+    /// The payload type of the leg's codec.
+    pub payload: u8,
+    /// Both ways' keys.
+    pub crypto: Option<Crypto>,
 }
 
 /// One leg.
@@ -38,12 +71,15 @@ pub struct Speech {
 struct Voice {
     socket: Option<UdpSocket>,
     to: Option<SocketAddr>,
+    srtp: Option<Box<(Incoming, Outgoing)>>,
     header: Header,
     partner: Option<LegName>,
     counted_from: Option<Moment>,
     sent: u32,
     heard: Numbers,
     highest: u32,
+    /// The sequence of the first counted packet of a transcoded stream.
+    sequence_first: Option<u16>,
 }
 
 /// One leg's account after the run.
@@ -57,6 +93,8 @@ pub struct Account {
     pub sent: u32,
     /// Counted packets of its partner that came, each once.
     pub heard: u32,
+    /// Of a transcoded stream: packets of the server's that should have come meanwhile.
+    pub expected: u32,
 }
 
 /// What all legs saw together.
@@ -98,7 +136,7 @@ pub struct Voices {
     /// What was seen.
     pub counts: Counts,
     inbound: [u8; PACKET_BYTES_MAX + 1],
-    outbound: [u8; PACKET_BYTES_MAX],
+    outbound: [u8; PACKET_BYTES_MAX + GROWTH_BYTES_MAX],
 }
 
 impl Voices {
@@ -113,7 +151,7 @@ impl Voices {
             begun: Vec::new(),
             counts: Counts::default(),
             inbound: [0; PACKET_BYTES_MAX + 1],
-            outbound: [0; PACKET_BYTES_MAX],
+            outbound: [0; PACKET_BYTES_MAX + GROWTH_BYTES_MAX],
         }
     }
 
@@ -135,7 +173,7 @@ impl Voices {
             sequence: self.chance.next_u32() as u16,
             timestamp: self.chance.next_u32(),
             marker: true,
-            payload_type: self.speech.codec.payload_type(),
+            payload_type: self.speech.codec_of(side).payload_type(),
         };
         let legs = match side {
             LoadSide::Caller => &mut self.callers,
@@ -146,25 +184,41 @@ impl Voices {
         legs.push(Voice {
             socket: Some(socket),
             to: None,
+            srtp: None,
             header,
             partner: None,
             counted_from: None,
             sent: 0,
             heard: Numbers::default(),
             highest: 0,
+            sequence_first: None,
         });
         Ok((leg, local))
     }
 
-    /// Speaks to this address from now on.
-    pub fn aim(&mut self, leg: LegName, to: SocketAddr, payload: u8, now: Moment) {
+    /// Speaks to its far end from now on. The keys of the first time stay.
+    pub fn aim(&mut self, leg: LegName, far: FarEnd, now: Moment) {
         let Some(voice) = self.voice(leg) else { return };
-        let is_first = voice.to.replace(to).is_none();
-        voice.header.payload_type = payload;
+        let is_first = voice.to.replace(far.rtp).is_none();
+        voice.header.payload_type = far.payload;
+        if let Some(crypto) = far.crypto.filter(|_| voice.srtp.is_none()) {
+            voice.srtp = Some(Box::new((Incoming::new(crypto.theirs), Outgoing::new(crypto.ours))));
+        }
         if is_first {
-            // Not all in step: calls of one burst would else speak at the same instant for ever.
-            let first = now + Duration::from_micros(u64::from(self.chance.next_u32() % 1000));
-            self.due.push_back((first, leg));
+            // Each in a step of its own, as people's phones are: calls that come 10 ms apart would else speak at the same
+            // two instants for ever.
+            let first = now + Duration::from_micros(u64::from(self.chance.next_u32() % 20_000));
+            let place = self.due.partition_point(|(at, _)| *at <= first);
+            self.due.insert(place, (first, leg));
+        }
+    }
+
+    /// Says who speaks with whom, where no numbers tell it.
+    pub fn pair(&mut self, caller: LegName, regulator: LegName) {
+        for (leg, partner) in [(caller, regulator), (regulator, caller)] {
+            if let Some(voice) = self.voice(leg) {
+                voice.partner = Some(partner);
+            }
         }
     }
 
@@ -200,7 +254,8 @@ impl Voices {
 
     /// One packet; whether the leg goes on speaking.
     fn say(&mut self, leg: LegName, now: Moment) -> bool {
-        let Speech { run, codec, duration } = self.speech;
+        let Speech { run, duration, .. } = self.speech;
+        let codec = self.speech.codec_of(leg.side);
         let voices = match leg.side {
             LoadSide::Caller => &mut self.callers,
             LoadSide::Regulator => &mut self.regulators,
@@ -214,6 +269,10 @@ impl Voices {
         let payload = payload.get_mut(..bytes).unwrap_or_default();
         Numbered { run, leg, number, sent: clock::moment() }.write(payload);
         let length = packet::write(&voice.header, payload, &mut self.outbound).unwrap_or(0);
+        let length = match voice.srtp.as_deref_mut() {
+            Some((_, outgoing)) => outgoing.protect(&mut self.outbound, length).unwrap_or(0),
+            None => length,
+        };
         let datagram = self.outbound.get(..length).unwrap_or_default();
         if socket.send_to(datagram, to).is_ok() {
             self.counts.sent += 1;
@@ -231,17 +290,59 @@ impl Voices {
     pub fn hear(&mut self, leg: LegName) {
         for _ in 0..PACKETS_AT_ONCE {
             let voices = match leg.side {
-                LoadSide::Caller => &self.callers,
-                LoadSide::Regulator => &self.regulators,
+                LoadSide::Caller => &mut self.callers,
+                LoadSide::Regulator => &mut self.regulators,
             };
-            let socket = voices.get(leg.index as usize).and_then(|voice| voice.socket.as_ref());
+            let Some(voice) = voices.get_mut(leg.index as usize) else { return };
+            let socket = voice.socket.as_ref();
             let received = socket.and_then(|socket| socket.recv_from(&mut self.inbound).ok());
             let Some((length, _)) = received else { return };
             let now = clock::moment();
-            let read = self.inbound.get(..length).and_then(packet::read);
-            match read.and_then(|packet| Numbered::read(packet.payload)).filter(|heard| heard.run == self.speech.run) {
+            let length = match (voice.srtp.as_deref_mut(), self.inbound.get_mut(..length)) {
+                (Some((incoming, _)), Some(datagram)) => incoming.open(datagram).unwrap_or(0),
+                (None, _) | (Some(_), None) => length,
+            };
+            let Some(packet) = self.inbound.get(..length).and_then(packet::read) else {
+                self.counts.other += 1;
+                continue;
+            };
+            match Numbered::read(packet.payload).filter(|heard| heard.run == self.speech.run) {
                 Some(heard) => self.take(leg, heard, now),
-                None => self.counts.other += 1,
+                None => {
+                    self.counts.other += 1;
+                    let (sequence, payload_type) = (packet.header.sequence, packet.header.payload_type);
+                    if self.speech.is_transcoded() && payload_type == voice.header.payload_type {
+                        self.take_transcoded(leg, sequence, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a packet that the server encoded. What a regulator hears first is the caller: both count from then on.
+    fn take_transcoded(&mut self, leg: LegName, sequence: u16, now: Moment) {
+        let duration = self.speech.duration;
+        let Some(voice) = self.voice(leg) else { return };
+        let Some(partner) = voice.partner else { return };
+        if voice.counted_from.is_none() {
+            if leg.side == LoadSide::Regulator {
+                for begins in [leg, partner] {
+                    if let Some(voice) = self.voice(begins) {
+                        voice.counted_from = Some(now + SETTLE);
+                        self.begun.push(begins);
+                    }
+                }
+            }
+            return;
+        }
+        // The last packets are still on their way when the counting ends.
+        if voice.counted_from.is_some_and(|from| now >= from && now < from + duration) {
+            let first = *voice.sequence_first.get_or_insert(sequence);
+            // A call lasts less than half a round of the sequence, or is not counted beyond it.
+            let number = u32::from(sequence.wrapping_sub(first));
+            if voice.heard.insert(number) {
+                voice.highest = voice.highest.max(number);
+                self.counts.heard += 1;
             }
         }
     }
@@ -282,6 +383,7 @@ impl Voices {
                 partner: voice.partner,
                 sent: voice.sent,
                 heard: voice.heard.count(),
+                expected: voice.sequence_first.map_or(0, |_| voice.highest + 1),
             };
             voices.iter().enumerate().map(account).collect()
         };
