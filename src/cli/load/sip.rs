@@ -280,7 +280,8 @@ impl SipSetup {
     fn caller_of(&self, request: &Request) -> Option<u32> {
         let from = request.headers.first("From")?;
         let digits = from.split_once("sip:+")?.1.split_once('@')?.0;
-        let place = digits.parse::<u64>().ok()?.checked_sub(self.plan.caller_first).filter(|place| *place < CALLERS_MAX)?;
+        let place =
+            digits.parse::<u64>().ok()?.checked_sub(self.plan.caller_first).filter(|place| *place < CALLERS_MAX)?;
         let newest = (self.dialogs.len() as u64).checked_sub(1)?;
         // The last round of numbers that this place was dialled in.
         let round = newest.checked_sub(place)? / CALLERS_MAX;
