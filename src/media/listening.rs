@@ -159,8 +159,7 @@ impl Listening {
 /// Looks at each leg; what has changed is counted and reported.
 pub(super) fn look_after(legs: &mut [Option<Box<Leg>>], tally: &Tally, report: &impl Fn(MediaReport), now: Moment) {
     for place in 0..legs.len() {
-        let Some(peer) = legs.get(place).and_then(|leg| Some(leg.as_ref()?.peer)) else { continue };
-        let other = peer.and_then(|peer| legs.get(peer)?.as_ref()).map(|leg| leg.listening);
+        let other = other_side(legs, place);
         let Some(leg) = legs.get_mut(place).and_then(Option::as_mut) else { continue };
         if let Some((way, is_over)) = leg.listening.look(other.as_ref(), now) {
             count(if is_over { &tally.one_way_ended } else { &tally.one_way_began });
@@ -168,6 +167,19 @@ pub(super) fn look_after(legs: &mut [Option<Box<Leg>>], tally: &Tally, report: &
             report(MediaReport::OneWay { leg: leg.id, way, is_over });
         }
     }
+}
+
+/// What is known of whom the leg at `place` talks with: the leg that it is bridged to, or in a mix, of those who hear it and
+/// whom it hears, the one who spoke last.
+fn other_side(legs: &[Option<Box<Leg>>], place: usize) -> Option<Listening> {
+    let at = |place: usize| legs.get(place)?.as_deref();
+    let leg = at(place)?;
+    if let Some(peer) = leg.peer {
+        return at(peer).map(|peer| peer.listening);
+    }
+    let heard = leg.mix.as_ref()?.hears.places().filter_map(at);
+    let both_ways = heard.filter(|other| other.mix.as_ref().is_some_and(|mix| mix.hears.contains(place)));
+    both_ways.map(|other| other.listening).max_by_key(|other| other.spoke.map(|spoke| spoke.last))
 }
 
 #[cfg(test)]

@@ -30,10 +30,7 @@ async fn nobody_is_banned(server: &Server) {
 #[tokio::test]
 async fn ten_wrong_passwords_are_a_ban_that_is_seen_and_lifted_and_the_others_go_on() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
-    anne.talks().await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
 
     let guesser = guess(&server).await;
     until("the ban is told", || async { (banned(&server).await == ["127.0.3.7"]).then_some(()) }).await;
@@ -88,10 +85,7 @@ async fn pester(server: &Server, address: std::net::IpAddr) {
 #[tokio::test]
 async fn a_stranger_that_pesters_is_banned_and_a_carrier_that_does_the_same_never() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
-    anne.talks().await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
 
     pester(&server, server.centre.place.trunk).await;
     assert!(banned(&server).await.is_empty(), "a carrier is never banned");

@@ -10,10 +10,7 @@ use super::webhook::Webhook;
 #[tokio::test]
 async fn a_receiver_that_is_down_for_the_whole_call_gets_every_event_in_order_afterwards() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910102").await;
-    anne.talks().await;
+    let (anne, caller) = Phone::pair(&server, "0261910102").await;
     anne.voice.hears(440.0, 300).await;
     caller.hang_up().await;
     let story = server.api.sealed().await;

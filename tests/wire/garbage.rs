@@ -156,10 +156,8 @@ async fn garbage_of_the_far_end_s_own_is_counted_and_neither_relayed_nor_recorde
 #[tokio::test]
 async fn strangers_may_flood_both_ports_with_good_packets_garbage_and_a_bye_and_nobody_hears_of_it() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
     anne.voice.hears(440.0, 300).await;
 
     let bind = || async { UdpSocket::bind("127.9.9.9:0").await.expect("a stranger's socket") };

@@ -10,10 +10,8 @@ use super::voice::Words;
 #[tokio::test]
 async fn a_caller_holds_and_the_regulator_hears_music_until_it_is_taken_back() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
     anne.voice.hears(440.0, 300).await;
 
     assert_eq!(caller.reoffer("sendonly").await.status(), 200);

@@ -10,10 +10,8 @@ use super::webhook::Webhook;
 async fn a_line_that_is_never_recorded_leaves_no_audio_and_says_so() {
     let server = Setup::new().start().await;
     let webhook = Webhook::open(&server.centre).await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910103").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910103").await;
     caller.voice.hears(1000.0, 500).await;
     caller.hang_up().await;
 
@@ -52,10 +50,7 @@ async fn a_closed_line_plays_its_message_and_hangs_up() {
 #[tokio::test]
 async fn a_number_that_no_line_knows_reaches_the_fallback_line_with_an_alarm() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0033999999999").await;
-    anne.talks().await;
+    let (_anne, caller) = Phone::pair(&server, "0033999999999").await;
     caller.hang_up().await;
     let story = server.api.ended().await;
     assert_eq!((story["call"]["line"].as_str(), story["call"]["fallback"].as_bool()), (Some("plain"), Some(true)));

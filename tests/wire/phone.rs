@@ -107,6 +107,15 @@ impl Phone {
         Phone::start(server.centre.place.trunk, server.centre.sip, number).await
     }
 
+    /// Anne and a caller who has dialled this number, in conversation.
+    pub async fn pair(server: &super::server::Server, number: &str) -> (Phone, Phone) {
+        let anne = Phone::regulator(server, "anne").await;
+        let caller = Phone::caller(server, "+33612345678").await;
+        caller.dial_in(number).await;
+        anne.talks().await;
+        (anne, caller)
+    }
+
     /// From now on it answers like this.
     pub fn is(&self, manner: Manner) {
         self.body.state().manner = manner;

@@ -7,6 +7,7 @@ use vigie::clock;
 
 use super::harness::until;
 use super::phone::Phone;
+use super::pjsua::Pjsua;
 use super::server::{Server, Setup};
 use super::voice::Words;
 use super::webhook::Webhook;
@@ -30,10 +31,8 @@ async fn sidecar(server: &Server, story: &Value) -> Value {
 async fn one_way_audio_is_told_within_five_seconds_by_alarm_event_metric_api_and_log_and_so_is_its_end() {
     let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"60s\"").start().await;
     let webhook = Webhook::open(&server.centre).await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
     caller.voice.hears(1000.0, 300).await;
 
     anne.voice.says(Words::Nothing);
@@ -74,10 +73,8 @@ async fn one_way_audio_is_told_within_five_seconds_by_alarm_event_metric_api_and
 #[tokio::test]
 async fn losses_are_in_the_api_while_the_call_lives_and_in_record_sidecar_and_metrics_when_it_is_over() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
     caller.voice.loses_one_of(8);
     anne.voice.hears(440.0, 300).await;
 
@@ -112,4 +109,25 @@ async fn losses_are_in_the_api_while_the_call_lives_and_in_record_sidecar_and_me
     }
     metric_is(&server, "vigie_legs_live", 0.0).await;
     metric_is(&server, "vigie_media_total{what=\"legs_poor\"}", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_softphone_s_own_reports_say_how_it_hears_us_and_how_far_it_is_while_the_call_lives() {
+    let setup = Setup::new().change("digest = \"md5\"", "digest = \"md5\"\nsrtp = \"required\"");
+    let server = setup.start().await;
+    let _anne = Pjsua::regulator_with(&server, "anne", json!({ "tone": 1000, "srtp": "required" })).await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.dial_in("0261910101").await;
+    caller.voice.hears(1000.0, 300).await;
+    // Its SRTCP comes every five seconds or so, and the second one knows of ours.
+    let is_told = |quality: &Value| !quality["round_trip_ms"].is_null() && !quality["remote_mos"].is_null();
+    let live = quality(&server, 1, "the far end has reported", is_told).await;
+    let quality = &live["quality"];
+    assert!(live["ended_at"].is_null(), "{live:#}");
+    assert!(quality["round_trip_ms"].as_f64() < Some(200.0), "{quality:#}");
+    assert!(quality["remote_mos"].as_f64() > Some(4.0) && quality["mos"].as_f64() > Some(4.0), "{quality:#}");
+    assert!(quality["remote_loss_fraction"].as_f64() < Some(0.05), "{quality:#}");
+    caller.hang_up().await;
+    server.api.sealed().await;
+    assert!(server.api.text("/metrics").await.contains("vigie_leg_round_trip_seconds_count 1"));
 }

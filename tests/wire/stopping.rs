@@ -7,10 +7,8 @@ use super::voice::Words;
 
 async fn talking() -> (Server, Phone, Phone) {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.says(Words::Tone(1000.0));
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
     caller.voice.hears(1000.0, 300).await;
     (server, anne, caller)
 }

@@ -40,9 +40,7 @@ async fn a_killed_phone_returns_the_caller_to_the_room_and_the_next_regulator_an
 #[tokio::test]
 async fn a_caller_who_vanishes_keeps_no_regulator_busy() {
     let server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     anne.voice.hears(440.0, 300).await;
     // Its BYE is lost with it; what tells is that no RTP comes.
     caller.vanish();
@@ -61,9 +59,7 @@ fn numbers_in(side: &[i16]) -> BTreeSet<u32> {
 #[tokio::test]
 async fn a_killed_server_keeps_all_but_at_most_one_packet_of_each_leg() {
     let mut server = Setup::new().start().await;
-    let anne = Phone::regulator(&server, "anne").await;
-    let caller = Phone::caller(&server, "+33612345678").await;
-    caller.dial_in("0261910101").await;
+    let (anne, caller) = Phone::pair(&server, "0261910101").await;
     caller.voice.says(Words::Numbers);
     anne.voice.says(Words::Numbers);
     let (mut by_anne, mut by_caller) = (None, None);

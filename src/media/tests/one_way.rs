@@ -51,6 +51,26 @@ fn a_side_that_sends_nothing_is_told_within_five_seconds_and_so_is_its_return() 
 }
 
 #[test]
+fn of_three_in_a_mix_the_one_that_sends_nothing_is_told_and_one_who_only_listens_is_not() {
+    let bench = bench(|_| ());
+    let mut peers = [(); 4].map(|()| Peer::new(HERE, Codec::Pcma));
+    let ports: Vec<SocketAddr> = (0..4).map(|number| bench.open(number)).collect();
+    for (number, peer) in peers.iter().enumerate() {
+        bench.aim(number as u16, peer.remote());
+    }
+    // The last one listens, and is heard by nobody.
+    let hears = |own: u16| (0..3).filter(|other| *other != own).map(leg).collect();
+    let legs = (0..4).map(|own| crate::model::MixedLeg { leg: leg(own), hears: hears(own) }).collect();
+    bench.media.send(MediaCommand::Mix { legs });
+    bench.settle();
+    let [a, b, ..] = &mut peers;
+    let told = speak_until(&bench, &mut [(a, ports[0]), (b, ports[1])], one_way);
+    assert_eq!(told, (2, OneWay::SendsNothing, false));
+    let qualities = [3, 2, 1, 0].map(|number| bench.close(number).one_way_times);
+    assert_eq!(qualities, [0, 1, 0, 0]);
+}
+
+#[test]
 fn a_far_end_that_reports_to_hear_nothing_is_told() {
     let bench = bench(|_| ());
     let (mut a, mut b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
