@@ -115,8 +115,15 @@ impl Api {
         self.story("the recording is sealed", |story| !story["recording"].is_null()).await
     }
 
-    /// The audio of a sealed recording: left, right.
+    /// The audio of a sealed recording that nobody spoke wide in: left, right.
     pub async fn audio(&self, story: &Value) -> [Vec<i16>; 2] {
+        let (rate, sides) = self.audio_at(story).await;
+        assert_eq!(rate, super::sound::RATE);
+        sides
+    }
+
+    /// The audio of a sealed recording: its rate; left, right.
+    pub async fn audio_at(&self, story: &Value) -> (u32, [Vec<i16>; 2]) {
         let id = story["call"]["id"].as_str().expect("an id");
         let (status, bytes) = self.fetch(&format!("/api/v1/recordings/{id}/audio?reason=wire+test")).await;
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));

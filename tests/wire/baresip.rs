@@ -11,9 +11,6 @@ use super::harness::{Process, free_port, local, until};
 use super::server::Server;
 use super::sound;
 
-/// Where a WAV file's samples begin, as libsndfile writes it.
-const WAV_HEAD: usize = 44;
-
 /// How long one command may take to be answered.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
@@ -64,6 +61,36 @@ struct Setup<'a> {
     account: String,
     tone: f64,
     more: String,
+    speaks: Speaks,
+}
+
+/// The one codec that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// PCMU and PCMA.
+    G711,
+    /// G.722.
+    G722,
+    /// Opus.
+    Opus,
+}
+
+impl Speaks {
+    fn module(self) -> &'static str {
+        match self {
+            Speaks::G711 => "g711",
+            Speaks::G722 => "g722",
+            Speaks::Opus => "opus",
+        }
+    }
+
+    fn rate(self) -> u32 {
+        match self {
+            Speaks::G711 => sound::RATE,
+            Speaks::G722 => 16_000,
+            Speaks::Opus => 48_000,
+        }
+    }
 }
 
 /// How it reaches the server.
@@ -92,9 +119,27 @@ impl Baresip {
         let password = server.password(user);
         let account = format!("<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600");
         let address = [127, 0, 0, 1].into();
-        let phone = Baresip::start(server, Setup { name: user, address, account, tone, more }).await;
+        let setup = Setup { name: user, address, account, tone, more, speaks: Speaks::G711 };
+        let phone = Baresip::start(server, setup).await;
         server.api.regulator_is(user, "ready").await;
         phone
+    }
+
+    /// A regulator's phone that speaks this codec alone.
+    pub async fn regulator_speaking(server: &Server, user: &str, tone: f64, speaks: Speaks) -> Baresip {
+        let (to, password) = (server.centre.sip, server.password(user));
+        let account = format!("<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600");
+        let (address, more) = ([127, 0, 0, 1].into(), String::new());
+        let phone = Baresip::start(server, Setup { name: user, address, account, tone, more, speaks }).await;
+        server.api.regulator_is(user, "ready").await;
+        phone
+    }
+
+    /// A caller over the trunk who speaks this codec alone.
+    pub async fn caller_speaking(server: &Server, number: &str, tone: f64, speaks: Speaks) -> Baresip {
+        let address = server.centre.place.trunk;
+        let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual");
+        Baresip::start(server, Setup { name: "caller", address, account, tone, more: String::new(), speaks }).await
     }
 
     /// A regulator's phone whose media are protected as its `mediaenc` says: `srtp`, `srtp-mand`.
@@ -104,7 +149,8 @@ impl Baresip {
             "<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600;mediaenc={how}"
         );
         let (address, more) = ([127, 0, 0, 1].into(), "module srtp.so\n".to_owned());
-        let phone = Baresip::start(server, Setup { name: user, address, account, tone, more }).await;
+        let setup = Setup { name: user, address, account, tone, more, speaks: Speaks::G711 };
+        let phone = Baresip::start(server, setup).await;
         server.api.regulator_is(user, "ready").await;
         phone
     }
@@ -123,21 +169,22 @@ impl Baresip {
         let address = server.centre.place.trunk;
         let account = format!("<sip:{number}@{address}>;regint=0;answermode=manual{parameters}");
         let more = if parameters.is_empty() { String::new() } else { "module srtp.so\n".to_owned() };
-        Baresip::start(server, Setup { name: "caller", address, account, tone, more }).await
+        Baresip::start(server, Setup { name: "caller", address, account, tone, more, speaks: Speaks::G711 }).await
     }
 
     async fn start(server: &Server, setup: Setup<'_>) -> Baresip {
-        let Setup { name, address, account, tone, more } = setup;
+        let Setup { name, address, account, tone, more, speaks } = setup;
         let folder = server.centre.place.path(format!("baresip-{name}"));
         std::fs::create_dir_all(&folder).expect("baresip's folder");
         let voice = folder.join("voice.wav");
-        sound::write(&voice, &sound::tone(tone, 60 * sound::RATE as usize));
+        let (rate, module) = (speaks.rate(), speaks.module());
+        sound::write_at(rate, &voice, &sound::tone_at(rate, tone, 60 * rate as usize));
         let (sip, control) = (free_port(), local(free_port()));
         let first = 40_000 + u32::from(free_port() - 10_000) / 40 * 40;
         let config = format!(
             "sip_listen {address}:{sip}\nrtp_ports {first}-{}\naudio_source aufile,{}\naudio_player aubridge,nobody\n\
-             audio_alert aubridge,nobody\nausrc_srate 8000\nauplay_srate 8000\n\
-             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
+             audio_alert aubridge,nobody\nausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\n\
+             module_path /usr/lib/baresip/modules\nmodule {module}.so\nmodule aufile.so\nmodule aubridge.so\n\
              module sndfile.so\nsnd_path {}\n\
              module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {control}\n{more}",
             first + 200,
@@ -176,13 +223,30 @@ impl Baresip {
         }
     }
 
-    /// Everything that it has heard so far: what its module sndfile wrote of the decoded sound.
+    /// How long it has heard a tone so far.
+    pub fn heard_ms(&self, frequency: f64) -> u32 {
+        self.files().iter().map(|(rate, samples)| sound::length_at(*rate, samples, frequency)).sum()
+    }
+
+    /// Waits until it has heard a tone for so long in all.
+    pub async fn hears(&self, frequency: f64, length_ms: u32) {
+        until(&format!("baresip hears {frequency} Hz"), || {
+            std::future::ready((self.heard_ms(frequency) >= length_ms).then_some(()))
+        })
+        .await;
+    }
+
+    /// Everything that it has heard so far.
     pub fn heard(&self) -> Vec<i16> {
+        self.files().into_iter().flat_map(|(_, samples)| samples).collect()
+    }
+
+    /// What its module sndfile wrote of the decoded sound: each file's rate and samples.
+    fn files(&self) -> Vec<(u32, Vec<i16>)> {
         let files = std::fs::read_dir(&self.folder).expect("baresip's folder").flatten().map(|file| file.path());
         let mut decoded: Vec<PathBuf> = files.filter(|file| file.to_string_lossy().ends_with("-dec.wav")).collect();
         decoded.sort();
-        let bytes = decoded.iter().flat_map(|file| std::fs::read(file).unwrap_or_default().into_iter().skip(WAV_HEAD));
-        bytes.collect::<Vec<u8>>().chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+        decoded.iter().map(|file| sound::read_unfinished(&std::fs::read(file).unwrap_or_default())).collect()
     }
 
     /// Its control port from now on, for commands and for what happens to it; [`Baresip::command`] would take it away.

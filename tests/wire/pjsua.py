@@ -12,7 +12,7 @@ import sys
 
 import pjsua2 as pj
 
-# Samples a second of everything heard and said.
+# Samples a second of everything heard and said, unless it is set up otherwise.
 RATE = 8000
 # How long pjsua2 may wait for something to happen before orders are looked at again.
 LOOK_EVERY_MS = 10
@@ -99,6 +99,7 @@ class Phone:
 
     def __init__(self, setup):
         self.folder = setup["folder"]
+        self.rate = setup.get("rate", RATE)
         # The answers that an incoming call gets by itself, in their order.
         self.manner = setup.get("manner", [180, 200])
         self.calls, self.calls_begun, self.over = {}, 0, []
@@ -108,9 +109,9 @@ class Phone:
         self.endpoint.audDevManager().setNullDev()
         self.open_transport(setup)
         self.endpoint.libStart()
-        self.prefer_codec(setup.get("codec", "PCMA"))
+        self.prefer_codec(setup)
         self.tone = pj.ToneGenerator()
-        self.tone.createToneGenerator(RATE, 1)
+        self.tone.createToneGenerator(self.rate, 1)
         self.say(setup.get("tone", 440))
         self.account = Account(self)
         self.account.create(self.account_of(setup), True)
@@ -120,8 +121,8 @@ class Phone:
         all_of_it.uaConfig.threadCnt = 0
         all_of_it.uaConfig.userAgent = "wire-pjsua2"
         all_of_it.uaConfig.maxCalls = 4
-        all_of_it.medConfig.clockRate = RATE
-        all_of_it.medConfig.sndClockRate = RATE
+        all_of_it.medConfig.clockRate = self.rate
+        all_of_it.medConfig.sndClockRate = self.rate
         all_of_it.medConfig.ecTailLen = 0
         all_of_it.medConfig.noVad = True
         all_of_it.medConfig.threadCnt = 1
@@ -144,10 +145,13 @@ class Phone:
             where.tlsConfig.privKeyFile = setup.get("key", "")
         self.transport = self.endpoint.transportCreate(kind[setup["transport"]], where)
 
-    def prefer_codec(self, wanted):
+    def prefer_codec(self, setup):
+        wanted = setup.get("codec", "PCMA")
+        also = () if setup.get("codec_alone", False) else ("PCM", setup.get("codec_also", "PCM"))
         for codec in self.endpoint.codecEnum2():
             name = codec.codecId
-            self.endpoint.codecSetPriority(name, 200 if name.startswith(wanted) else 100 if name.startswith("PCM") else 0)
+            others = 100 if also and name.startswith(also) else 0
+            self.endpoint.codecSetPriority(name, 200 if name.startswith(wanted) else others)
 
     def account_of(self, setup):
         host, transport = setup["server"], setup["transport"]

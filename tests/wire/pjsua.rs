@@ -12,9 +12,6 @@ use super::harness::{Process, free_port, python_folder, until};
 use super::server::Server;
 use super::sound;
 
-/// Where a WAV file's samples begin, as pjmedia writes it.
-const WAV_HEAD: usize = 44;
-
 /// Everything that the phone said, answers and events, in order.
 type Said = Arc<Mutex<Vec<Value>>>;
 
@@ -148,8 +145,8 @@ impl Pjsua {
     pub async fn hears(&self, call: u64, frequency: f64, length_ms: u32) {
         let before = self.heard(call).len();
         until(&format!("{frequency} Hz is heard by call {call}"), || {
-            let heard = self.heard(call);
-            let ms = sound::length_of_tone_ms(heard.get(before..).unwrap_or_default(), frequency);
+            let (rate, heard) = self.read(call);
+            let ms = sound::length_at(rate, heard.get(before..).unwrap_or_default(), frequency);
             std::future::ready((ms >= length_ms).then_some(()))
         })
         .await;
@@ -157,9 +154,12 @@ impl Pjsua {
 
     /// Everything that a call has heard so far.
     pub fn heard(&self, call: u64) -> Vec<i16> {
+        self.read(call).1
+    }
+
+    fn read(&self, call: u64) -> (u32, Vec<i16>) {
         let file = std::fs::read(self.folder.join(format!("heard-{call}.wav"))).unwrap_or_default();
-        let samples = file.get(WAV_HEAD..).unwrap_or_default().chunks_exact(2);
-        samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+        sound::read_unfinished(&file)
     }
 
     fn said(&self) -> Vec<Value> {

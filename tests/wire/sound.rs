@@ -23,7 +23,12 @@ pub fn frequency(name: &str) -> f64 {
 
 /// A sine of one frequency, at a quarter of full scale.
 pub fn tone(frequency: f64, samples: usize) -> Vec<i16> {
-    let step = 2.0 * std::f64::consts::PI * frequency / f64::from(RATE);
+    tone_at(RATE, frequency, samples)
+}
+
+/// The same at another rate.
+pub fn tone_at(rate: u32, frequency: f64, samples: usize) -> Vec<i16> {
+    let step = 2.0 * std::f64::consts::PI * frequency / f64::from(rate);
     (0..samples).map(|n| ((n as f64 * step).sin() * 8000.0) as i16).collect()
 }
 
@@ -37,8 +42,13 @@ pub fn write_sounds(folder: &Path) {
 
 /// Writes a mono WAV file.
 pub fn write(path: &Path, samples: &[i16]) {
+    write_at(RATE, path, samples);
+}
+
+/// The same at another rate.
+pub fn write_at(rate: u32, path: &Path, samples: &[i16]) {
     let shape =
-        hound::WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+        hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut file = hound::WavWriter::create(path, shape).expect("a WAV file");
     for sample in samples {
         file.write_sample(*sample).expect("a sample");
@@ -46,21 +56,37 @@ pub fn write(path: &Path, samples: &[i16]) {
     file.finalize().expect("a whole WAV file");
 }
 
-/// Reads a stereo WAV: left, right.
-pub fn read_stereo(bytes: &[u8]) -> [Vec<i16>; 2] {
+/// Reads a stereo WAV: its rate; left, right.
+pub fn read_stereo(bytes: &[u8]) -> (u32, [Vec<i16>; 2]) {
     let reader = hound::WavReader::new(bytes).expect("a WAV file");
     let shape = reader.spec();
-    assert_eq!((shape.channels, shape.sample_rate), (2, RATE));
+    assert_eq!(shape.channels, 2);
     let samples: Vec<i16> = reader.into_samples().collect::<Result<_, _>>().expect("whole samples");
-    [0, 1].map(|side| samples.iter().skip(side).step_by(2).copied().collect())
+    (shape.sample_rate, [0, 1].map(|side| samples.iter().skip(side).step_by(2).copied().collect()))
+}
+
+/// Reads what a program has written so far of a WAV file of 16 bits, whose head does not know its length yet: the rate, and
+/// the first voice.
+pub fn read_unfinished(bytes: &[u8]) -> (u32, Vec<i16>) {
+    const HEAD: usize = 44;
+    let Some(head) = bytes.get(..HEAD) else { return (RATE, Vec::new()) };
+    let voices = usize::from(u16::from_le_bytes([head[22], head[23]])).max(1);
+    let rate = u32::from_le_bytes([head[24], head[25], head[26], head[27]]);
+    let samples = bytes[HEAD..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    (rate, samples.step_by(voices).collect())
 }
 
 /// The amplitude of one frequency in some samples, by Goertzel's algorithm; of a pure sine, its own amplitude.
 pub fn amplitude(samples: &[i16], frequency: f64) -> f64 {
+    amplitude_at(RATE, samples, frequency)
+}
+
+/// The same at another rate.
+pub fn amplitude_at(rate: u32, samples: &[i16], frequency: f64) -> f64 {
     if samples.is_empty() {
         return 0.0;
     }
-    let turn = 2.0 * std::f64::consts::PI * frequency / f64::from(RATE);
+    let turn = 2.0 * std::f64::consts::PI * frequency / f64::from(rate);
     let (mut before, mut last) = (0.0, 0.0);
     for sample in samples {
         (before, last) = (last, f64::from(*sample) + 2.0 * turn.cos() * last - before);
@@ -71,8 +97,13 @@ pub fn amplitude(samples: &[i16], frequency: f64) -> f64 {
 
 /// How many milliseconds of `samples` are that tone, judged by tenths of a second.
 pub fn length_of_tone_ms(samples: &[i16], frequency: f64) -> u32 {
-    let pieces = samples.chunks(800).filter(|piece| piece.len() == 800);
-    pieces.filter(|piece| amplitude(piece, frequency) > 2000.0).count() as u32 * 100
+    length_at(RATE, samples, frequency)
+}
+
+/// The same at another rate.
+pub fn length_at(rate: u32, samples: &[i16], frequency: f64) -> u32 {
+    let pieces = samples.chunks_exact(rate as usize / 10);
+    pieces.filter(|piece| amplitude_at(rate, piece, frequency) > 2000.0).count() as u32 * 100
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! The test phone's RTP: says a tone or numbered frames, and remembers everything that it hears.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::time::MissedTickBehavior;
 use vigie::model::Codec;
+use vigie::rtp::codec::{Decoder, Encoder, SAMPLES_MAX, packet_samples};
 use vigie::rtp::g711::{self, Law};
 
 use super::harness::until;
+use super::rough::Rough;
 use super::sound;
 
 /// Samples, and bytes of G.711, in a frame of 20 ms.
@@ -22,8 +24,29 @@ pub enum Words {
     Tone(f64),
     /// Frames that carry their number.
     Numbers,
+    /// A sine of this frequency for the first [`MARK_MS`] of every second that has passed since [`begun`]: all who say
+    /// marks say them together.
+    Marks(f64),
     /// Nothing: no packet leaves it.
     Nothing,
+}
+
+/// How long a mark is.
+pub const MARK_MS: u128 = 200;
+
+/// When the first mark was due.
+fn begun() -> Instant {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    *BEGUN.get_or_init(Instant::now)
+}
+
+/// What speaks another codec than PCMA.
+struct Wide {
+    codec: Codec,
+    encoder: Encoder,
+    decoder: Decoder,
+    heard: Vec<i16>,
+    said: u64,
 }
 
 struct State {
@@ -42,6 +65,8 @@ struct State {
     odd_heard: u32,
     /// Its SDP agrees to nothing but G.722.
     is_wide: bool,
+    wide: Option<Wide>,
+    rough: Option<Arc<Rough>>,
 }
 
 /// A key that is being pressed: RFC 4733 §2.5.1.
@@ -103,6 +128,8 @@ impl Voice {
             lost_each: 0,
             odd_heard: 0,
             is_wide: false,
+            wide: None,
+            rough: None,
         };
         Voice { local, socket, state: Mutex::new(state) }
     }
@@ -114,6 +141,19 @@ impl Voice {
     /// From now on it says this.
     pub fn says(&self, words: Words) {
         self.state().words = words;
+    }
+
+    /// From the next call on it speaks this codec alone.
+    pub fn speaks(&self, codec: Codec) {
+        let (encoder, decoder) = (Encoder::new(codec), Decoder::new(codec));
+        self.state().wide = Some(Wide { codec, encoder, decoder, heard: Vec::new(), said: 0 });
+    }
+
+    /// From the next call on its packets go over a bad network, both ways.
+    pub async fn goes_through(&self, seed: u64) -> Arc<Rough> {
+        let rough = Arc::new(Rough::open(self.local, seed).await);
+        self.state().rough = Some(rough.clone());
+        rough
     }
 
     /// Presses a key of the pad, 0 to 15, for the time of some packets.
@@ -171,13 +211,23 @@ impl Voice {
 
     /// Our SDP.
     pub fn sdp(&self, direction: &str) -> String {
-        let (ip, port) = (self.local.ip(), self.local.port());
+        let state = self.state();
+        let seen = state.rough.as_ref().map_or(self.local, |rough| rough.back);
+        let (ip, port) = (seen.ip(), seen.port());
         let kind = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let (keys, map) = match self.state().has_keys {
+        if let Some(wide) = &state.wide {
+            let (number, name, clock) = (wide.codec.payload_type(), wide.codec.name(), wide.codec.clock_rate());
+            let voices = if wide.codec == Codec::Opus { "/2" } else { "" };
+            return format!(
+                "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\n\
+                 a=rtpmap:{number} {name}/{clock}{voices}\r\na={direction}\r\n"
+            );
+        }
+        let (keys, map) = match state.has_keys {
             true => (" 101", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"),
             false => ("", ""),
         };
-        let (number, name) = if self.state().is_wide { (9, "G722") } else { (8, "PCMA") };
+        let (number, name) = if state.is_wide { (9, "G722") } else { (8, "PCMA") };
         format!(
             "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}{keys}\r\n\
              a=rtpmap:{number} {name}/8000\r\n{map}a={direction}\r\n"
@@ -189,7 +239,15 @@ impl Voice {
         let line = |begin: &str| sdp.lines().find_map(|line| line.strip_prefix(begin)).map(str::trim);
         let address = line("c=IN IP4 ").or_else(|| line("c=IN IP6 ")).and_then(|ip| ip.parse::<IpAddr>().ok());
         let port = line("m=audio ").and_then(|rest| rest.split(' ').next()?.parse().ok());
-        self.state().far_end = address.zip(port).map(SocketAddr::from);
+        let mut state = self.state();
+        let server = address.zip(port).map(SocketAddr::from);
+        state.far_end = match (&state.rough, server) {
+            (Some(rough), Some(server)) => {
+                rough.aim(server);
+                Some(rough.front)
+            }
+            (_, server) => server,
+        };
     }
 
     /// Where it speaks to.
@@ -209,7 +267,11 @@ impl Voice {
 
     /// Forgets what it heard.
     pub fn forget(&self) {
-        self.state().heard.clear();
+        let mut state = self.state();
+        state.heard.clear();
+        if let Some(wide) = &mut state.wide {
+            wide.heard.clear();
+        }
     }
 
     /// Waits until it has heard that tone for at least so long, from now on.
@@ -223,6 +285,9 @@ impl Voice {
 
     /// How long it has heard that tone.
     pub fn heard_ms(&self, frequency: f64) -> u32 {
+        if let Some(wide) = &self.state().wide {
+            return sound::length_at(wide.codec.sample_rate(), &wide.heard, frequency);
+        }
         sound::length_of_tone_ms(&self.samples(), frequency)
     }
 
@@ -247,6 +312,9 @@ impl Voice {
     fn hear(&self, packet: &[u8]) {
         let is_audio = packet.len() == 12 + FRAME && packet[1] & 0x7f == Codec::Pcma.payload_type();
         let mut state = self.state();
+        if let Some(wide) = &mut state.wide {
+            return wide.hear(packet);
+        }
         if is_audio {
             state.heard.extend_from_slice(&packet[12..]);
             state.source_heard = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
@@ -266,9 +334,19 @@ impl Voice {
     fn next_packet(&self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut state = self.state();
         let to = state.far_end?;
-        let payload = match state.words {
+        let words = match state.words {
+            Words::Marks(_) if begun().elapsed().as_millis() % 1000 >= MARK_MS => Words::Tone(0.0),
+            Words::Marks(frequency) => Words::Tone(frequency),
+            words @ (Words::Tone(_) | Words::Numbers | Words::Nothing) => words,
+        };
+        let payload = match words {
             Words::Numbers => numbered(state.said),
-            Words::Tone(frequency) => tone_frame(frequency, state.said),
+            Words::Tone(frequency) | Words::Marks(frequency) => {
+                if let Some(wide) = &mut state.wide {
+                    return Some((wide.say(frequency), to));
+                }
+                tone_frame(frequency, state.said)
+            }
             Words::Nothing => return None,
         };
         state.said += 1;
@@ -281,6 +359,33 @@ impl Voice {
         }
         let is_lost = state.lost_each > 0 && state.sequence.is_multiple_of(state.lost_each);
         (!is_lost).then(|| (packet(state.sequence, 0x0051_ED00, &payload), to))
+    }
+}
+
+impl Wide {
+    /// The next 20 ms of a tone, as an RTP packet.
+    fn say(&mut self, frequency: f64) -> Vec<u8> {
+        let samples = packet_samples(self.codec) as u64;
+        let step = 2.0 * std::f64::consts::PI * frequency / f64::from(self.codec.sample_rate());
+        let first = self.said * samples;
+        let pcm: Vec<i16> = (first..first + samples).map(|n| ((n as f64 * step).sin() * 8000.0) as i16).collect();
+        let mut payload = [0; 1500];
+        let length = self.encoder.encode(&pcm, &mut payload);
+        let timestamp = (self.said * u64::from(self.codec.clock_rate()) / 50) as u32;
+        let mut packet = packet(self.said as u16, 0x0051_ED01, &payload[..length]);
+        packet[1] = self.codec.payload_type();
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        self.said += 1;
+        packet
+    }
+
+    fn hear(&mut self, packet: &[u8]) {
+        if packet.len() <= 12 || packet[1] & 0x7f != self.codec.payload_type() {
+            return;
+        }
+        let mut pcm = [0; SAMPLES_MAX];
+        let samples = self.decoder.decode(&packet[12..], &mut pcm);
+        self.heard.extend_from_slice(&pcm[..samples]);
     }
 }
 
