@@ -182,7 +182,7 @@ impl Known {
 
     /// Whether a packet is of this press. One with another timestamp is when it begins before this one's end: as the next
     /// segment of a long press, or from a phone that gives every packet a timestamp of its own. A new press is marked
-    /// (RFC 4733 §2.5.1.1).
+    /// (RFC 4733 §2.5.1.1), but that packet may be lost.
     fn is_of(&self, header: &Header, event: TelephoneEvent) -> bool {
         if header.ssrc != self.ssrc {
             return false;
@@ -191,10 +191,16 @@ impl Known {
         if into_segment <= 0 {
             return header.timestamp.wrapping_sub(self.first) as i32 >= 0;
         }
-        // While it is down, its last packets may have been lost.
-        let slack = if self.is_over { 0 } else { self.clock_hz / 10 };
-        let reach = u32::from(self.duration) + slack;
-        event.event == self.event && !header.marker && i64::from(into_segment) < i64::from(reach)
+        let (into_segment, duration) = (into_segment.unsigned_abs(), u32::from(self.duration));
+        let goes_on = if self.is_over {
+            into_segment < duration
+        } else {
+            into_segment <= duration
+                // What came last of a full segment, or of the former packets of such a phone, may be lost.
+                || into_segment == u32::from(u16::MAX)
+                || u32::from(event.duration) == duration + into_segment
+        };
+        event.event == self.event && !header.marker && goes_on
     }
 
     /// Whether the packet is of an older time: this press has overtaken it.
@@ -247,6 +253,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Chance;
 
     fn event(event: u8, end: bool, duration: u16) -> TelephoneEvent {
         TelephoneEvent { event, end, volume: 10, duration }
@@ -428,6 +435,44 @@ mod tests {
         assert_eq!(line.take(1000, event(5, false, 160)), []);
         line.ssrc = 8;
         assert_eq!(line.take(1000, event(5, true, 160)), [('5', 20), ('5', 20)]);
+    }
+
+    #[test]
+    fn keys_on_a_bad_line_are_each_told_once() {
+        for seed in 0..500 {
+            let mut chance = Chance::from_number(seed);
+            let (mut under_way, mut pressed, mut begins) = (Vec::new(), Vec::new(), 1_000_000);
+            for _ in 0..12 {
+                let (code, packets) = (chance.below(3) as u8, 2 + chance.below(13));
+                pressed.push((b'0' + code) as char);
+                let surely = chance.below(packets + 2);
+                for place in 0..packets + 2 {
+                    // A third of all is lost, but one of each key comes; a tenth comes twice, all up to 60 ms late.
+                    let copies =
+                        u64::from(place == surely || chance.below(3) > 0) * (1 + u64::from(chance.below(10) == 0));
+                    let event = event(code, place + 1 >= packets, ((place + 1).min(packets) * 160) as u16);
+                    for _ in 0..copies {
+                        let arrives = begins + place * 20_000 + chance.below(60_001);
+                        under_way.push((arrives, place == 0, (begins / 125) as u32, event));
+                    }
+                }
+                // At once after the end's last repetition, or later.
+                begins += (packets + 2) * 20_000 + 60_000 + chance.below(500_000);
+            }
+            under_way.sort_by_key(|(arrives, ..)| *arrives);
+            let (mut digits, mut told, mut sweep) = (Digits::default(), Vec::new(), 0);
+            for (arrives, marker, timestamp, event) in under_way {
+                while sweep < arrives {
+                    told.extend(std::iter::from_fn(|| digits.settle(Moment(sweep))));
+                    sweep += 100_000;
+                }
+                let header = Header { payload_type: 101, marker, sequence: 0, timestamp, ssrc: 7 };
+                let news = digits.take(&Packet { header, payload: &event.write() }, 8000, Moment(arrives));
+                told.extend([news.before, news.press].into_iter().flatten().filter(|press| press.is_over));
+            }
+            told.extend(std::iter::from_fn(|| digits.settle(Moment(sweep + 500_000))));
+            assert_eq!(told.iter().map(|press| press.key).collect::<Vec<_>>(), pressed, "seed {seed}");
+        }
     }
 
     #[test]

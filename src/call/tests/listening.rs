@@ -33,6 +33,24 @@ fn sound_that_goes_one_way_is_an_alarm_and_two_events_while_the_leg_lives() {
 }
 
 #[test]
+fn a_key_that_media_cannot_tell_is_told_by_signalling_or_sounded_once_whatever_the_leg_is_named() {
+    let mut room = Room::new(|_| {});
+    room.register("anne", 1);
+    let caller = room.call();
+    let leg = room.dial(caller, 1);
+    room.answer(leg);
+    let (digit, duration_ms) = ('5', 120);
+    let orders = room.media(MediaReport::KeyUntold { leg, digit, duration_ms });
+    assert_eq!(orders, [Order::Leg(LegOrder::Key { leg, digit, duration_ms })]);
+    let orders = room.signal(Signal::KeyUntold { leg, digit, duration_ms });
+    assert_eq!(orders, [Order::Media(MediaCommand::Tone { leg, digit, duration_ms })]);
+    let (dialled, _) = room.dialled_for("anne", "vigie", Some(leg));
+    let place = LegId { call: caller.call, number: 2 };
+    let orders = room.media(MediaReport::KeyUntold { leg: dialled, digit, duration_ms });
+    assert_eq!(orders, [Order::Leg(LegOrder::Key { leg: place, digit, duration_ms })]);
+}
+
+#[test]
 fn of_a_live_call_the_legs_that_live_are_told_as_the_record_would_keep_them() {
     let mut room = Room::new(|_| {});
     room.register("anne", 1);
