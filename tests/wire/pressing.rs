@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::baresip::Baresip;
+use super::baresip::{Baresip, Speaks};
 use super::harness::until;
 use super::phone::Phone;
 use super::pjsua::Pjsua;
@@ -155,5 +155,57 @@ async fn a_key_pressed_into_a_hold_is_not_heard_afterwards() {
     anne.hears(0, 440.0, 300).await;
     caller.voice.press(8);
     hears(&anne, "8").await;
+    caller.hang_up().await;
+}
+
+#[tokio::test]
+async fn keys_are_neither_lost_nor_doubled_between_g722_and_opus() {
+    let server = Setup::new().start().await;
+    let settings = json!({ "tone": 1000, "codec": "G722", "codec_alone": true, "rate": 16_000 });
+    let anne = Pjsua::regulator_with(&server, "anne", settings).await;
+    let caller = Baresip::caller_speaking(&server, "+33612345678", 440.0, Speaks::Opus).await;
+    caller.dial(&server, "0261910101");
+    anne.hears(0, 440.0, 300).await;
+    let ear = caller.listens();
+    let mut expected = String::new();
+    for key in ["1", "1", "5", "#"] {
+        ear.command("sndcode", key);
+        expected.push_str(key);
+        hears(&anne, &expected).await;
+    }
+    presses(&anne, "77#", "rtp").await;
+    until("baresip hears three", || std::future::ready((ear.keys() == "77#").then_some(()))).await;
+    presses(&anne, "4", "info").await;
+    until("baresip hears four", || std::future::ready((ear.keys() == "77#4").then_some(()))).await;
+    anne.hears(0, 440.0, 300).await;
+    anne.does("hang_up", json!({ "call": 0 })).await;
+    let story = server.api.sealed().await;
+    assert_eq!([0, 1].map(|leg| story["legs"][leg]["codec"].as_str()), [Some("OPUS"), Some("G722")]);
+    assert_eq!((keys(&anne).as_str(), ear.keys().as_str()), ("115#", "77#4"));
+}
+
+#[tokio::test]
+async fn keys_are_neither_lost_nor_doubled_between_opus_and_a_lossy_pcma() {
+    let server = Setup::new().start().await;
+    let anne = Baresip::regulator_speaking(&server, "anne", 1000.0, Speaks::Opus).await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.dial_in("0261910101").await;
+    caller.voice.hears(1000.0, 300).await;
+    let ear = anne.listens();
+    let mut expected = String::new();
+    let kept: [&'static [u16]; 4] = [&[0, 1, 2, 3, 4, 5], &[0], &[5], &[1, 3]];
+    for (key, kept) in [7, 7, 2, 2].into_iter().zip(kept) {
+        caller.voice.press_lossy(key, kept);
+        expected.push((b'0' + key) as char);
+        until(&format!("baresip hears {expected}"), || std::future::ready((ear.keys() == expected).then_some(())))
+            .await;
+    }
+    for key in ["1", "1", "#"] {
+        let before = caller.voice.keys_heard().len();
+        ear.command("sndcode", key);
+        hears_keys(&caller, before + 1).await;
+    }
+    caller.voice.hears(1000.0, 300).await;
+    assert_eq!((caller.voice.keys_heard(), ear.keys().as_str()), (vec![1, 1, 11], "7722"));
     caller.hang_up().await;
 }
