@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use vigie::call::Switch;
 use vigie::model::{
-    Action, Chance, Input, LegId, MediaCommand, MediaReport, Moment, Now, Path, RecorderCommand, RecorderReport,
-    Transport, Utc,
+    Action, Chance, Input, LegId, MediaCommand, MediaReport, Moment, Now, OneWay, Path, RecorderCommand,
+    RecorderReport, Transport, Utc,
 };
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
@@ -426,7 +426,12 @@ impl Case {
                 } else {
                     self.watched.remove(&leg)
                 };
-                return None;
+                let is_over = !on;
+                return (self.chance.below(8) == 0).then_some(Input::Media(MediaReport::OneWay {
+                    leg,
+                    way: OneWay::SendsNothing,
+                    is_over,
+                }));
             }
             MediaCommand::Aim { .. }
             | MediaCommand::Key { .. }

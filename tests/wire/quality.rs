@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vigie::clock;
 
-use super::harness::until;
+use super::harness::{let_pass, until};
 use super::phone::Phone;
 use super::pjsua::Pjsua;
 use super::server::{Server, Setup};
-use super::voice::Words;
+use super::voice::{FRAME, Words, packet};
 use super::webhook::Webhook;
 
 /// The quality of a leg of the newest call, once it is so.
@@ -130,4 +130,45 @@ async fn a_softphone_s_own_reports_say_how_it_hears_us_and_how_far_it_is_while_t
     caller.hang_up().await;
     server.api.sealed().await;
     assert!(server.api.text("/metrics").await.contains("vigie_leg_round_trip_seconds_count 1"));
+}
+
+#[tokio::test]
+async fn a_pause_that_comfort_noise_announces_is_neither_loss_nor_gap_nor_alarm() {
+    let server = Setup::new().change("silence_max = \"5s\"", "silence_max = \"60s\"").start().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    let caller = Phone::caller(&server, "+33612345678").await;
+    caller.voice.says(Words::Nothing);
+    caller.dial_in("0261910101").await;
+    anne.talks().await;
+    let target = caller.voice.far_end();
+    let mut sequence = 0;
+    let mut say = async |packets: u16, is_noise: bool, timestamp: u32| {
+        for place in 0..packets {
+            // A pause has one packet each half a second (RFC 3389 §4); its level is -70 dBov.
+            let payload = if is_noise { vec![70] } else { vec![0x2a; FRAME] };
+            let mut bytes = packet(sequence, 0x0051_ED07, &payload);
+            bytes[1] = if is_noise { 13 } else { 8 };
+            let apart: u64 = if is_noise { 500 } else { 20 };
+            let at = timestamp + u32::from(place) * apart as u32 * 8;
+            bytes[4..8].copy_from_slice(&at.to_be_bytes());
+            sequence += 1;
+            caller.voice.throws(&bytes, target).await;
+            let_pass(Duration::from_millis(apart)).await;
+        }
+    };
+    say(50, false, 0).await;
+    say(12, true, 8000).await;
+    say(50, false, 8000 + 48_000).await;
+    caller.hang_up().await;
+    let story = server.api.sealed().await;
+    let quality = &story["legs"][0]["quality"];
+    assert_eq!((&quality["packets_lost"], &quality["malformed"]), (&json!(0), &json!(0)), "{quality:#}");
+    assert_eq!((&quality["packets_received"], &quality["frames_recorded"]), (&json!(112), &json!(112)), "{quality:#}");
+    assert_eq!(server.metric("vigie_alarms_total{kind=\"one-way-audio\"}").await, 0.0);
+    let sealed = sidecar(&server, &story).await;
+    let [frames, gaps] = ["frames", "gaps"].map(|name| sealed["vigie"][name].as_array().expect("a list").clone());
+    let own = frames.iter().find(|one| one["leg"] == 0).expect("the caller's frames");
+    assert_eq!((&own["lost"], &own["frames"], &own["events"]), (&json!(0), &json!(112), &json!(0)), "{own:#}");
+    assert!(gaps.iter().all(|gap| gap["leg"] != 0), "{gaps:#?}");
+    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
 }
