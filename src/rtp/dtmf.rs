@@ -9,6 +9,10 @@ use crate::model::Moment;
 /// 50 ms while it is down.
 pub const QUIET_MAX: Duration = Duration::from_millis(300);
 
+/// A marked packet with the timestamp of a press that has been over for so long begins another: it is too late to be that
+/// one's first.
+const OVER_MIN: Duration = Duration::from_millis(100);
+
 /// Presses of one source that are remembered, so that a late packet is known as an old one's: a press with its repeated ends
 /// lasts 100 ms and more, so these are more than the network can mix up.
 const KNOWN_MAX: usize = 4;
@@ -102,12 +106,15 @@ impl TelephoneEvent {
 pub struct Digits {
     /// The newest first.
     known: [Option<Known>; KNOWN_MAX],
+    /// How many there were; wraps.
+    count: u32,
     /// When the present second of counting new presses began, and how many there were.
     counted: (Moment, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
+    id: u64,
     ssrc: u32,
     event: u8,
     /// The timestamp of its first packet, and that of its present segment.
@@ -127,7 +134,7 @@ impl Digits {
     pub fn take(&mut self, packet: &Packet, clock_hz: u32, now: Moment) -> News {
         let event = TelephoneEvent::read(packet.payload).filter(|event| event.key().is_some());
         let Some(event) = event else { return News::default() };
-        if let Some(known) = self.known.iter_mut().flatten().find(|known| known.is_of(&packet.header, event)) {
+        if let Some(known) = self.known.iter_mut().flatten().find(|known| known.is_of(&packet.header, event, now)) {
             return News { before: None, press: known.go_on(packet.header.timestamp, event, now) };
         }
         if !self.may_begin(now) {
@@ -135,7 +142,8 @@ impl Digits {
         }
         let newest = self.known.first_mut().and_then(Option::as_mut);
         let before = newest.filter(|newest| !newest.is_overtaking(&packet.header)).and_then(Known::end);
-        let mut known = Known::new(&packet.header, event, clock_hz, now);
+        self.count = self.count.wrapping_add(1);
+        let mut known = Known::new((self.count, &packet.header), event, clock_hz, now);
         let press = known.go_on(packet.header.timestamp, event, now);
         self.known.rotate_right(1);
         if let Some(newest) = self.known.first_mut() {
@@ -166,8 +174,10 @@ impl Digits {
 }
 
 impl Known {
-    fn new(header: &Header, event: TelephoneEvent, clock_hz: u32, now: Moment) -> Known {
+    fn new((count, header): (u32, &Header), event: TelephoneEvent, clock_hz: u32, now: Moment) -> Known {
         Known {
+            // The upper half tells far ends apart, the lower one the presses of one.
+            id: u64::from(header.ssrc ^ header.timestamp.rotate_left(16)) << 32 | u64::from(count),
             ssrc: header.ssrc,
             event: event.event,
             first: header.timestamp,
@@ -182,14 +192,16 @@ impl Known {
 
     /// Whether a packet is of this press. One with another timestamp is when it begins before this one's end: as the next
     /// segment of a long press, or from a phone that gives every packet a timestamp of its own. A new press is marked
-    /// (RFC 4733 §2.5.1.1), but that packet may be lost.
-    fn is_of(&self, header: &Header, event: TelephoneEvent) -> bool {
-        if header.ssrc != self.ssrc {
+    /// (RFC 4733 §2.5.1.1), but that packet may be lost. A muted phone's timestamps may stand still: then another key, or
+    /// a mark behind the end, is another press.
+    fn is_of(&self, header: &Header, event: TelephoneEvent, now: Moment) -> bool {
+        if header.ssrc != self.ssrc || event.event != self.event {
             return false;
         }
         let into_segment = header.timestamp.wrapping_sub(self.segment) as i32;
         if into_segment <= 0 {
-            return header.timestamp.wrapping_sub(self.first) as i32 >= 0;
+            let is_anew = self.is_over && header.marker && !event.end && now.since(self.heard_at) >= OVER_MIN;
+            return header.timestamp.wrapping_sub(self.first) as i32 >= 0 && !is_anew;
         }
         let (into_segment, duration) = (into_segment.unsigned_abs(), u32::from(self.duration));
         let goes_on = if self.is_over {
@@ -200,7 +212,7 @@ impl Known {
                 || into_segment == u32::from(u16::MAX)
                 || u32::from(event.duration) == duration + into_segment
         };
-        event.event == self.event && !header.marker && goes_on
+        !header.marker && goes_on
     }
 
     /// Whether the packet is of an older time: this press has overtaken it.
@@ -242,7 +254,7 @@ impl Known {
         let units = self.before + u64::from(self.duration);
         let lasted_ms = (units * 1000).checked_div(u64::from(self.clock_hz)).unwrap_or(0);
         Some(Press {
-            id: u64::from(self.ssrc) << 32 | u64::from(self.first),
+            id: self.id,
             key: event.key()?,
             lasted_ms: u32::try_from(lasted_ms).unwrap_or(u32::MAX),
             is_over: self.is_over,
@@ -427,6 +439,20 @@ mod tests {
         line.take_marked(true, 1000, event(5, false, 400));
         let news = line.take_marked(true, 1500, event(5, false, 160));
         assert!(news.before.is_some_and(|press| press.is_over) && news.press.is_some_and(|press| !press.is_over));
+    }
+
+    #[test]
+    fn a_phone_whose_timestamps_stand_still_presses_as_often_as_it_does() {
+        let (mut line, mut keys) = (Line::new(), Vec::new());
+        for key in [1, 1, 2, 1] {
+            for packet in 1..=7u16 {
+                let news = line.take_marked(packet == 1, 1000, event(key, packet >= 5, packet.min(5) * 160));
+                let over = [news.before, news.press].into_iter().flatten().filter(|press| press.is_over);
+                keys.extend(over.map(|press| (press.key, press.lasted_ms)));
+            }
+            keys.extend(line.wait(60));
+        }
+        assert_eq!(keys, [('1', 100), ('1', 100), ('2', 100), ('1', 100)]);
     }
 
     #[test]
