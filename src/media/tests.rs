@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::journal::FrameKind;
-use crate::model::media::AfterSounds;
+use crate::model::media::{AfterSounds, Format};
 use crate::model::{Codec, Direction, LegQuality, RemoteMedia, Utc};
 use crate::rtp::g711::Law;
 use crate::rtp::packet::{self, Header};
@@ -345,12 +345,13 @@ fn a_payload_type_of_the_far_end_s_own_is_heard_and_spoken() {
     let (mut a, mut b) = (Peer::new(HERE, Codec::Pcma), Peer::new(HERE, Codec::Pcma));
     let (to_a, to_b) = bench.bridge(&a, &b);
     bench.aim(0, RemoteMedia { payload: 98, ..a.remote() });
+    bench.aim(1, RemoteMedia { formats: vec![(0, Format::Audio(Codec::Pcmu))], ..b.remote() });
     bench.settle();
     a.send_typed(to_a, (98, 160), &[1; 160]);
     assert_eq!(b.receive().header.payload_type, 8);
     b.send(to_b, &[2; 160]);
     assert_eq!(a.receive().header.payload_type, 98);
-    // PCMU, which we offered too, under the number that it has everywhere (RFC 3264 §6.1).
+    // PCMU, which its answer named too (RFC 3264 §6.1).
     b.send_typed(to_b, (0, 320), &[0xff; 160]);
     assert_eq!(a.receive().payload, vec![0xd5; 160]);
 }

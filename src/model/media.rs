@@ -123,8 +123,8 @@ pub struct RemoteMedia {
     /// Units in a second of that telephone-event's timestamps and durations (RFC 4733 §2.1).
     #[serde(default = "narrow_clock_hz")]
     pub dtmf_clock_hz: u32,
-    /// What else it may send: the payload types of the other codecs that were agreed on (RFC 3264 §6.1), and the numbers
-    /// that our own SDP gave. [`FORMATS_MAX`] at most.
+    /// What else it may send: the payload types of the other codecs that its answer named (RFC 3264 §6.1), by the numbers
+    /// that our own SDP gave and by its own; or, of its offer, the other law of G.711. [`FORMATS_MAX`] at most.
     #[serde(default)]
     pub formats: Vec<(u8, Format)>,
     /// Who sends.
@@ -165,8 +165,7 @@ impl Format {
 impl RemoteMedia {
     /// What a packet of the far end with this payload type is; `None` when nothing like it was agreed on.
     ///
-    /// A far end may number its packets as its own SDP does or as ours did, and may send G.711 unasked, whose numbers are
-    /// everybody's.
+    /// A far end may number its keys as its own SDP does or as an offer of ours would.
     pub fn format(&self, payload_type: u8) -> Option<Format> {
         if payload_type == self.payload {
             return Some(Format::Audio(self.codec));
@@ -178,8 +177,6 @@ impl RemoteMedia {
         agreed.or_else(|| match payload_type {
             DTMF_PAYLOAD if self.dtmf_payload.is_some() => Some(Format::Keys { clock_hz: DTMF_CLOCK_HZ }),
             DTMF_WIDE_PAYLOAD if self.dtmf_payload.is_some() => Some(Format::Keys { clock_hz: DTMF_WIDE_CLOCK_HZ }),
-            0 => Some(Format::Audio(Codec::Pcmu)),
-            8 => Some(Format::Audio(Codec::Pcma)),
             _ => None,
         })
     }
@@ -404,7 +401,7 @@ mod tests {
             (96, Some(Format::Keys { clock_hz: 48_000 })),
             (9, Some(Format::Audio(Codec::G722))),
             (8, Some(Format::Audio(Codec::Opus))),
-            (0, Some(Format::Audio(Codec::Pcmu))),
+            (0, None),
             (101, Some(Format::Keys { clock_hz: 8000 })),
             (110, Some(Format::Keys { clock_hz: 48_000 })),
             (111, None),

@@ -220,9 +220,10 @@ impl LegMedia {
     fn weigh(&self, theirs: &Audio, codec: Codec, (signalling, role): (IpAddr, Role)) -> Option<RemoteMedia> {
         let crypto = self.security.weigh(theirs).ok()?.map(Box::new);
         let mut remote = RemoteMedia { crypto, ..theirs.remote(codec, signalling) };
-        if role == Role::Answer {
-            remote.formats = self.shared_with(theirs, &remote);
-        }
+        remote.formats = match role {
+            Role::Answer => self.shared_with(theirs, &remote),
+            Role::Offer => self.other_law(theirs, codec),
+        };
         Some(remote)
     }
 
@@ -241,6 +242,16 @@ impl LegMedia {
             }
         }
         shared
+    }
+
+    /// Our answer names one codec. A carrier that offered both laws of G.711 may send the other all the same, when its call
+    /// goes on to another gateway: better heard than lost.
+    fn other_law(&self, theirs: &Audio, codec: Codec) -> Vec<(u8, Format)> {
+        let other = theirs
+            .codecs
+            .iter()
+            .find(|(other, _)| *other != codec && codec.is_relayed_to(*other) && self.allowed.contains(other));
+        other.map(|(other, number)| (*number, Format::Audio(*other))).into_iter().collect()
     }
 
     /// Whether the far end's last SDP named this codec, and it may be spoken.

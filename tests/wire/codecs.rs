@@ -189,14 +189,15 @@ fn distance_ms(left: &[i64], right: &[i64]) -> i64 {
     distances[distances.len() / 2]
 }
 
-/// A caller over a bad network and a phone in another codec: each hears the other, and what they said together stands
+/// A caller over a bad network and a phone in another codec, their clocks 200 ppm apart: each hears the other, and what they said together stands
 /// together in the recording, before a hold and after it.
 async fn over_a_bad_network(codecs: [Codec; 2]) {
     let server = Setup::new().start().await;
     let anne = Phone::regulator(&server, "anne").await;
     let caller = Phone::caller(&server, "+33612345678").await;
     let rough = caller.voice.goes_through(7).await;
-    for (phone, codec, pitch) in [(&caller, codecs[0], 1200.0), (&anne, codecs[1], 1000.0)] {
+    for (phone, codec, pitch, ppm) in [(&caller, codecs[0], 1200.0, 100.0), (&anne, codecs[1], 1000.0, -100.0)] {
+        phone.voice.runs_fast(ppm);
         phone.voice.speaks(codec);
         phone.voice.says(Words::Tone(pitch));
     }

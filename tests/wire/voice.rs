@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
-use tokio::time::MissedTickBehavior;
 use vigie::model::Codec;
 use vigie::rtp::codec::{Decoder, Encoder, SAMPLES_MAX, packet_samples};
 use vigie::rtp::g711::{self, Law};
@@ -67,6 +66,8 @@ struct State {
     is_wide: bool,
     wide: Option<Wide>,
     rough: Option<Arc<Rough>>,
+    /// Its clock runs so much faster, in parts of a million.
+    skew_ppm: f64,
 }
 
 /// A key that is being pressed: RFC 4733 §2.5.1.
@@ -130,6 +131,7 @@ impl Voice {
             is_wide: false,
             wide: None,
             rough: None,
+            skew_ppm: 0.0,
         };
         Voice { local, socket, state: Mutex::new(state) }
     }
@@ -147,6 +149,15 @@ impl Voice {
     pub fn speaks(&self, codec: Codec) {
         let (encoder, decoder) = (Encoder::new(codec), Decoder::new(codec));
         self.state().wide = Some(Wide { codec, encoder, decoder, heard: Vec::new(), said: 0 });
+    }
+
+    /// Its clock runs so much faster than it should, in parts of a million.
+    pub fn runs_fast(&self, skew_ppm: f64) {
+        self.state().skew_ppm = skew_ppm;
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs_f64(0.02 / (1.0 + self.state().skew_ppm / 1e6))
     }
 
     /// From the next call on its packets go over a bad network, both ways.
@@ -293,17 +304,20 @@ impl Voice {
 
     /// Speaks and listens until it is dropped.
     pub async fn speak(self: Arc<Voice>) {
-        let mut tick = tokio::time::interval(Duration::from_millis(20));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut next = tokio::time::Instant::now();
         let mut buffer = [0; 2048];
         loop {
             tokio::select! {
                 heard = self.socket.recv_from(&mut buffer) => if let Ok((length, _)) = heard {
                     self.hear(&buffer[..length]);
                 },
-                _ = tick.tick() => if let Some((packet, to)) = self.next_packet() {
+                () = tokio::time::sleep_until(next) => {
+                    // What is missed is caught up with.
+                    next += self.period();
+                    if let Some((packet, to)) = self.next_packet() {
                     // A far end that is gone refuses the packet: nobody's fault here.
                     let _ = self.socket.send_to(&packet, to).await;
+                    }
                 },
             }
         }

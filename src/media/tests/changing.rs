@@ -7,6 +7,8 @@ fn wideband() -> (Bench, [Peer; 2], [SocketAddr; 2]) {
     let bench = bench(|_| ());
     let (a, b) = (Peer::new(HERE, Codec::G722), Peer::new(HERE, Codec::G722));
     let (to_a, to_b) = bench.bridge(&a, &b);
+    bench.aim(0, RemoteMedia { formats: vec![(8, Format::Audio(Codec::Pcma))], ..a.remote() });
+    bench.settle();
     (bench, [a, b], [to_a, to_b])
 }
 
@@ -23,6 +25,18 @@ fn a_packet_that_strays_into_another_codec_is_not_relayed_and_tears_nothing_down
     assert!(got.iter().all(|got| got.header.payload_type == 9));
     bench.wait_until(|counters| counters.packets_relayed == 3);
     assert_eq!(bench.media.counters().packets_mixed, 0);
+}
+
+#[test]
+fn a_codec_that_was_not_agreed_on_is_counted_and_goes_nowhere() {
+    let (bench, [mut a, b], [to_a, _]) = wideband();
+    for _ in 0..5 {
+        a.send_typed(to_a, (0, 0), &[2; 160]);
+    }
+    a.send(to_a, &[1; 160]);
+    assert_eq!(b.receive().payload, vec![1; 160]);
+    let counters = bench.media.counters();
+    assert_eq!((counters.malformed, counters.packets_mixed), (5, 0));
 }
 
 #[test]
