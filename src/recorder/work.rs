@@ -16,6 +16,8 @@ use crate::model::CallId;
 
 /// Jobs that may wait; what does not fit is offered again at the next turn.
 const JOBS_MAX: usize = 1024;
+/// A tenth of the weight of the threads that serve calls (sched(7)).
+const BACKGROUND_NICE: i32 = 10;
 
 /// The ends that the copying thread holds.
 #[derive(Debug)]
@@ -46,9 +48,15 @@ pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers
     let (journals, journal_jobs) = sync_channel(1);
     let (sealed, kept, journalled) = (done.clone(), done.clone(), done.clone());
     let journalling = spawn("recorder-journal", move || sync_journals(&journal_jobs, &journalled))?;
-    let sealing = spawn("recorder-seal", move || seal_all(sealer, &seal_jobs, &sealed))?;
+    let sealing = spawn("recorder-seal", move || {
+        stand_back();
+        seal_all(sealer, &seal_jobs, &sealed);
+    })?;
     let keeping = spawn("recorder-keep", move || sync_each(&keep_jobs, &kept))?;
-    let syncing = spawn("recorder-sync", move || sync_each(&sync_jobs, &done))?;
+    let syncing = spawn("recorder-sync", move || {
+        stand_back();
+        sync_each(&sync_jobs, &done);
+    })?;
     Ok(Workers { seals, keeps, syncs, journals, threads: [sealing, keeping, syncing, journalling] })
 }
 
@@ -87,6 +95,12 @@ impl Workers {
             }
         }
     }
+}
+
+/// Lets this thread wait when others have something to do: a seal may come a second later, a caller's packet may not.
+/// Linux keeps the nice value for each thread; where it cannot be set, all stays as it is.
+fn stand_back() {
+    let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
 fn seal_all(mut sealer: Sealer, jobs: &Receiver<CallId>, done: &SyncSender<Message>) {

@@ -217,7 +217,7 @@ impl Source {
 
     /// RFC 3550 §A.8. A packet that repeats the timestamp before it says nothing new. Whether this one is late.
     fn take_transit(&mut self, timestamp: u32, arrival: Moment, clock_hz: u32) -> bool {
-        let transit = ((u128::from(arrival.0) * u128::from(clock_hz) / 1_000_000) as u32).wrapping_sub(timestamp);
+        let transit = units(arrival, clock_hz).wrapping_sub(timestamp);
         if let Some((before, stamped)) = self.transit {
             if stamped == timestamp {
                 return false;
@@ -228,14 +228,22 @@ impl Source {
         let is_first = self.transit.replace((transit, timestamp)).is_none();
         let (quickest, forgotten) = self.quickest;
         let behind = transit.wrapping_sub(quickest) as i32;
-        if is_first || behind < 0 || behind as u64 * 1_000_000 / u64::from(clock_hz) > JUMP_MICROS {
+        let exceeds = |micros: u64| behind as u64 * 1_000_000 > micros * u64::from(clock_hz);
+        if is_first || behind < 0 || exceeds(JUMP_MICROS) {
             self.quickest = (transit, 0);
             return false;
         }
         let forgotten = forgotten + behind as u32;
         self.quickest = (quickest.wrapping_add(forgotten / FORGET), forgotten % FORGET);
-        behind as u64 * 1_000_000 / u64::from(clock_hz) > LATE_MICROS
+        exceeds(LATE_MICROS)
     }
+}
+
+/// An instant in units of a clock, modulo 2³²; the whole seconds apart, so that nothing overflows and no 128-bit division
+/// is paid for each packet.
+fn units(at: Moment, clock_hz: u32) -> u32 {
+    let (seconds, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
+    (seconds.wrapping_mul(clock_hz.into())).wrapping_add(micros * u64::from(clock_hz) / 1_000_000) as u32
 }
 
 #[cfg(test)]
