@@ -38,6 +38,9 @@ pub(super) struct LegMedia {
     /// All that it named, known to us or not.
     #[serde(default)]
     taken: Vec<u8>,
+    /// The first codec of its last offer, when it has made one.
+    #[serde(default)]
+    wished: Option<Codec>,
     origin: Origin,
     security: Security,
     /// Our last SDP.
@@ -83,6 +86,7 @@ impl LegMedia {
             ours: Vec::new(),
             theirs: Vec::new(),
             taken: Vec::new(),
+            wished: None,
             origin,
             security,
             said: Bytes::new(),
@@ -175,11 +179,13 @@ impl LegMedia {
 
     fn hear(&mut self, theirs: &Description, body: &Bytes, how: (IpAddr, Role)) -> Heard {
         let Some(audio) = &theirs.audio else { return Heard::Nothing };
-        let is_repeated = self.remote.is_some() && *body == self.heard && audio.payload(self.codec).is_some();
-        let Some(codec) = (if is_repeated { Some(self.codec) } else { audio.choose(&self.allowed) }) else {
-            return Heard::Nothing;
-        };
+        let first = audio.choose(&self.allowed);
+        let is_kept = self.remote.is_some() && audio.payload(self.codec).is_some() && self.keeps(body, how.1, first);
+        let Some(codec) = (if is_kept { Some(self.codec) } else { first }) else { return Heard::Nothing };
         let Some(remote) = self.weigh(audio, codec, how) else { return Heard::Nothing };
+        if how.1 == Role::Offer {
+            self.wished = first;
+        }
         self.security.agree(remote.crypto.as_deref());
         self.codec = codec;
         self.theirs = audio.formats().collect();
@@ -191,6 +197,13 @@ impl LegMedia {
         }
         self.remote = Some(remote.clone());
         Heard::Other(remote)
+    }
+
+    /// Whether an SDP that names the codec in use is no wish for another: the last one word for word, or an offer that
+    /// begins as that far end's offers do. A phone that took the caller's codec names its own first again when it holds,
+    /// and a call would be transcoded from then on.
+    fn keeps(&self, body: &Bytes, role: Role, first: Option<Codec>) -> bool {
+        *body == self.heard || (role == Role::Offer && (self.wished.is_none() || self.wished == first))
     }
 
     /// Takes over what was agreed on before, in an early dialog.

@@ -1,7 +1,7 @@
 //! Which codecs are offered, which is taken, and what each payload type then means (RFC 3264, decision 24).
 
 use super::bench::*;
-use super::far::{accept, answer_to, asked, called, dialled_for};
+use super::far::{accept, answer_to, asked, asks, called, dialled_for};
 use crate::call::signal::{LegOrder, RefusalKind, Signal};
 use crate::model::media::Format;
 use crate::model::{Codec, Direction, RemoteMedia};
@@ -180,6 +180,24 @@ fn a_payload_type_keeps_its_meaning_for_the_whole_dialog() {
     assert_eq!(remote_of(&bench.signals()).codec, Pcma);
     // Asked to change alone to what it has not named in its last SDP: nothing is offered.
     assert!(bench.order(LegOrder::Reoffer { leg, codec: Opus, direction: Direction::Both }).is_empty());
+}
+
+#[test]
+fn a_hold_keeps_the_codec_in_use_and_a_new_first_codec_changes_it() {
+    let (mut bench, _, invite) = dialled_for(bench(&Codec::USUAL), Pcma);
+    bench.receive(PHONE, &answer_to(&invite, "200", "phone", "", &sdp_of("8 102")));
+    for (cseq, offered, direction, answered) in [
+        (2, "9 8 0 102", "sendonly", "8 102"),
+        (3, "9 8 0 102", "sendrecv", "8 102"),
+        (4, "0 9 8 102", "sendrecv", "0 102"),
+        (5, "0 9 8 102", "sendonly", "0 102"),
+        (6, "9 102", "sendrecv", "9 102"),
+    ] {
+        let body = sdp_of(offered).replace("sendrecv", direction);
+        let ok = bench.receive(PHONE, &asks(&invite, ("INVITE", cseq), "phone", "", &body)).pop().expect("a 200");
+        assert_eq!((status(&ok), formats(&ok)), ("200", answered), "{cseq}: {offered}");
+        bench.receive(PHONE, &asks(&invite, ("ACK", cseq), "phone", "", ""));
+    }
 }
 
 #[test]
