@@ -43,11 +43,6 @@ const TICK: Duration = Duration::from_millis(20);
 const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 /// How often silence and RTCP are looked after.
 const SWEEP: Duration = Duration::from_millis(100);
-/// A busy thread lets packets gather for this long and serves them together (decision 25): fewer wake-ups, fewer writes to
-/// the ring. It adds half of that to a packet's way on average, and nothing when the thread has little to do.
-const GATHER: Duration = Duration::from_micros(500);
-/// Packets that must be likely to gather, or it is not worth the wait.
-const GATHERED_MIN: u32 = 3;
 /// Commands done before packets are served again.
 const COMMANDS_AT_ONCE: usize = 64;
 /// A packet with our header, and what SRTP adds.
@@ -134,8 +129,7 @@ impl<R: Fn(MediaReport)> Worker<R> {
                     return;
                 }
             }
-            let since_last = clock::moment().since(self.now);
-            self.now = self.now + since_last;
+            self.now = clock::moment();
             let stopping = self.post.stopping.load(Ordering::Acquire);
             let mut woken = stopping;
             for event in &events {
@@ -151,9 +145,6 @@ impl<R: Fn(MediaReport)> Worker<R> {
             // Commands last: a leg that one closes has no event left in this batch.
             if woken && self.take_commands() && stopping {
                 return self.close_all();
-            }
-            if !woken && is_busy(events.len(), since_last) {
-                std::thread::sleep(GATHER.saturating_sub(clock::moment().since(self.now)));
             }
         }
     }
@@ -363,11 +354,6 @@ impl<R: Fn(MediaReport)> Worker<R> {
     fn ntp(&self) -> u64 {
         rtcp::ntp(Utc(self.epoch.0.saturating_add(self.now.0 as i64)))
     }
-}
-
-/// Whether sockets become ready so fast, so many since the wake-up before, that it is worth the wait to let packets gather.
-fn is_busy(served: usize, since_last: Duration) -> bool {
-    GATHER * served as u32 >= since_last * GATHERED_MIN
 }
 
 /// The way of one packet to the other leg of its bridge.
