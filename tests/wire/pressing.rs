@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::baresip::{Baresip, Speaks};
+use super::baresip::{Baresip, Ear, Speaks};
 use super::harness::until;
 use super::phone::Phone;
 use super::pjsua::Pjsua;
@@ -38,6 +38,16 @@ async fn talk(server: &Server, caller: &Phone) -> Pjsua {
     anne
 }
 
+/// A caller's keys, one after the other, each heard once.
+async fn dials_each_once(caller: &Ear, phone: &Pjsua) {
+    let mut expected = String::new();
+    for key in ["1", "1", "5", "#"] {
+        caller.command("sndcode", key);
+        expected.push_str(key);
+        hears(phone, &expected).await;
+    }
+}
+
 #[tokio::test]
 async fn baresips_and_pjsuas_keys_reach_each_other_once_by_whichever_way_they_are_told() {
     let server = Setup::new().start().await;
@@ -46,12 +56,7 @@ async fn baresips_and_pjsuas_keys_reach_each_other_once_by_whichever_way_they_ar
     caller.dial(&server, "0261910101");
     anne.hears(0, 440.0, 300).await;
     let ear = caller.listens();
-    let mut expected = String::new();
-    for key in ["1", "1", "5", "#"] {
-        ear.command("sndcode", key);
-        expected.push_str(key);
-        hears(&anne, &expected).await;
-    }
+    dials_each_once(&ear, &anne).await;
     let heard = |expected: &'static str| {
         let ear = &ear;
         until("baresip hears them", move || std::future::ready((ear.keys() == expected).then_some(())))
@@ -167,12 +172,7 @@ async fn keys_are_neither_lost_nor_doubled_between_g722_and_opus() {
     caller.dial(&server, "0261910101");
     anne.hears(0, 440.0, 300).await;
     let ear = caller.listens();
-    let mut expected = String::new();
-    for key in ["1", "1", "5", "#"] {
-        ear.command("sndcode", key);
-        expected.push_str(key);
-        hears(&anne, &expected).await;
-    }
+    dials_each_once(&ear, &anne).await;
     presses(&anne, "77#", "rtp").await;
     until("baresip hears three", || std::future::ready((ear.keys() == "77#").then_some(()))).await;
     presses(&anne, "4", "info").await;

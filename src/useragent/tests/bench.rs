@@ -14,7 +14,7 @@ use crate::call::signal::{LegOrder, Signal};
 use crate::model::centre::{AddressBlock, DigestChoice, OfferRules, Weights};
 use crate::model::{
     Alarm, Binding, Centre, Chance, Codec, Credential, Fact, LegId, Moment, Now, NumberPlan, Path, Regulator,
-    RegulatorId, Target, Transport, Trunk, Utc,
+    RegulatorId, RemoteMedia, Target, Transport, Trunk, Utc,
 };
 use crate::useragent::{Effect, Rules, UserAgent};
 
@@ -365,4 +365,14 @@ impl Request<'_> {
              Call-ID: {call}\nCSeq: {cseq} {method}\nContact: <sip:gw@{TRUNK}>\n{more}{kind}Content-Length: {length}\n\n{body}"
         )
     }
+}
+
+/// The media of the far end that was heard of last.
+pub(super) fn remote_of(signals: &[Signal]) -> RemoteMedia {
+    let found = signals.iter().rev().find_map(|signal| match signal {
+        Signal::Incoming(incoming) => Some(incoming.remote.clone()),
+        Signal::Accepted { remote, .. } | Signal::Reoffered { remote, .. } => Some(remote.clone()),
+        _ => None,
+    });
+    found.expect("a far end's media")
 }

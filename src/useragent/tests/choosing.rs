@@ -4,7 +4,7 @@ use super::bench::*;
 use super::far::{accept, answer_to, asked, asks, called, dialled_for};
 use crate::call::signal::{LegOrder, RefusalKind, Signal};
 use crate::model::media::Format;
-use crate::model::{Codec, Direction, RemoteMedia};
+use crate::model::{Codec, Direction};
 use crate::useragent::Rules;
 
 use Codec::{G722, Opus, Pcma, Pcmu};
@@ -27,15 +27,6 @@ fn bench(codecs: &[Codec]) -> Bench {
     let mut centre = centre(100);
     centre.trunks.values_mut().for_each(|trunk| trunk.codecs = codecs.to_vec());
     Bench::of(Rules { codecs: codecs.to_vec(), ..Rules::default() }, centre)
-}
-
-fn remote_of(signals: &[Signal]) -> RemoteMedia {
-    let found = signals.iter().rev().find_map(|signal| match signal {
-        Signal::Incoming(incoming) => Some(incoming.remote.clone()),
-        Signal::Accepted { remote, .. } | Signal::Reoffered { remote, .. } => Some(remote.clone()),
-        _ => None,
-    });
-    found.expect("a far end's media")
 }
 
 #[test]

@@ -46,15 +46,6 @@ fn invite(body: &str) -> String {
     Request { body, ..Request::default() }.text()
 }
 
-fn remote_of(signals: &[Signal]) -> RemoteMedia {
-    let found = signals.iter().rev().find_map(|signal| match signal {
-        Signal::Incoming(incoming) => Some(incoming.remote.clone()),
-        Signal::Accepted { remote, .. } | Signal::Reoffered { remote, .. } => Some(remote.clone()),
-        _ => None,
-    });
-    found.expect("a far end's media")
-}
-
 /// The keys of both ways, as SDP writes them.
 fn keys(remote: &RemoteMedia) -> Option<(Profile, Vec<u8>, Vec<u8>)> {
     let crypto = remote.crypto.as_deref()?;
