@@ -94,7 +94,7 @@ impl Switch {
 
     fn enter(&mut self, id: CallId, since: Now) {
         let Some(call) = self.calls.get(&id) else { return };
-        let demand = call.line.demand.clone();
+        let demand = call.demand.clone();
         if !self.room.anyone_on_duty(&demand) {
             return self.queue.push_back((id, CallInput::Nobody));
         }

@@ -10,11 +10,9 @@ use super::life::State;
 use super::signal::{Dialled, LegOrder, Unserved};
 use super::switch::{CALLS_MAX, Order, Switch};
 use super::transfer::TakeOver;
-use crate::model::{CallId, LegId, Now, PauseReason, RegulatorId, RegulatorState, Side, SoundId, TrunkId};
+use crate::model::{CallId, LegId, Now, PauseReason, RegulatorId, RegulatorState, Side, SoundId};
+use crate::routing;
 use crate::waiting::{LentTo, WaitingError};
-
-/// The most digits of a short number, such as `15`, `112` or `116117`; a longer one is told by its E.164 form.
-const SHORT_DIGITS_MAX: usize = 6;
 
 /// Why somebody cannot be reached, as whoever dialled hears it.
 pub(super) fn unserved(error: WaitingError) -> Unserved {
@@ -126,28 +124,8 @@ impl Switch {
         if self.centre.regulators.contains_key(&id) {
             return Ok(Partner::Regulator { id, devices: Vec::new() });
         }
-        let (trunk, number) = self.outside(text).ok_or(Unserved::NotFound)?;
+        let (trunk, number) = routing::outside(&self.centre, text).ok_or(Unserved::NotFound)?;
         Ok(Partner::Number { trunk, number })
-    }
-
-    /// The trunk that may dial this number, and the number as it is dialled there.
-    fn outside(&self, text: &str) -> Option<(TrunkId, String)> {
-        let plain = text.strip_prefix('+').unwrap_or(text);
-        if plain.is_empty() || !plain.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let is_short = text.len() <= SHORT_DIGITS_MAX && text == plain;
-        self.centre.trunks.values().find_map(|trunk| {
-            let number = trunk.numbers.normalise(text);
-            let begins = |with: &String| match &number {
-                _ if is_short && !with.starts_with('+') => text.starts_with(with.as_str()),
-                Some(number) => with.starts_with('+') && number.as_str().starts_with(with.as_str()),
-                None => false,
-            };
-            let with = trunk.dials.iter().find(|with| !with.is_empty() && begins(with))?;
-            let as_dialled = number.filter(|_| with.starts_with('+')).map(|number| number.to_string());
-            Some((trunk.id.clone(), as_dialled.unwrap_or_else(|| text.to_owned())))
-        })
     }
 
     pub(super) fn name_of(&self, regulator: &RegulatorId) -> String {

@@ -12,7 +12,7 @@ use super::offer::LiveOffer;
 use super::signal::{Dial, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::{ending, opening, talking, waiting};
-use crate::model::centre::RecordingPolicy;
+use crate::model::centre::{Demand, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
@@ -76,6 +76,8 @@ pub struct Call {
     pub state: State,
     /// The line that it came in on, as it was when it came.
     pub line: Arc<Line>,
+    /// What it needs: the line's demand, until a choice of the caller or somebody else changes it.
+    pub demand: Demand,
     /// The centre as it was when the call came.
     pub centre: Arc<Centre>,
     /// What is known of it; complete at its end.
@@ -170,6 +172,7 @@ impl Call {
         let mut call = Call {
             id: incoming.leg.call,
             state: State::Opening { remote: incoming.remote, open },
+            demand: line.demand.clone(),
             line,
             centre,
             record,

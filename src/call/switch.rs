@@ -334,7 +334,7 @@ impl Switch {
             self.duty_check = None;
             for place in self.room.waiting(now) {
                 let Some(call) = self.calls.get(&place.call) else { continue };
-                let demand = &call.line.demand;
+                let demand = &call.demand;
                 if self.room.anyone_on_duty(demand) {
                     continue;
                 }
