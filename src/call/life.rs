@@ -80,8 +80,6 @@ pub struct Call {
     pub demand: Demand,
     /// The centre as it was when the call came.
     pub centre: Arc<Centre>,
-    /// What it asks of the waiting room: its line's demand, unless somebody has asked for another since.
-    pub demand: Demand,
     /// What is known of it; complete at its end.
     pub record: CallRecord,
     /// Every leg; number 0 is the caller's.
