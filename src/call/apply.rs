@@ -60,7 +60,7 @@ impl Switch {
     fn change_room(&mut self, id: CallId, change: RoomChange, now: Now) {
         match change {
             RoomChange::Enter { since } => self.enter(id, since),
-            RoomChange::Leave => self.room.leave(id),
+            RoomChange::Leave => self.room.give_up(id, now),
             RoomChange::OfferEnded { regulator, end } => {
                 if self.room.state_of(&regulator) == Some(&RegulatorState::Ringing { call: id }) {
                     self.room.offer_ended(&regulator, end, now, &mut self.changes);

@@ -99,7 +99,9 @@ impl Switch {
                     error @ (WaitingError::Offline
                     | WaitingError::Busy
                     | WaitingError::Full
-                    | WaitingError::AlreadyWaiting),
+                    | WaitingError::AlreadyWaiting
+                    | WaitingError::NotWaiting
+                    | WaitingError::NobodyFits),
                 ),
                 _,
             ) => Reply::Refused(error.to_string()),
@@ -126,7 +128,10 @@ impl Switch {
             queued_at: place.queued_at,
             wait_ms: place.waited.as_millis() as u64,
             step: place.step,
-            skills: place.skills,
+            skills: place.needs.levels(),
+            needs: place.needs.to_string(),
+            reach: place.reach,
+            forecast: place.forecast,
             offered_to: place.offered_to,
             offers: place.offers,
             location: call.record.context.location.clone().map(|found| Location { document: None, ..found }),

@@ -20,7 +20,9 @@ pub(super) fn unserved(error: WaitingError) -> Unserved {
         WaitingError::UnknownRegulator => Unserved::NotFound,
         WaitingError::Offline => Unserved::Unavailable,
         WaitingError::Busy => Unserved::Busy,
-        WaitingError::Full | WaitingError::AlreadyWaiting => Unserved::Overloaded,
+        WaitingError::Full | WaitingError::AlreadyWaiting | WaitingError::NotWaiting | WaitingError::NobodyFits => {
+            Unserved::Overloaded
+        }
     }
 }
 

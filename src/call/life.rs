@@ -153,7 +153,7 @@ impl Call {
             fallback,
             caller: incoming.caller,
             context: incoming.context,
-            skills: line.demand.skills.clone(),
+            skills: line.demand.needs.levels(),
             priority: line.demand.priority,
             received_at: now.utc,
             accepted_at: None,

@@ -240,6 +240,7 @@ pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         skills: call.record.skills.clone(),
         priority: call.record.priority,
         region: call.record.region.clone(),
+        needs: call.demand.needs.to_string(),
     };
     call.tell(queued, out);
     out.push(Decision::Keep);

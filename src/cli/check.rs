@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::settings::ListenerSettings;
-use crate::config::{Fault, Reach, Settings, reach};
+use crate::config::{Fault, Settings, StepReach, reach};
 use crate::model::centre::{RecordingPolicy, TrunkReach};
-use crate::model::{Centre, Line};
+use crate::model::{Centre, Line, Needs, Reach};
 
 /// Check a configuration without starting anything: exit status 0 when it is right, 1 when it is not.
 #[derive(Args, Clone, Debug)]
@@ -61,14 +61,14 @@ pub fn summary(settings: &Settings) -> String {
     }
     let reach = reach(centre);
     for line in centre.lines.values() {
-        let steps: Vec<&Reach> = reach.iter().filter(|step| step.line == line.id).collect();
+        let steps: Vec<&StepReach> = reach.iter().filter(|step| step.line == line.id).collect();
         write_line(&mut text, line, &steps);
     }
     write_trunks(&mut text, centre);
     text
 }
 
-fn write_line(text: &mut String, line: &Line, steps: &[&Reach]) {
+fn write_line(text: &mut String, line: &Line, steps: &[&StepReach]) {
     let ddis: Vec<&str> = line.ddis.iter().map(|number| number.as_str()).collect();
     let recorded = match line.recording {
         RecordingPolicy::Always => "recorded",
@@ -87,11 +87,17 @@ fn write_line(text: &mut String, line: &Line, steps: &[&Reach]) {
         line.waiting_max.as_secs(),
     );
     for step in steps {
-        let asked: Vec<String> =
-            line.demand.skills_at(step.step).iter().map(|(skill, level)| format!("{skill} {level}")).collect();
+        let (needs, reach) = (line.demand.needs_at(step.step), line.demand.reach_at(step.step));
+        let asked = if *needs == Needs::default() { "anybody".to_owned() } else { needs.to_string() };
+        let within = if reach == Reach::All { String::new() } else { format!(", within {}", reach.name()) };
         let people: Vec<&str> = step.regulators.iter().map(|person| person.as_str()).collect();
         let people = if people.is_empty() { "NOBODY".into() } else { people.join(", ") };
-        let _ = writeln!(text, "  from {:>3} s  {}: {people}", step.after.as_secs(), asked.join(", "));
+        let when = match (step.after, step.forecast) {
+            (Some(after), None) => format!("from {:>3} s", after.as_secs()),
+            (Some(after), Some(wait)) => format!("from {:>3} s or a forecast of {} s", after.as_secs(), wait.as_secs()),
+            (None, wait) => format!("from a forecast of {} s", wait.unwrap_or_default().as_secs()),
+        };
+        let _ = writeln!(text, "  {when}  {asked}{within}: {people}");
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
         let settings = Settings::read(&sample()).unwrap_or_else(|faults| panic!("{faults}"));
         let text = summary(&settings);
         assert!(text.contains("line rouen-en (Rouen in English): +33261910203"), "{text}");
-        assert!(text.contains("from   0 s  lang-en 60, regulation 50: bruno\n"), "{text}");
+        assert!(text.contains("from   0 s  lang-en >= 60 and regulation >= 50: bruno\n"), "{text}");
         assert!(text.contains("trunk carrier: from 127.0.0.2, at most 100 calls"), "{text}");
         assert!(!text.contains("NOBODY"), "{text}");
     }

@@ -86,6 +86,7 @@ fn read_regions(root: &Section<'_>) -> BTreeMap<RegionId, Region> {
         let region = Region {
             name: section.or("name", id.clone(), values::text),
             parent: section.take("parent", values::id).map(|parent| parent.as_str().into()),
+            second: section.take("second", values::id).map(|second| second.as_str().into()),
             neighbours: neighbours.into_iter().map(|(_, id)| id.as_str().into()).collect(),
         };
         section.close();
@@ -126,9 +127,12 @@ fn read_weights(root: &Section<'_>) -> Weights {
     let routing = root.section("routing");
     let (default, section) = (Weights::default(), routing.section("weights"));
     let weights = Weights {
+        region_second: section.or("region_second", default.region_second, values::whole(0..=1000)),
         region_neighbour: section.or("region_neighbour", default.region_neighbour, values::whole(0..=1000)),
         region_sibling: section.or("region_sibling", default.region_sibling, values::whole(0..=1000)),
         region_far: section.or("region_far", default.region_far, values::whole(0..=1000)),
+        region_fade: section.or("region_fade", default.region_fade, values::duration(seconds(0, 14_400))),
+        skill_fit: section.or("skill_fit", default.skill_fit, values::decimal(0.0..=1000.0)),
         scarcity: section.or("scarcity", default.scarcity, values::decimal(0.0..=1000.0)),
         idle_minute: section.or("idle_minute", default.idle_minute, values::decimal(0.0..=100.0)),
         idle_max: section.or("idle_max", default.idle_max, values::decimal(0.0..=1000.0)),

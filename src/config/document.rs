@@ -67,6 +67,11 @@ impl Report {
         }
     }
 
+    /// Whether the file has `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
     /// Whether an error was already told at `key` or below it.
     pub(super) fn has_fault_under(&self, key: &str) -> bool {
         self.faults.borrow().iter().any(|fault| {

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::demand::read_demand;
 use super::document::Section;
 use super::hours::read_hours;
 use super::parts::seconds;
 use super::values;
-use crate::model::centre::{Accept, Demand, Farewell, GreetingMode, Line, RecordingPolicy, Step};
+use crate::model::centre::{Accept, Farewell, GreetingMode, Line, RecordingPolicy};
 use crate::model::{E164, LineId, SkillId, SoundId};
-
-/// The most steps a demand may have.
-const STEPS_MAX: usize = 8;
 
 /// Reads every line, and the line of each DDI.
 pub(super) fn read_lines(root: &Section<'_>) -> (BTreeMap<LineId, Line>, HashMap<E164, LineId>) {
@@ -42,14 +40,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         name: section.or("name", id.to_string(), values::text),
         association: reference("association", "write the id of one of the [associations.ID]").as_str().into(),
         ddis: read_ddis(section, id, ddis),
-        demand: Demand {
-            region: reference("region", "write the id of one of the [regions.ID]: the area its callers are in")
-                .as_str()
-                .into(),
-            skills: read_demanded_skills(section),
-            priority: section.or("priority", 5, values::whole(1..=9)),
-            steps: read_steps(section, waiting_max),
-        },
+        demand: read_demand(section, waiting_max),
         language: section.or("language", "fr".into(), values::language),
         greeting: sound("greeting"),
         greeting_mode: section.or("greeting_mode", GreetingMode::default(), values::choice(&modes)),
@@ -84,75 +75,8 @@ fn read_ddis(section: &Section<'_>, id: &LineId, all: &mut HashMap<E164, LineId>
     ddis
 }
 
-fn read_demanded_skills(section: &Section<'_>) -> BTreeMap<SkillId, u8> {
-    let skills = read_levels(section);
-    if skills.is_empty() && !section.report.has_fault_under(&section.path("skills")) {
-        section.report.fault(
-            &section.path("skills"),
-            "the line asks no skill, so anybody at all would be given its calls",
-            "write what its calls need, such as skills = { regulation = 50 }",
-        );
-    }
-    skills
-}
-
 /// Reads the table `skills` of a line, a step or a regulator.
 pub(super) fn read_levels(section: &Section<'_>) -> BTreeMap<SkillId, u8> {
     let levels = section.pairs("skills", values::whole(1..=100));
     levels.into_iter().map(|(name, level)| (SkillId::from(name.as_str()), level)).collect()
-}
-
-fn read_steps(section: &Section<'_>, waiting_max: Duration) -> Vec<Step> {
-    let report = section.report;
-    let mut steps: Vec<Step> = Vec::new();
-    let mut skills = read_levels_quietly(section);
-    let written = section.each("steps");
-    if written.len() > STEPS_MAX {
-        report.fault(
-            &section.path("steps"),
-            format!("more than {STEPS_MAX} steps"),
-            "let fewer steps relax the demand further each",
-        );
-    }
-    for step in written {
-        let remedy = "write after = \"20s\": the wait from which the step holds";
-        let after = step.must("after", remedy, values::duration(seconds(1, 14_400))).unwrap_or_default();
-        let is_read = !report.has_fault_under(&step.path("after"));
-        if is_read && steps.last().is_some_and(|before| before.after >= after) {
-            report.fault(
-                &step.path("after"),
-                format!("{} is not later than the step before", values::show_duration(after)),
-                "put the steps in the order of their waits",
-            );
-        }
-        if is_read && after >= waiting_max {
-            report.warn(
-                &step.path("after"),
-                format!("never holds: callers wait at most {}", values::show_duration(waiting_max)),
-                "let it hold earlier, or raise waiting_max",
-            );
-        }
-        skills = read_step_skills(&step, skills);
-        steps.push(Step { after, skills: skills.clone() });
-        step.close();
-    }
-    steps
-}
-
-/// The levels again for the steps; what is wrong with them was told by [`read_demanded_skills`].
-fn read_levels_quietly(section: &Section<'_>) -> BTreeMap<SkillId, u8> {
-    if section.report.has_fault_under(&section.path("skills")) { BTreeMap::new() } else { read_levels(section) }
-}
-
-fn read_step_skills(step: &Section<'_>, before: BTreeMap<SkillId, u8>) -> BTreeMap<SkillId, u8> {
-    let remedy = "write either skills = { … }, or lowered_by = 10 to lower every level of the step before";
-    let lowered_by: Option<u8> = step.take("lowered_by", values::whole(1..=99));
-    match (step.has("skills"), step.has("lowered_by")) {
-        (true, true) => step.report.fault(&step.path("lowered_by"), "stands beside skills", remedy),
-        (true, false) => return read_levels(step),
-        (false, true) => {}
-        (false, false) => step.report.fault(&step.key, "the step changes nothing", remedy),
-    }
-    let by = lowered_by.unwrap_or_default();
-    before.into_iter().map(|(skill, level)| (skill, level.saturating_sub(by).max(1))).collect()
 }

@@ -1,6 +1,7 @@
 //! Typed settings, read from one TOML file; an unknown key or a bad value refuses to start and says where.
 
 mod centre;
+mod demand;
 mod document;
 mod fault;
 mod hours;
@@ -19,7 +20,7 @@ pub mod secrets;
 pub mod settings;
 
 pub use fault::{Fault, Faults};
-pub use reach::{Reach, reach};
+pub use reach::{StepReach, reach};
 pub use secrets::{ApiRole, ApiToken, Secrets, SecretsError};
 pub use settings::Settings;
 

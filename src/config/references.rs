@@ -10,7 +10,7 @@ use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{Centre, Codec, RegionId, Regulator, SkillId, SoundId, Transport};
+use crate::model::{Centre, Codec, LineId, Needs, RegionId, Regulator, SkillId, SoundId, Transport};
 
 /// Tells every reference that leads nowhere.
 pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
@@ -25,7 +25,7 @@ pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
     let all = reach(centre);
     for line in centre.lines.keys() {
         let steps: Vec<_> = all.iter().filter(|reach| reach.line == *line).collect();
-        let key = format!("lines.{line}.skills");
+        let key = asking_key(report, line.as_str());
         if steps.iter().all(|step| step.regulators.is_empty()) {
             report.fault(
                 &key,
@@ -33,12 +33,14 @@ pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
                 "lower the levels, add a step that relaxes them, or give a regulator these skills",
             );
         } else if let Some(first) = steps.iter().find(|step| !step.regulators.is_empty()).filter(|step| step.step > 0) {
+            let from = first.after.map_or("its step by forecast".to_owned(), show_duration);
             report.warn(
                 &key,
-                format!("no regulator can answer before {}", show_duration(first.after)),
-                "lower the levels, or give a regulator these skills",
+                format!("no regulator can answer before {from}"),
+                "lower the levels, or give a regulator these skills; with a narrow `reach`, let somebody serve the region",
             );
         }
+        tell_lost_alternatives(report, centre, &key, line);
     }
     for person in centre.regulators.keys() {
         if !all.iter().any(|reach| reach.regulators.contains(person)) {
@@ -63,6 +65,35 @@ pub(super) fn check_reach(report: &Report, centre: &Centre, skills: &Skills) {
             "no number reaches this line",
             "write its numbers: ddis = [\"+33…\"]",
         );
+    }
+}
+
+/// Where a line says what it asks.
+fn asking_key(report: &Report, line: &str) -> String {
+    let key = format!("lines.{line}.needs");
+    if report.has(&key) { key } else { format!("lines.{line}.skills") }
+}
+
+/// Tells the alternatives of an expression that nobody can meet.
+fn tell_lost_alternatives(report: &Report, centre: &Centre, key: &str, line: &LineId) {
+    let Some(line) = centre.lines.get(line) else { return };
+    let mut lost = Vec::new();
+    collect_lost(&line.demand.needs, centre, &mut lost);
+    for part in lost {
+        let remedy = "lower its level, give a regulator the skill, or take the alternative out";
+        report.warn(key, format!("no regulator meets the alternative `{part}`"), remedy);
+    }
+}
+
+fn collect_lost<'a>(needs: &'a Needs, centre: &Centre, lost: &mut Vec<&'a Needs>) {
+    let is_met = |part: &Needs| centre.regulators.values().any(|person| part.is_met_by(&person.skills));
+    match needs {
+        Needs::Level(..) => {}
+        Needs::All(parts) => parts.iter().for_each(|part| collect_lost(part, centre, lost)),
+        Needs::Any(parts) => {
+            lost.extend(parts.iter().filter(|part| !is_met(part)));
+            parts.iter().for_each(|part| collect_lost(part, centre, lost));
+        }
     }
 }
 
@@ -236,6 +267,13 @@ fn check_regions(report: &Report, centre: &Centre) {
         if let Some(parent) = &region.parent {
             check_name(report, &key, parent.as_str(), known(), "regions.ID");
         }
+        if let Some(second) = &region.second {
+            let key = format!("regions.{id}.second");
+            check_name(report, &key, second.as_str(), known(), "regions.ID");
+            if second == id {
+                report.fault(&key, "a region is not its own second region", "write another region, or take it out");
+            }
+        }
         for (number, neighbour) in region.neighbours.iter().enumerate() {
             let key = format!("regions.{id}.neighbours[{number}]");
             check_name(report, &key, neighbour.as_str(), known(), "regions.ID");
@@ -268,9 +306,14 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
         check_name(report, &key("association"), line.association.as_str(), associations, "associations.ID");
         let regions = centre.regions.keys().map(RegionId::as_str);
         check_name(report, &key("region"), line.demand.region.as_str(), regions, "regions.ID");
-        check_skills(report, &key("skills"), line.demand.skills.keys(), skills);
+        check_needs(report, &format!("lines.{id}"), &line.demand.needs, skills);
         for (number, step) in line.demand.steps.iter().enumerate() {
-            check_skills(report, &format!("lines.{id}.steps[{number}].skills"), step.skills.keys(), skills);
+            let step_key = format!("lines.{id}.steps[{number}]");
+            step.needs.iter().for_each(|needs| check_needs(report, &step_key, needs, skills));
+            if let Some(message) = &step.message {
+                let known = centre.sounds.keys().map(SoundId::as_str);
+                check_name(report, &format!("{step_key}.message"), message.as_str(), known, "sounds");
+            }
         }
         if line.hours.is_some() && line.closed.message.is_none() {
             report.warn(
@@ -290,6 +333,18 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
         for (name, sound) in sounds.into_iter().filter_map(|(name, sound)| Some((name, sound?))) {
             check_name(report, &key(name), sound.as_str(), centre.sounds.keys().map(SoundId::as_str), "sounds");
         }
+    }
+}
+
+/// The skills that an expression names; those of one that was made of the step before are told where they were written.
+fn check_needs(report: &Report, key: &str, needs: &Needs, skills: &Skills) {
+    let (expression, table) = (format!("{key}.needs"), format!("{key}.skills"));
+    if report.has(&expression) {
+        for skill in needs.skills() {
+            check_name(report, &expression, skill.as_str(), skills.keys().map(SkillId::as_str), "skills");
+        }
+    } else if report.has(&table) {
+        check_skills(report, &table, needs.skills().into_iter(), skills);
     }
 }
 

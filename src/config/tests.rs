@@ -75,7 +75,10 @@ fn a_small_centre_reads_with_its_defaults() {
         (line.demand.priority, line.wrap_up, line.recording),
         (5, Duration::from_secs(30), RecordingPolicy::Always)
     );
-    assert_eq!(line.demand.steps.first().map(|s| s.skills.values().copied().collect()), Some(vec![30_u8]));
+    assert_eq!(
+        line.demand.steps.first().map(|s| s.needs.as_ref().map(ToString::to_string)),
+        Some(Some("regulation >= 30".to_owned()))
+    );
     let listeners: Vec<_> = settings.sip.listen.iter().map(|l| (l.address.to_string(), l.digest)).collect();
     assert_eq!(listeners, [("127.0.0.1:5060".to_owned(), DigestChoice::Both)]);
     assert_eq!(settings.storage.url, "sqlite:state/vigie.db");
@@ -226,6 +229,14 @@ fn each_fault_is_told_with_its_key_its_line_and_a_remedy() {
         (r#"{ regulation = 50 }"#, "{}", "lines.main.skills", "regulation = 50"),
         (r#"{ regulation = 50 }"#, r#"{ regulation = 90 }"#, "lines.main.skills", "lower the levels"),
         (r#"lowered_by = 20"#, r#"lowerd_by = 20"#, "lines.main.steps[0].lowerd_by", "`lowered_by`"),
+        (r#"skills = { regulation = 50 }"#, r#"needs = "regulation >= 50 or""#, "lines.main.needs", "such as"),
+        (r#"skills = { regulation = 50 }"#, r#"needs = "regulation > 50""#, "lines.main.needs", "`>=`"),
+        (r#"skills = { regulation = 50 }"#, r#"needs = "regulatoin >= 50""#, "lines.main.needs", "`regulation`"),
+        (r#"skills = { regulation = 50 }"#, r#"needs = "regulation >= 99""#, "lines.main.needs", "lower the levels"),
+        (r#"lowered_by = 20"#, r#"without = ["english"]"#, "lines.main.steps[0].without[0]", "asked until then"),
+        (r#"lowered_by = 20"#, r#"reach = "hom""#, "lines.main.steps[0].reach", "\"home\""),
+        (r#"lowered_by = 20"#, r#"message = "nothing""#, "lines.main.steps[0].message", "sounds"),
+        (r#"after = "20s", "#, "", "lines.main.steps[0].after", "forecast"),
         (r#"region = "here""#, "region = \"here\"\npriority = 10", "lines.main.priority", "1 to 9"),
         (r#"region = "here""#, "region = \"here\"\nrecording = \"alway\"", "lines.main.recording", "\"always\""),
         (r#"region = "here""#, "region = \"here\"\ngreeting = \"musik\"", "lines.main.greeting", "`music`"),
@@ -437,6 +448,7 @@ fn every_key_that_is_read_stands_in_the_sample() {
     let sources = [
         include_str!("parts.rs"),
         include_str!("lines.rs"),
+        include_str!("demand.rs"),
         include_str!("centre.rs"),
         include_str!("hours.rs"),
         include_str!("trunks.rs"),

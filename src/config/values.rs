@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::document::{Trouble, kind, nearest};
 use crate::model::centre::AddressBlock;
 use crate::model::ids::is_valid_id;
-use crate::model::{E164, Transport};
+use crate::model::{E164, Needs, Transport};
 
 /// The longest text taken, in characters.
 const TEXT_LENGTH_MAX: usize = 512;
@@ -44,6 +44,21 @@ pub(super) fn id(value: &DeValue<'_>) -> Result<String, Trouble> {
         return Ok(text);
     }
     trouble(format!("`{text}` is no id"), "ids have 1 to 64 of a–z, 0–9, `-`, `_`, `.` and do not start with a dot")
+}
+
+/// An expression of skills: `regulation >= 50 and (lang-en >= 30 or physician)`.
+pub(super) fn needs(value: &DeValue<'_>) -> Result<Needs, Trouble> {
+    let written = text(value)?;
+    match written.parse::<Needs>() {
+        Ok(needs) => Ok(needs),
+        // What the error says after its colon is what to do.
+        Err(error) => {
+            let said = error.to_string();
+            let (problem, remedy) =
+                said.split_once(": ").unwrap_or((&said, "such as \"regulation >= 50 and lang-en\""));
+            trouble(format!("`{written}` is no expression of skills: {problem}"), remedy)
+        }
+    }
 }
 
 /// `true` or `false`.

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::beat::Transport;
+pub use super::demand::{Demand, DemandChange, Reach, Step};
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
 use super::number::{E164, NumberPlan};
@@ -54,6 +55,8 @@ pub struct Region {
     pub name: String,
     /// The area that this one is a part of.
     pub parent: Option<RegionId>,
+    /// The area whose people are asked first when its own are not free.
+    pub second: Option<RegionId>,
     /// Areas beside it; the relation is made symmetric when the configuration is read.
     pub neighbours: Vec<RegionId>,
 }
@@ -137,43 +140,6 @@ pub enum RecordingPolicy {
     Always,
     /// None: an administrative line or the staff's own.
     Never,
-}
-
-/// What a call needs, and how that relaxes as it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Demand {
-    /// The caller's area.
-    pub region: RegionId,
-    /// The least level asked of each skill, 1–100, before any step.
-    pub skills: BTreeMap<SkillId, u8>,
-    /// 1 is the most urgent, 9 the least.
-    pub priority: u8,
-    /// In the order of `after`; each replaces the demand of the one before.
-    pub steps: Vec<Step>,
-}
-
-/// How the demand relaxes once a caller has waited so long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The wait from which it holds.
-    pub after: Duration,
-    /// The skills and levels that it asks instead.
-    pub skills: BTreeMap<SkillId, u8>,
-}
-
-impl Demand {
-    /// The step in force after `waited`: 0 is the demand itself, n the n-th step.
-    pub fn step_at(&self, waited: Duration) -> usize {
-        self.steps.iter().take_while(|step| step.after <= waited).count()
-    }
-
-    /// The skills that step `step` asks.
-    pub fn skills_at(&self, step: usize) -> &BTreeMap<SkillId, u8> {
-        match step.checked_sub(1).and_then(|n| self.steps.get(n)) {
-            Some(step) => &step.skills,
-            None => &self.skills,
-        }
-    }
 }
 
 /// A person who answers.
@@ -350,12 +316,18 @@ impl AddressBlock {
 /// What the parts of a candidate's cost weigh (lowest total wins).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
+    /// Cost of serving a region whose second region the person serves.
+    pub region_second: u32,
     /// Cost of serving a neighbour of a region that the person serves.
     pub region_neighbour: u32,
     /// Cost of serving a region with the same parent.
     pub region_sibling: u32,
     /// Cost of serving any other region.
     pub region_far: u32,
+    /// From this wait on, regions cost nothing any more; until then less and less. Zero: they always cost the same.
+    pub region_fade: Duration,
+    /// Cost of a person who lacks a hundred levels of what the call asked at first, before any step relaxed it.
+    pub skill_fit: f64,
     /// Cost of taking a person whose unused skill nobody else on duty has; less when several have it.
     pub scarcity: f64,
     /// What one minute of idleness takes off the cost.
@@ -367,9 +339,12 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Weights {
         Weights {
+            region_second: 5,
             region_neighbour: 10,
             region_sibling: 20,
             region_far: 40,
+            region_fade: Duration::from_secs(300),
+            skill_fit: 30.0,
             scarcity: 15.0,
             idle_minute: 0.5,
             idle_max: 9.0,
@@ -463,14 +438,5 @@ mod tests {
         assert!(!block.contains("192.0.3.0".parse().expect("an address")));
         assert!(AddressBlock::parse("0.0.0.0/0").expect("all").contains("8.8.8.8".parse().expect("an address")));
         assert!(AddressBlock::parse("192.0.2.0/33").is_none());
-    }
-
-    #[test]
-    fn the_step_in_force_follows_the_wait() {
-        let step = |s| Step { after: Duration::from_secs(s), skills: BTreeMap::new() };
-        let demand =
-            Demand { region: "r".into(), skills: BTreeMap::new(), priority: 5, steps: vec![step(20), step(60)] };
-        let at = |s| demand.step_at(Duration::from_secs(s));
-        assert_eq!([at(0), at(19), at(20), at(59), at(60), at(600)], [0, 0, 1, 1, 2, 2]);
     }
 }

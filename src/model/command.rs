@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::demand::Reach;
+use super::explain::Forecast;
 use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId, TrunkId};
 use super::record::{Caller, LegRecord};
 use super::regulator::RegulatorState;
@@ -145,8 +147,14 @@ pub struct WaitingView {
     pub wait_ms: u64,
     /// The step in force.
     pub step: u32,
-    /// What it asks.
+    /// What it asks: each skill with the lowest level asked of it.
     pub skills: BTreeMap<SkillId, u8>,
+    /// The same as an expression.
+    pub needs: String,
+    /// How far from the caller's region is looked.
+    pub reach: Reach,
+    /// How long it will go on waiting; nothing when nobody on duty could ever answer.
+    pub forecast: Option<Forecast>,
     /// At whose phone it rings now, if at any.
     pub offered_to: Option<RegulatorId>,
     /// How many offers were made.

@@ -53,7 +53,14 @@ pub enum EventKind {
     },
     /// It entered the waiting room.
     #[serde(rename = "call.queued")]
-    CallQueued { skills: BTreeMap<SkillId, u8>, priority: u8, region: RegionId },
+    CallQueued {
+        skills: BTreeMap<SkillId, u8>,
+        priority: u8,
+        region: RegionId,
+        /// The skills as an expression: `regulation >= 50 and (lang-en >= 30 or physician)`.
+        #[serde(default)]
+        needs: String,
+    },
     /// It rings at a regulator.
     #[serde(rename = "call.offered")]
     CallOffered { offer: OfferNumber, regulator: RegulatorId, step: u32, wait_ms: u64 },

@@ -5,9 +5,12 @@ pub mod centre;
 pub mod chance;
 pub mod command;
 pub mod credential;
+pub mod demand;
 pub mod event;
+pub mod explain;
 pub mod ids;
 pub mod media;
+pub mod needs;
 pub mod number;
 pub mod record;
 pub mod recording;
@@ -20,7 +23,9 @@ pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
 pub use command::{BanKind, BanView, Command, Reply, Room};
 pub use credential::Credential;
+pub use demand::{Demand, DemandChange, Reach, Step};
 pub use event::{Event, EventKind, Subject};
+pub use explain::{Asked, Cause, Excluded, Forecast, ForecastDay, NOTES_MAX, RoutingNote, RoutingTurn};
 pub use ids::{
     AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
     Ticket, TrunkId,
@@ -28,6 +33,7 @@ pub use ids::{
 pub use media::{
     Codec, Direction, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, MixedLeg, MosScale, OneWay, RemoteMedia,
 };
+pub use needs::{Needs, NeedsError};
 pub use number::{E164, NumberPlan, Redacted};
 pub use record::{
     CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::centre::RecordingPolicy;
+use super::demand::Reach;
+use super::explain::Excluded;
 use super::ids::{AssociationId, CallId, DeviceId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, TrunkId};
 use super::media::{Codec, LegQuality};
 use super::number::E164;
@@ -180,14 +182,25 @@ pub enum OfferEnd {
 pub struct Reasoning {
     /// 0: the demand as the line sets it; n: the n-th step.
     pub step: u32,
-    /// What the step in force asked.
+    /// What the step in force asked: each skill with the lowest level asked of it.
     pub skills: BTreeMap<SkillId, u8>,
-    /// The best eight who fitted, cheapest first: the first was chosen.
+    /// The same as an expression.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub needs: String,
+    /// How far from the caller's region was looked.
+    pub reach: Reach,
+    /// The best eight who fitted, cheapest first, and the chosen one if it is not among them.
     pub candidates: Vec<Candidate>,
+    /// How many calls were given out together, so that all of them cost least; then the cheapest for this one alone may
+    /// have been given another. 0 or 1: this one alone, to the cheapest.
+    pub together: u32,
     /// How many fitted.
     pub fitting: u32,
-    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`.
+    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`, `region`.
     pub excluded: BTreeMap<String, u32>,
+    /// The first of them by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excluded_people: Vec<Excluded>,
 }
 
 /// One regulator weighed for one call.
@@ -197,8 +210,11 @@ pub struct Candidate {
     pub regulator: RegulatorId,
     /// The sum; the lowest wins.
     pub total: f64,
-    /// What the distance of the regions costs.
+    /// What the distance of the regions costs, after so long a wait.
     pub region: f64,
+    /// What it costs that the person lacks levels that the call asked at first.
+    #[serde(default)]
+    pub fit: f64,
     /// What using up scarce skills costs.
     pub scarcity: f64,
     /// What idleness takes off (zero or negative).

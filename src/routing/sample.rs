@@ -9,7 +9,7 @@ use crate::model::centre::{
     Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy, Region, Regulator, Step,
     Trunk, Weights,
 };
-use crate::model::{Codec, E164, NumberPlan, RegionId, SkillId};
+use crate::model::{Codec, E164, Needs, NumberPlan, RegionId, SkillId};
 
 /// What a test writes for skills: names and levels.
 pub(crate) type Levels<'a> = &'a [(&'a str, u8)];
@@ -19,9 +19,18 @@ pub(crate) fn skills(levels: Levels<'_>) -> BTreeMap<SkillId, u8> {
 }
 
 pub(crate) fn demand(region: &str, levels: Levels<'_>, steps: &[(u64, Levels<'_>)]) -> Demand {
-    let step =
-        |(after, levels): &(u64, Levels<'_>)| Step { after: Duration::from_secs(*after), skills: skills(levels) };
-    Demand { region: region.into(), skills: skills(levels), priority: 5, steps: steps.iter().map(step).collect() }
+    let step = |(after, levels): &(u64, Levels<'_>)| Step {
+        after: Some(Duration::from_secs(*after)),
+        needs: Some(Needs::from(&skills(levels))),
+        ..Step::default()
+    };
+    Demand {
+        region: region.into(),
+        needs: Needs::from(&skills(levels)),
+        priority: 5,
+        reach: Default::default(),
+        steps: steps.iter().map(step).collect(),
+    }
 }
 
 pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -> Regulator {
@@ -83,7 +92,8 @@ pub(crate) fn trunk(fallback_line: &str) -> Trunk {
 fn regions() -> BTreeMap<RegionId, Region> {
     let region = |name: &str, parent: Option<&str>, neighbours: &[&str]| {
         let neighbours = neighbours.iter().map(|one| RegionId::from(*one)).collect();
-        (RegionId::from(name), Region { name: name.to_owned(), parent: parent.map(RegionId::from), neighbours })
+        let parent = parent.map(RegionId::from);
+        (RegionId::from(name), Region { name: name.to_owned(), parent, second: None, neighbours })
     };
     BTreeMap::from([
         region("normandie", None, &[]),

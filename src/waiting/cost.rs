@@ -1,108 +1,109 @@
-//! What it costs to give a call to a person: the distance of regions, scarce skills, idleness. The lowest wins.
+//! What it costs to give a call to a person: the distance of regions, levels lacking, scarce skills, idleness. The
+//! lowest wins.
 
-use std::collections::{BTreeMap, HashMap};
-
-use crate::model::centre::{Demand, Regulator};
 use crate::model::record::Candidate;
-use crate::model::{Centre, Moment, RegionId, SkillId};
+use crate::model::{Centre, Moment, RegulatorId};
 
-use super::desk::Desk;
-use super::need::Skills;
-
-/// Ancestors looked at when a region's wholes are sought: a country in cities has fewer.
-const REGION_DEPTH_MAX: usize = 16;
+use super::crowd::Crowd;
+use super::need::Need;
+use super::people::{People, Way};
 
 /// What costs are made of, kept up to date as regulators come and go.
 #[derive(Debug)]
 pub(super) struct Costs {
-    /// The cost of each region at each regulator, by index.
-    regions: HashMap<RegionId, Vec<u32>>,
-    /// How many on duty have each skill.
-    on_duty: BTreeMap<SkillId, u32>,
+    /// How many on duty have each skill, by the skill's index.
+    on_duty: Vec<u32>,
+    /// What it costs to leave each skill unused.
+    prices: Vec<f64>,
+    scarcity: f64,
+}
+
+/// The parts of one cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    pub region: f64,
+    pub fit: f64,
+    pub scarcity: f64,
+    pub idle: f64,
+}
+
+impl Parts {
+    pub fn total(self) -> f64 {
+        self.region + self.fit + self.scarcity + self.idle
+    }
+
+    pub fn of(self, regulator: RegulatorId) -> Candidate {
+        let Parts { region, fit, scarcity, idle } = self;
+        Candidate { regulator, total: self.total(), region, fit, scarcity, idle }
+    }
+}
+
+/// One call as it is weighed now.
+pub(super) struct Ask<'a> {
+    pub need: &'a Need,
+    pub ways: Option<&'a [Way]>,
+    /// What is left of a region's cost after the wait, 0.0–1.0.
+    pub fade: f64,
+    pub now: Moment,
 }
 
 impl Costs {
-    pub fn new(centre: &Centre) -> Costs {
-        let at_each = |region| centre.regulators.values().map(|one| region_cost(centre, one, region)).collect();
-        let regions = centre.regions.keys().map(|region| (region.clone(), at_each(region))).collect();
-        Costs { regions, on_duty: BTreeMap::new() }
+    pub fn new(centre: &Centre, people: &People) -> Costs {
+        let count = people.count_skills();
+        Costs {
+            on_duty: vec![0; count],
+            prices: vec![centre.weights.scarcity; count],
+            scarcity: centre.weights.scarcity,
+        }
     }
 
     /// Somebody with these skills came on duty, or went.
-    pub fn mark(&mut self, skills: &Skills, on_duty: bool) {
-        for skill in skills.keys() {
-            let count = self.on_duty.entry(skill.clone()).or_default();
+    pub fn mark(&mut self, skills: &[usize], on_duty: bool) {
+        for skill in skills {
+            let (Some(count), Some(price)) = (self.on_duty.get_mut(*skill), self.prices.get_mut(*skill)) else {
+                continue;
+            };
             *count = if on_duty { *count + 1 } else { count.saturating_sub(1) };
+            *price = self.scarcity / f64::from((*count).max(1));
         }
     }
 
-    /// What it costs to give a call with `demand`, at a step that asks `asked`, to the regulator of this index.
-    pub fn weigh(&self, centre: &Centre, ask: &Ask<'_>, person: (usize, &Desk), now: Moment) -> Candidate {
-        let (index, desk) = person;
+    /// What it costs to give the call to the regulator of this index, who is free since `free_since`.
+    pub fn weigh(
+        &self,
+        centre: &Centre,
+        people: &People,
+        ask: &Ask<'_>,
+        (index, free_since): (usize, Moment),
+    ) -> Parts {
         let weights = &centre.weights;
-        let region = match self.regions.get(&ask.demand.region).and_then(|costs| costs.get(index)) {
-            Some(cost) => f64::from(*cost),
-            None => f64::from(weights.region_far),
-        };
-        let scarcity =
-            centre.regulators.get(&desk.regulator).map_or(0.0, |one| self.scarcity(one, ask, weights.scarcity));
-        let minutes = now.since(desk.free_since).as_secs_f64() / 60.0;
-        // Without `0.0 -`, nobody's idleness would read `-0`.
-        let idle = 0.0 - (minutes * weights.idle_minute).min(weights.idle_max);
-        Candidate { regulator: desk.regulator.clone(), total: region + scarcity + idle, region, scarcity, idle }
-    }
-
-    /// A skill is put to use when the step in force asks it or the demand did at first: after a step has relaxed
-    /// to anybody, the paediatrician is still the better one for a child.
-    fn scarcity(&self, one: &Regulator, ask: &Ask<'_>, weight: f64) -> f64 {
-        let unused = one.skills.keys().filter(|s| !ask.asked.contains_key(*s) && !ask.demand.skills.contains_key(*s));
-        let weights = unused.map(|skill| weight / f64::from(self.on_duty.get(skill).copied().unwrap_or(0).max(1)));
-        // From 0.0 on: the sum of nothing is -0.0 in Rust, and reads so in a record.
-        weights.fold(0.0, |sum, one| sum + one)
-    }
-}
-
-/// What a call asks now.
-pub(super) struct Ask<'a> {
-    pub demand: &'a Demand,
-    /// The skills of the step in force.
-    pub asked: &'a Skills,
-}
-
-/// The cost of `region` at `one`: its own when the person serves it or a whole that it is a part of; else the
-/// cheapest way from a region that is served.
-fn region_cost(centre: &Centre, one: &Regulator, region: &RegionId) -> u32 {
-    let mut whole = Some(region);
-    for _ in 0..REGION_DEPTH_MAX {
-        let Some(at) = whole else { break };
-        if let Some(cost) = one.regions.get(at) {
-            return *cost;
+        let region = f64::from(people.way(ask.ways, index).cost) * ask.fade;
+        let lacking = ask.need.lacking.get(index).copied().unwrap_or(0);
+        let minutes = ask.now.since(free_since).as_secs_f64() / 60.0;
+        Parts {
+            region,
+            fit: f64::from(lacking) * weights.skill_fit / 100.0,
+            scarcity: self.unused(people.own.get(index).map_or(&[], Vec::as_slice), &ask.need.used),
+            // Without `0.0 -`, nobody's idleness would read `-0`.
+            idle: 0.0 - (minutes * weights.idle_minute).min(weights.idle_max),
         }
-        whole = centre.regions.get(at).and_then(|at| at.parent.as_ref());
     }
-    let ways = one.regions.iter().map(|(served, cost)| cost.saturating_add(distance(centre, served, region)));
-    ways.min().unwrap_or(centre.weights.region_far)
-}
 
-/// What it costs to go from a region that is served to one that is not.
-fn distance(centre: &Centre, served: &RegionId, region: &RegionId) -> u32 {
-    let (Some(from), Some(to)) = (centre.regions.get(served), centre.regions.get(region)) else {
-        return centre.weights.region_far;
-    };
-    if to.neighbours.contains(served) || from.neighbours.contains(region) {
-        return centre.weights.region_neighbour;
+    /// A skill is put to use when the step in force asks it or the demand did at first: after a step has relaxed to
+    /// anybody, the paediatrician is still the better one for a child. Of alternatives each counts as used.
+    fn unused(&self, own: &[usize], used: &Crowd) -> f64 {
+        let unused = own.iter().filter(|skill| !used.contains(**skill));
+        // From 0.0 on: the sum of nothing is -0.0 in Rust, and reads so in a record.
+        unused.fold(0.0, |sum, skill| sum + self.prices.get(*skill).copied().unwrap_or(0.0))
     }
-    if to.parent.is_some() && to.parent == from.parent {
-        return centre.weights.region_sibling;
-    }
-    centre.weights.region_far
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::stage::Stage;
     use super::*;
-    use crate::routing::sample::{centre, demand, regulator};
+    use crate::model::centre::Demand;
+    use crate::routing::sample::{demand, regulator};
 
     const PLAIN: &[(&str, u8)] = &[("regulation", 50)];
 
@@ -140,9 +141,37 @@ mod tests {
     #[test]
     fn a_region_served_at_a_cost_can_lose_to_a_neighbour() {
         let people = vec![regulator("dear", PLAIN, &[("cherbourg", 15)]), regulator("near", PLAIN, &[("caen", 0)])];
-        let centre = centre(people, Vec::new());
-        let cost = |id: &str| region_cost(&centre, &centre.regulators[&id.into()], &"cherbourg".into());
-        assert_eq!((cost("dear"), cost("near")), (15, 10));
+        let mut stage = Stage::new(people);
+        stage.register(&["dear", "near"]);
+        assert_eq!(names(&chosen(&mut stage, demand("cherbourg", PLAIN, &[]))), ["near", "dear"]);
+    }
+
+    #[test]
+    fn the_longer_the_wait_the_less_a_region_costs() {
+        let mut stage = Stage::new(vec![regulator("far", PLAIN, &[("cannes", 0)])]);
+        for (waited_s, expected) in [(0, 40.0), (75, 30.0), (300, 0.0), (900, 0.0)] {
+            let call = stage.enter(demand("cherbourg", PLAIN, &[]));
+            stage.pass(waited_s);
+            stage.register(&["far"]);
+            let choices = stage.choose();
+            assert_eq!(choices[0].reasoning.candidates[0].region, expected, "{waited_s}");
+            stage.room.leave(call);
+            stage.end_offer("far", crate::model::OfferEnd::Cancelled);
+            stage.unregister("far");
+        }
+    }
+
+    #[test]
+    fn who_still_meets_what_was_asked_at_first_costs_less_after_a_step() {
+        let people =
+            vec![regulator("a-low", &[("regulation", 10)], &[]), regulator("b-high", &[("regulation", 40)], &[])];
+        let mut stage = Stage::new(people);
+        stage.enter(demand("cherbourg", PLAIN, &[(20, &[])]));
+        stage.pass(20);
+        stage.register(&["a-low", "b-high"]);
+        let candidates = stage.choose().remove(0).reasoning.candidates;
+        assert_eq!(names(&candidates), ["b-high", "a-low"]);
+        assert_eq!((candidates[0].fit, candidates[1].fit), (3.0, 12.0));
     }
 
     #[test]

@@ -1,13 +1,20 @@
 //! The waiting room: who waits, who is ready, who gets whom.
 
+mod choosing;
 mod cost;
+mod crowd;
 mod desk;
+mod forecast;
 mod lending;
+mod matching;
 mod need;
+mod notes;
+mod people;
 mod regulators;
 mod room;
 #[cfg(test)]
 mod stage;
+mod steps;
 mod view;
 #[cfg(test)]
 mod walk;
@@ -24,6 +31,14 @@ pub const WAITING_MAX: usize = 10_000;
 
 /// How many of the fitting candidates an offer's reasoning names.
 pub const CANDIDATES_MAX: usize = 8;
+
+/// How many of those who could not be given a call its reasoning names: all of a site's, and a call's memory does not grow
+/// with the network.
+pub const EXCLUDED_MAX: usize = 32;
+
+/// How many calls are given out together at most, so that all of them cost least: beyond that nothing is gained, and the
+/// work grows with its square.
+pub const MATCHING_MAX: usize = 16;
 
 /// A regulator's state has changed; each change is told exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,4 +91,10 @@ pub enum WaitingError {
     /// The call waits already.
     #[error("the call is in the waiting room already: an unanswered offer is put back, not entered again")]
     AlreadyWaiting,
+    /// The call does not wait.
+    #[error("the call is not in the waiting room: only what a waiting call asks can be changed")]
+    NotWaiting,
+    /// Nobody of the configuration meets what would be asked, at any step.
+    #[error("no regulator of the configuration could ever answer that: ask lower levels or other skills")]
+    NobodyFits,
 }

@@ -1,12 +1,13 @@
-//! The distinct sets of skills that are asked now, and for each who fits, who of them is ready and who waits.
+//! The distinct needs that are asked now: what skills, how far away; for each who fits, and who waits.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::centre::Demand;
-use crate::model::{Centre, Moment, SkillId};
+use crate::model::{Centre, Moment, Needs, Reach, RegionId};
 
-/// The levels asked of each skill.
-pub(super) type Skills = BTreeMap<SkillId, u8>;
+use super::crowd::Crowd;
+use super::people::People;
 
 /// A caller's place: priority first, then when the caller came, then the order of entering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,17 +18,48 @@ pub(super) struct Place {
 }
 
 /// Names one need while it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NeedId(u64);
 
-/// One set of skills.
+/// What is asked at one step of a demand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    /// The skills that the step asks.
+    pub needs: Needs,
+    /// Those that the demand asked before any step, when they are others: who has them is the better one still.
+    first: Option<Needs>,
+    /// How far around which region is looked; `None`: everywhere.
+    within: Option<(RegionId, Reach)>,
+}
+
+impl Wanted {
+    pub fn at(demand: &Demand, step: usize) -> Wanted {
+        let needs = demand.needs_at(step).clone();
+        let first = Some(&demand.needs).filter(|first| **first != needs).cloned();
+        let within = match demand.reach_at(step) {
+            Reach::All => None,
+            reach @ (Reach::Home | Reach::Neighbours | Reach::Parent) => Some((demand.region.clone(), reach)),
+        };
+        Wanted { needs, first, within }
+    }
+
+    pub fn reach(&self) -> Reach {
+        self.within.as_ref().map_or(Reach::All, |(_, reach)| *reach)
+    }
+}
+
+/// One need, and what follows from it for everybody.
 #[derive(Debug)]
 pub(super) struct Need {
-    pub skills: Skills,
-    /// By the regulator's index.
-    pub fitting: Vec<bool>,
-    /// Indices of those who fit and are ready.
-    pub ready: BTreeSet<usize>,
+    pub wanted: Wanted,
+    /// Who has the skills, by index.
+    pub skilled: Crowd,
+    /// Who has them and is near enough.
+    pub fitting: Crowd,
+    /// What each one lacks of the levels asked at first; empty when nobody who fits lacks any.
+    pub lacking: Vec<u16>,
+    /// The skills that it puts to use, by their index among [`People`]'s.
+    pub used: Crowd,
     /// The places of those who need it now and have no offer.
     pub waiting: BTreeSet<Place>,
     /// Callers in the waiting room who need it now.
@@ -36,50 +68,66 @@ pub(super) struct Need {
     kept: bool,
 }
 
+impl Need {
+    fn new(wanted: Wanted, people: &People, kept: bool) -> Need {
+        let skilled: Crowd =
+            indices(people, |index| people.levels.get(index).is_some_and(|has| wanted.needs.is_met_by(has)));
+        let fitting = match &wanted.within {
+            None => skilled.clone(),
+            Some((region, reach)) => {
+                let ways = people.ways(region);
+                indices(people, |index| skilled.contains(index) && people.way(ways, index).reach <= *reach)
+            }
+        };
+        let lacking = match &wanted.first {
+            None => Vec::new(),
+            Some(first) => {
+                people.levels.iter().map(|has| first.shortfall(has).min(u32::from(u16::MAX)) as u16).collect()
+            }
+        };
+        let named = wanted.needs.skills().into_iter().chain(wanted.first.iter().flat_map(Needs::skills));
+        let used = named.filter_map(|skill| people.skill(skill)).collect();
+        Need { wanted, skilled, fitting, lacking, used, waiting: BTreeSet::new(), users: 0, kept }
+    }
+}
+
+fn indices(people: &People, is: impl Fn(usize) -> bool) -> Crowd {
+    (0..people.levels.len()).filter(|index| is(*index)).collect()
+}
+
 /// All needs. Those of the lines are worked out once; others live while a caller has them, so callers bound them.
 #[derive(Debug)]
-pub(super) struct Needs {
+pub(super) struct NeedBook {
     needs: BTreeMap<NeedId, Need>,
-    by_skills: HashMap<Skills, NeedId>,
-    /// Each regulator's skills, by index.
-    people: Vec<Skills>,
+    by_wanted: HashMap<Wanted, NeedId>,
     count: u64,
 }
 
-/// Whether somebody with the levels `has` can do what `asked` asks.
-fn fits(has: &Skills, asked: &Skills) -> bool {
-    asked.iter().all(|(skill, level)| has.get(skill).is_some_and(|own| own >= level))
-}
-
-impl Needs {
-    pub fn new(centre: &Centre) -> Needs {
-        let people = centre.regulators.values().map(|regulator| regulator.skills.clone()).collect();
-        let mut needs = Needs { needs: BTreeMap::new(), by_skills: HashMap::new(), people, count: 0 };
+impl NeedBook {
+    pub fn new(centre: &Centre, people: &People) -> NeedBook {
+        let mut all = NeedBook { needs: BTreeMap::new(), by_wanted: HashMap::new(), count: 0 };
         for line in centre.lines.values() {
             for step in 0..=line.demand.steps.len() {
-                needs.add(line.demand.skills_at(step), &BTreeSet::new(), true);
+                all.add(Wanted::at(&line.demand, step), people, true);
             }
         }
-        needs
+        all
     }
 
-    fn add(&mut self, skills: &Skills, ready_now: &BTreeSet<usize>, kept: bool) -> NeedId {
-        if let Some(id) = self.by_skills.get(skills) {
+    fn add(&mut self, wanted: Wanted, people: &People, kept: bool) -> NeedId {
+        if let Some(id) = self.by_wanted.get(&wanted) {
             return *id;
         }
         self.count += 1;
         let id = NeedId(self.count);
-        let fitting: Vec<bool> = self.people.iter().map(|has| fits(has, skills)).collect();
-        let ready = ready_now.iter().copied().filter(|one| fitting.get(*one).copied().unwrap_or(false)).collect();
-        let need = Need { skills: skills.clone(), fitting, ready, waiting: BTreeSet::new(), users: 0, kept };
-        self.needs.insert(id, need);
-        self.by_skills.insert(skills.clone(), id);
+        self.by_wanted.insert(wanted.clone(), id);
+        self.needs.insert(id, Need::new(wanted, people, kept));
         id
     }
 
-    /// One more caller needs `skills`; `ready_now` are the indices of all who are ready.
-    pub fn take_up(&mut self, skills: &Skills, ready_now: &BTreeSet<usize>) -> NeedId {
-        let id = self.add(skills, ready_now, false);
+    /// One more caller wants this.
+    pub fn take_up(&mut self, wanted: Wanted, people: &People) -> NeedId {
+        let id = self.add(wanted, people, false);
         if let Some(need) = self.needs.get_mut(&id) {
             need.users += 1;
         }
@@ -91,13 +139,17 @@ impl Needs {
         let Some(need) = self.needs.get_mut(&id) else { return };
         need.users = need.users.saturating_sub(1);
         if need.users == 0 && !need.kept {
-            self.by_skills.remove(&need.skills);
+            self.by_wanted.remove(&need.wanted);
             self.needs.remove(&id);
         }
     }
 
     pub fn find(&self, id: NeedId) -> Option<&Need> {
         self.needs.get(&id)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (NeedId, &Need)> {
+        self.needs.iter().map(|(id, need)| (*id, need))
     }
 
     /// A caller has no offer and waits for one.
@@ -114,30 +166,25 @@ impl Needs {
         }
     }
 
-    /// A regulator became ready, or is no longer.
-    pub fn mark(&mut self, index: usize, ready: bool) {
-        for need in self.needs.values_mut().filter(|need| need.fitting.get(index).copied().unwrap_or(false)) {
-            if ready {
-                need.ready.insert(index);
-            } else {
-                need.ready.remove(&index);
-            }
+    /// The first so many, in the order of service, who wait for what somebody ready can do.
+    pub fn first_served(&self, ready: &Crowd, count: usize) -> Vec<Place> {
+        let servable = self.needs.values().filter(|need| !need.waiting.is_empty() && need.fitting.meets(ready));
+        let mut places: Vec<Place> = servable.flat_map(|need| need.waiting.iter().copied().take(count)).collect();
+        places.sort_unstable();
+        places.truncate(count);
+        places
+    }
+
+    /// Who fits what is wanted.
+    pub fn fitting_of(&self, wanted: &Wanted, people: &People) -> Cow<'_, Crowd> {
+        match self.by_wanted.get(wanted).and_then(|id| self.needs.get(id)) {
+            Some(need) => Cow::Borrowed(&need.fitting),
+            None => Cow::Owned(Need::new(wanted.clone(), people, false).fitting),
         }
     }
 
-    /// The first in the order of service who waits for what somebody ready can do.
-    pub fn first_served(&self) -> Option<Place> {
-        let servable = self.needs.values().filter(|need| !need.ready.is_empty());
-        servable.filter_map(|need| need.waiting.first().copied()).min()
-    }
-
-    /// Whether the person fits any step of the demand: its widest.
-    pub fn fits_any_step(&self, index: usize, demand: &Demand) -> bool {
-        self.people.get(index).is_some_and(|has| {
-            (0..=demand.steps.len()).any(|step| match self.by_skills.get(demand.skills_at(step)) {
-                Some(id) => self.needs.get(id).is_some_and(|need| need.fitting.get(index).copied().unwrap_or(false)),
-                None => fits(has, demand.skills_at(step)),
-            })
-        })
+    /// Who fits a demand at one of its steps, by what `see` makes of them.
+    pub fn any_step(&self, demand: &Demand, people: &People, see: impl Fn(&Crowd) -> bool) -> bool {
+        (0..=demand.steps.len()).any(|step| see(&self.fitting_of(&Wanted::at(demand, step), people)))
     }
 }

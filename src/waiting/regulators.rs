@@ -7,20 +7,29 @@ use crate::model::{Centre, Moment, Now, RegulatorId, RegulatorState};
 
 use super::StateChange;
 use super::cost::Costs;
+use super::crowd::Crowd;
 use super::desk::{Desk, Turn};
-use super::need::Needs;
+use super::forecast::Learned;
+use super::need::NeedBook;
+use super::people::People;
 
 /// The desks and what is counted about them.
 #[derive(Debug)]
 pub(super) struct Regulators {
     pub centre: Arc<Centre>,
+    pub people: People,
     /// In the order of their ids: a lower index is a lower id.
     pub desks: Vec<Desk>,
     index: HashMap<RegulatorId, usize>,
     /// Indices of all who are ready.
-    pub ready: BTreeSet<usize>,
-    pub needs: Needs,
+    pub ready: Crowd,
+    /// Indices of all who will take calls again without anybody's doing.
+    pub on_duty: Crowd,
+    pub needs: NeedBook,
     pub costs: Costs,
+    pub learned: Learned,
+    /// Since when each one has been busy with a caller.
+    busy_since: Vec<Option<Moment>>,
     /// How many are in each state, by its name.
     pub counts: BTreeMap<&'static str, u32>,
     /// Ends of wrap-ups and timed pauses.
@@ -33,13 +42,18 @@ impl Regulators {
             centre.regulators.values().map(|one| Desk::new(one.id.clone(), one.ready_on_register)).collect();
         let index = desks.iter().enumerate().map(|(index, desk)| (desk.regulator.clone(), index)).collect();
         let counts = BTreeMap::from([(RegulatorState::Offline.name(), desks.len() as u32)]);
+        let people = People::new(&centre);
         Regulators {
-            needs: Needs::new(&centre),
-            costs: Costs::new(&centre),
+            needs: NeedBook::new(&centre, &people),
+            costs: Costs::new(&centre, &people),
+            learned: Learned::default(),
+            busy_since: vec![None; desks.len()],
             centre,
+            people,
             desks,
             index,
-            ready: BTreeSet::new(),
+            ready: Crowd::default(),
+            on_duty: Crowd::default(),
             counts,
             timers: BTreeSet::new(),
         }
@@ -77,10 +91,13 @@ impl Regulators {
         let before = self.counts.entry(was.name()).or_default();
         *before = before.saturating_sub(1);
         *self.counts.entry(desk.state.name()).or_default() += 1;
-        if was_on_duty != desk.is_on_duty()
-            && let Some(one) = self.centre.regulators.get(&desk.regulator)
-        {
-            self.costs.mark(&one.skills, !was_on_duty);
+        if was_on_duty != desk.is_on_duty() {
+            self.costs.mark(self.people.own.get(index).map_or(&[], Vec::as_slice), !was_on_duty);
+            if was_on_duty {
+                self.on_duty.remove(index);
+            } else {
+                self.on_duty.insert(index);
+            }
         }
         out.push(StateChange { regulator: desk.regulator.clone(), was: was.clone(), state: desk.state.clone() });
         let is_ready = desk.state == RegulatorState::Ready;
@@ -91,10 +108,25 @@ impl Regulators {
                 desk.free_since = now.moment;
             }
         } else {
-            self.ready.remove(&index);
+            self.ready.remove(index);
         }
-        if is_ready || was == RegulatorState::Ready {
-            self.needs.mark(index, is_ready);
+        self.learn(index, now);
+    }
+
+    /// How long people are busy with a caller, from the answer to the end of the rest.
+    fn learn(&mut self, index: usize, now: Now) {
+        let (Some(desk), Some(busy)) = (self.desks.get(index), self.busy_since.get_mut(index)) else { return };
+        match &desk.state {
+            RegulatorState::Talking { .. } => {
+                busy.get_or_insert(now.moment);
+            }
+            RegulatorState::Ready => {
+                if let Some(since) = busy.take() {
+                    self.learned.note_busy(now.moment.since(since));
+                }
+            }
+            RegulatorState::WrapUp | RegulatorState::Ringing { .. } => {}
+            RegulatorState::Offline | RegulatorState::Paused { .. } => *busy = None,
         }
     }
 

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use crate::model::centre::Demand;
 use crate::model::{
-    CallId, Centre, DeviceId, LineId, Moment, Now, OfferEnd, PauseReason, Reasoning, RegulatorId, RegulatorState, Utc,
+    CallId, Centre, DeviceId, Forecast, LineId, Moment, Now, OfferEnd, PauseReason, RegulatorId, RegulatorState, Utc,
 };
 
-use super::cost::Ask;
-use super::desk::Turn;
-use super::need::{Need, NeedId, Place};
+use super::need::{NeedId, Place, Wanted};
+use super::notes::Notes;
 use super::regulators::Regulators;
-use super::{CANDIDATES_MAX, Choice, StateChange, WAITING_MAX, WaitingError};
+use super::{StateChange, WAITING_MAX, WaitingError};
 
 /// Everybody who waits and everybody who answers.
 ///
@@ -23,10 +22,11 @@ pub struct WaitingRoom {
     pub(super) regulators: Regulators,
     /// In the order of service.
     pub(super) waiters: BTreeMap<Place, Waiter>,
-    places: HashMap<CallId, Place>,
+    pub(super) places: HashMap<CallId, Place>,
     arrivals: u64,
-    /// When each caller's next step begins.
-    steps: BTreeSet<(Moment, Place)>,
+    /// When each caller's next step may begin.
+    pub(super) wakes: BTreeSet<(Moment, Place)>,
+    pub(super) notes: Notes,
 }
 
 /// A caller, from entering until an answer or leaving.
@@ -37,16 +37,16 @@ pub(super) struct Waiter {
     pub demand: Demand,
     pub entered: Now,
     pub step: usize,
-    need: NeedId,
+    pub need: NeedId,
     /// Index of the regulator at whose phone it rings.
     pub offered_to: Option<usize>,
     pub offers: u32,
-}
-
-impl Waiter {
-    fn next_step(&self) -> Option<Moment> {
-        self.demand.steps.get(self.step).map(|step| self.entered.moment + step.after)
-    }
+    /// When its next step may begin.
+    pub wake: Option<Moment>,
+    /// What was foreseen when it entered and nobody was free: to be held against what came.
+    pub foreseen: Option<Forecast>,
+    /// Notes kept of it so far.
+    pub notes: u16,
 }
 
 /// Regulators.
@@ -58,7 +58,8 @@ impl WaitingRoom {
             waiters: BTreeMap::new(),
             places: HashMap::new(),
             arrivals: 0,
-            steps: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -136,6 +137,7 @@ impl WaitingRoom {
         let Some((index, desk)) = self.regulators.desk_mut(who) else { return false };
         let Some(turn) = desk.answer(call) else { return false };
         self.regulators.turn(index, turn, now, out);
+        self.judge(call, true, now);
         self.leave(call);
         true
     }
@@ -173,18 +175,20 @@ impl WaitingRoom {
         if self.places.len() >= WAITING_MAX {
             return Err(WaitingError::Full);
         }
-        let place = Place { priority: demand.priority, since: since.moment, arrival: self.arrivals };
-        self.arrivals += 1;
         let step = demand.step_at(Duration::ZERO);
-        let need = self.regulators.needs.take_up(demand.skills_at(step), &self.regulators.ready);
+        let place = Place { priority: demand.priority_at(step), since: since.moment, arrival: self.arrivals };
+        self.arrivals += 1;
+        let need = self.regulators.needs.take_up(Wanted::at(&demand, step), &self.regulators.people);
         self.regulators.needs.wait(need, place);
-        let line = line.clone();
-        let waiter = Waiter { call, line, demand, entered: since, step, need, offered_to: None, offers: 0 };
-        if let Some(next) = waiter.next_step() {
-            self.steps.insert((next, place));
-        }
+        let (line, entered) = (line.clone(), since);
+        let (wake, foreseen, notes) = (None, None, 0);
+        let waiter =
+            Waiter { call, line, demand, entered, step, need, offered_to: None, offers: 0, wake, foreseen, notes };
         self.waiters.insert(place, waiter);
         self.places.insert(call, place);
+        self.foresee(place, since);
+        self.note_entering(place, since);
+        self.set_wake(place, since.moment);
         Ok(())
     }
 
@@ -193,11 +197,17 @@ impl WaitingRoom {
     pub fn leave(&mut self, call: CallId) {
         let Some(place) = self.places.remove(&call) else { return };
         let Some(waiter) = self.waiters.remove(&place) else { return };
-        if let Some(next) = waiter.next_step() {
-            self.steps.remove(&(next, place));
+        if let Some(wake) = waiter.wake {
+            self.wakes.remove(&(wake, place));
         }
         self.regulators.needs.wait_no_more(waiter.need, place);
         self.regulators.needs.give_up(waiter.need);
+    }
+
+    /// As [`Self::leave`], of a caller who was not answered: what was foreseen of its wait is held against it.
+    pub fn give_up(&mut self, call: CallId, now: Now) {
+        self.judge(call, false, now);
+        self.leave(call);
     }
 
     /// An unanswered offer: the caller is back in the place that its arrival gave it.
@@ -225,104 +235,16 @@ impl WaitingRoom {
         self.places.contains_key(&call)
     }
 
-    /// Ends what ends by itself and begins the steps whose time has come.
-    pub fn tick(&mut self, now: Now, out: &mut Vec<StateChange>) {
-        self.regulators.tick(now, out);
-        while let Some((at, place)) = self.steps.first().copied()
-            && at <= now.moment
-        {
-            self.steps.remove(&(at, place));
-            self.begin_step(place, now);
-        }
-    }
-
-    fn begin_step(&mut self, place: Place, now: Now) {
-        let Some(waiter) = self.waiters.get_mut(&place) else { return };
-        // At least one further, so that steps out of order cannot hold the clock.
-        waiter.step = waiter.demand.step_at(now.moment.since(waiter.entered.moment)).max(waiter.step + 1);
-        let needs = &mut self.regulators.needs;
-        let need = needs.take_up(waiter.demand.skills_at(waiter.step), &self.regulators.ready);
-        needs.wait_no_more(waiter.need, place);
-        needs.give_up(waiter.need);
-        waiter.need = need;
-        if waiter.offered_to.is_none() {
-            needs.wait(need, place);
-        }
-        if let Some(next) = waiter.next_step() {
-            self.steps.insert((next, place));
-        }
-    }
-
     /// When [`Self::tick`] has something to do next.
     pub fn deadline(&self) -> Option<Moment> {
-        let step = self.steps.first().map(|(at, _)| *at);
+        let step = self.wakes.first().map(|(at, _)| *at);
         [step, self.regulators.deadline()].into_iter().flatten().min()
-    }
-
-    /// Makes every offer that can be made now: afterwards nobody ready fits anybody who waits without an offer.
-    pub fn choose(&mut self, now: Now, out: &mut Vec<StateChange>) -> Vec<Choice> {
-        self.tick(now, out);
-        let mut choices = Vec::new();
-        while let Some(place) = self.regulators.needs.first_served() {
-            let Some(choice) = self.offer(place, now, out) else { break };
-            choices.push(choice);
-        }
-        choices
-    }
-
-    fn offer(&mut self, place: Place, now: Now, out: &mut Vec<StateChange>) -> Option<Choice> {
-        let waiter = self.waiters.get(&place)?;
-        let (index, reasoning) = self.reason(waiter, now.moment)?;
-        let desk = self.regulators.desks.get(index)?;
-        let (call, regulator, devices) = (waiter.call, desk.regulator.clone(), desk.devices.clone());
-        let waiter = self.waiters.get_mut(&place)?;
-        waiter.offered_to = Some(index);
-        waiter.offers += 1;
-        self.regulators.needs.wait_no_more(waiter.need, place);
-        self.regulators.turn(index, Turn { state: RegulatorState::Ringing { call }, lasting: None }, now, out);
-        Some(Choice { call, regulator, devices, reasoning })
-    }
-
-    /// The best of those who are ready and fit, and why.
-    fn reason(&self, waiter: &Waiter, now: Moment) -> Option<(usize, Reasoning)> {
-        let need = self.regulators.needs.find(waiter.need)?;
-        let ask = Ask { demand: &waiter.demand, asked: &need.skills };
-        let Regulators { centre, desks, costs, .. } = &self.regulators;
-        let persons = need.ready.iter().filter_map(|index| desks.get(*index).map(|desk| (*index, desk)));
-        let mut weighed: Vec<_> =
-            persons.map(|person| (costs.weigh(centre, &ask, person, now), person.1.free_since, person.0)).collect();
-        weighed.sort_by(|a, b| a.0.total.total_cmp(&b.0.total).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-        let best = weighed.first()?.2;
-        let fitting = weighed.len() as u32;
-        let mut candidates: Vec<_> =
-            weighed.into_iter().take(CANDIDATES_MAX).map(|(candidate, _, _)| candidate).collect();
-        // Collected in place, it would keep the room of everybody who fits for as long as the call lasts.
-        candidates.shrink_to_fit();
-        let reasoning = Reasoning {
-            step: waiter.step as u32,
-            skills: need.skills.clone(),
-            fitting,
-            candidates,
-            excluded: self.count_excluded(need),
-        };
-        Some((best, reasoning))
-    }
-
-    /// The others, by the first reason that holds: their state, then their skills.
-    fn count_excluded(&self, need: &Need) -> BTreeMap<String, u32> {
-        let ready = RegulatorState::Ready.name();
-        let counts = self.regulators.counts.iter().filter(|(name, count)| **name != ready && **count > 0);
-        let mut excluded: BTreeMap<String, u32> = counts.map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        let unskilled = self.regulators.ready.len().saturating_sub(need.ready.len());
-        if unskilled > 0 {
-            excluded.insert("skills".to_owned(), unskilled as u32);
-        }
-        excluded
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::CANDIDATES_MAX;
     use super::super::stage::Stage;
     use super::*;
     use crate::routing::sample::{demand, regulator, skills};
@@ -390,7 +312,7 @@ mod tests {
         assert_eq!(stage.room.deadline(), Some(entered + Duration::from_secs(20)));
         stage.pass(20);
         assert!(stage.choose().is_empty());
-        assert_eq!(stage.room.waiting(stage.now)[0].skills, skills(&[("regulation", 40)]));
+        assert_eq!(stage.room.waiting(stage.now)[0].needs.levels(), skills(&[("regulation", 40)]));
         assert_eq!(stage.room.deadline(), Some(entered + Duration::from_secs(60)));
         stage.pass(40);
         let choices = stage.choose();

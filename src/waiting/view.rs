@@ -1,13 +1,15 @@
 //! What people see of the waiting room.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::centre::Demand;
 use crate::model::command::RegulatorView;
-use crate::model::{CallId, DeviceId, LineId, Now, RegionId, RegulatorId, RegulatorState, SkillId, Utc};
+use crate::model::{CallId, DeviceId, Forecast, LineId, Needs, Now, Reach, RegionId, RegulatorId, RegulatorState, Utc};
 
 use super::WaitingRoom;
+use super::crowd::Crowd;
+use super::desk::Desk;
+use super::regulators::Regulators;
 
 /// One caller in the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +28,12 @@ pub struct WaitingPlace {
     pub waited: Duration,
     /// The step in force: 0 is the demand itself.
     pub step: u32,
-    /// What it asks.
-    pub skills: BTreeMap<SkillId, u8>,
+    /// The skills that it asks.
+    pub needs: Needs,
+    /// How far from the caller's region is looked.
+    pub reach: Reach,
+    /// How long it will go on waiting; `None` when nobody on duty could ever answer it.
+    pub forecast: Option<Forecast>,
     /// At whose phone it rings.
     pub offered_to: Option<RegulatorId>,
     /// Offers made so far, the live one included.
@@ -38,15 +44,18 @@ impl WaitingRoom {
     /// Everybody in the room in the order in which they will be served, those who are offered included.
     pub fn waiting(&self, now: Now) -> Vec<WaitingPlace> {
         let name = |index: usize| self.regulators.desks.get(index).map(|desk| desk.regulator.clone());
+        let forecasts = self.forecasts(now);
         let places = self.waiters.values().map(|waiter| WaitingPlace {
             call: waiter.call,
             line: waiter.line.clone(),
             region: waiter.demand.region.clone(),
-            priority: waiter.demand.priority,
+            priority: waiter.demand.priority_at(waiter.step),
             queued_at: waiter.entered.utc,
             waited: now.moment.since(waiter.entered.moment),
             step: waiter.step as u32,
-            skills: waiter.demand.skills_at(waiter.step).clone(),
+            needs: waiter.demand.needs_at(waiter.step).clone(),
+            reach: waiter.demand.reach_at(waiter.step),
+            forecast: forecasts.get(&waiter.call).copied(),
             offered_to: waiter.offered_to.and_then(name),
             offers: waiter.offers,
         });
@@ -84,17 +93,23 @@ impl WaitingRoom {
     ///
     /// On duty: ready, ringing, talking, resting, or in a pause that ends by itself.
     pub fn anyone_on_duty(&self, demand: &Demand) -> bool {
-        let mut people = self.regulators.desks.iter().enumerate();
-        people.any(|(index, desk)| desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand))
+        let Regulators { needs, people, on_duty, .. } = &self.regulators;
+        needs.any_step(demand, people, |fitting| fitting.meets(on_duty))
+    }
+
+    /// Whether anybody of the configuration fits the demand at any of its steps.
+    pub fn anyone_fits(&self, demand: &Demand) -> bool {
+        let Regulators { needs, people, .. } = &self.regulators;
+        needs.any_step(demand, people, |fitting| fitting.len() > 0)
     }
 
     /// Whether anybody who could answer went off duty less than `grace` ago.
     pub fn anyone_off_duty_within(&self, demand: &Demand, grace: Duration, now: Now) -> bool {
-        let mut people = self.regulators.desks.iter().enumerate();
-        people.any(|(index, desk)| {
-            let is_recent = now.moment.since(desk.since.moment) < grace;
-            is_recent && !desk.is_on_duty() && self.regulators.needs.fits_any_step(index, demand)
-        })
+        let Regulators { needs, people, desks, .. } = &self.regulators;
+        let is_recent = |desk: &Desk| !desk.is_on_duty() && now.moment.since(desk.since.moment) < grace;
+        let recent: Crowd =
+            desks.iter().enumerate().filter(|(_, desk)| is_recent(desk)).map(|(index, _)| index).collect();
+        needs.any_step(demand, people, |fitting| fitting.meets(&recent))
     }
 }
 
@@ -150,6 +165,6 @@ mod tests {
         let shown = stage.room.waiting(stage.now).remove(0);
         assert_eq!((shown.call, shown.step, shown.waited), (call, 1, Duration::from_secs(21)));
         assert_eq!((shown.offered_to, shown.offers), (Some("anne".into()), 1));
-        assert!(shown.skills.contains_key(&"regulation".into()));
+        assert_eq!(shown.needs.to_string(), "regulation");
     }
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::centre::{Demand, Regulator};
+use crate::model::centre::{Demand, Reach, Regulator, Step};
+use crate::model::command::RegulatorView;
 use crate::model::{
-    CallId, Chance, DeviceId, Moment, Now, OfferEnd, PauseReason, RegulatorId, RegulatorState, SkillId, Utc,
+    CallId, Chance, DeviceId, Moment, Needs, Now, OfferEnd, PauseReason, RegulatorId, RegulatorState, SkillId, Utc,
 };
 use crate::routing::sample;
 
-use super::{Choice, StateChange, WaitingRoom};
+use super::{Choice, StateChange, WaitingError, WaitingRoom};
 
 const SKILLS: [&str; 4] = ["regulation", "physician", "paediatrics", "lang-en"];
 const REGIONS: [&str; 5] = ["cherbourg", "caen", "rouen", "cannes", "atlantis"];
@@ -23,8 +24,8 @@ struct Walk {
     people: Vec<RegulatorId>,
     /// The states as the changes tell them.
     told: BTreeMap<RegulatorId, RegulatorState>,
-    /// Everybody in the room, by priority and arrival.
-    callers: BTreeMap<(u8, usize), CallId>,
+    /// Everybody in the room, by arrival.
+    callers: BTreeMap<usize, CallId>,
     demands: BTreeMap<CallId, Demand>,
     entered: usize,
     winners: BTreeSet<CallId>,
@@ -34,8 +35,17 @@ fn pick<'a, T>(chance: &mut Chance, from: &'a [T]) -> &'a T {
     &from[chance.below(from.len() as u64) as usize]
 }
 
-fn fits(has: &BTreeMap<SkillId, u8>, asked: &BTreeMap<SkillId, u8>) -> bool {
-    asked.iter().all(|(skill, level)| has.get(skill).is_some_and(|own| own >= level))
+fn fits(has: &BTreeMap<SkillId, u8>, asked: &Needs) -> bool {
+    asked.is_met_by(has)
+}
+
+/// All of some levels, or one of two such lists.
+fn draw_needs(chance: &mut Chance) -> Needs {
+    let one = Needs::from(&draw_skills(chance));
+    match chance.below(3) {
+        0 if one != Needs::default() => Needs::Any(vec![one, Needs::Level("physician".into(), 20)]),
+        _ => one,
+    }
 }
 
 fn draw_skills(chance: &mut Chance) -> BTreeMap<SkillId, u8> {
@@ -45,12 +55,17 @@ fn draw_skills(chance: &mut Chance) -> BTreeMap<SkillId, u8> {
 
 fn draw_demand(chance: &mut Chance) -> Demand {
     let mut demand = sample::demand(pick::<&str>(chance, &REGIONS), &[], &[]);
-    demand.skills = draw_skills(chance);
+    demand.needs = draw_needs(chance);
     demand.priority = 1 + chance.below(3) as u8;
+    demand.reach = *pick(chance, &[Reach::Home, Reach::Neighbours, Reach::Parent, Reach::All, Reach::All]);
     for after in [20, 60] {
         if chance.below(2) == 0 {
-            let after = Duration::from_secs(after);
-            demand.steps.push(crate::model::centre::Step { after, skills: draw_skills(chance) });
+            let mut step = Step { after: Some(Duration::from_secs(after)), ..Step::default() };
+            step.needs = (chance.below(2) == 0).then(|| draw_needs(chance));
+            step.reach = (chance.below(2) == 0).then(|| *pick(chance, &[Reach::Parent, Reach::All]));
+            step.priority = (chance.below(4) == 0).then_some(1);
+            step.forecast = (chance.below(4) == 0).then_some(Duration::from_secs(300));
+            demand.steps.push(step);
         }
     }
     demand
@@ -62,6 +77,19 @@ fn draw_person(chance: &mut Chance, number: usize) -> Regulator {
     one.skills = draw_skills(chance);
     one.ready_on_register = chance.below(4) > 0;
     one
+}
+
+/// How near somebody is who serves one region, of the sample's: told a second time.
+fn nearness(one: &RegulatorView, demand: &Demand) -> Reach {
+    let (served, region) = (one.regions.keys().next().expect("one").as_str(), demand.region.as_str());
+    let in_normandie = |region: &str| ["cherbourg", "caen", "rouen"].contains(&region);
+    match (served, region) {
+        (_, "atlantis") => Reach::All,
+        (served, region) if served == region => Reach::Home,
+        ("cherbourg", "caen") | ("caen", "cherbourg") => Reach::Neighbours,
+        (served, region) if in_normandie(served) && in_normandie(region) => Reach::Parent,
+        _ => Reach::All,
+    }
 }
 
 impl Walk {
@@ -90,9 +118,8 @@ impl Walk {
         self.happen(&mut out);
         self.hear(out);
         let mut out = Vec::new();
-        let places: Vec<CallId> = self.callers.values().copied().collect();
         let choices = self.room.choose(self.now, &mut out);
-        self.check_choices(&choices, &places);
+        self.check_choices(&choices);
         self.hear(out);
         self.check();
     }
@@ -101,7 +128,7 @@ impl Walk {
         let who = pick(&mut self.chance, &self.people).clone();
         let device = DeviceId(self.chance.below(2));
         let now = self.now;
-        match self.chance.below(12) {
+        match self.chance.below(13) {
             0 | 1 => self.room.registered(&who, device, now, out),
             2 => self.room.unregistered(&who, device, now, out),
             3 => {
@@ -122,6 +149,7 @@ impl Walk {
             7 => self.room.released(&who, Duration::from_secs(self.chance.below(3) * 7), now, out),
             8 | 9 => self.come_in(),
             10 => self.go_away(out),
+            11 => self.ask_otherwise(),
             _ => self.pass(out),
         }
     }
@@ -146,10 +174,25 @@ impl Walk {
     fn come_in(&mut self) {
         let call = CallId::new(self.now.utc, &mut self.chance);
         let demand = draw_demand(&mut self.chance);
-        self.callers.insert((demand.priority, self.entered), call);
+        self.callers.insert(self.entered, call);
         self.entered += 1;
         self.demands.insert(call, demand.clone());
         self.room.enter(call, &"line-0".into(), demand, self.now).expect("room for one more");
+    }
+
+    /// Somebody changes what a caller asks.
+    fn ask_otherwise(&mut self) {
+        let all: Vec<CallId> = self.callers.values().copied().collect();
+        if all.is_empty() {
+            return;
+        }
+        let (call, demand) = (*pick(&mut self.chance, &all), draw_demand(&mut self.chance));
+        let fits_nobody = !self.room.anyone_fits(&demand);
+        let done = self.room.redemand(call, demand.clone(), self.now);
+        assert_eq!(done, if fits_nobody { Err(WaitingError::NobodyFits) } else { Ok(()) });
+        if done.is_ok() {
+            self.demands.insert(call, demand);
+        }
     }
 
     /// A caller hangs up; the switch cancels the live offer, before or after.
@@ -194,25 +237,30 @@ impl Walk {
         }
     }
 
-    /// Offers go by priority and arrival, each to the cheapest.
-    fn check_choices(&self, choices: &[Choice], places: &[CallId]) {
+    /// Offers go by priority and arrival; each that is given out alone, to the cheapest.
+    fn check_choices(&self, choices: &[Choice]) {
+        let places = self.room.waiting(self.now);
         let order: Vec<Option<usize>> =
-            choices.iter().map(|choice| places.iter().position(|call| *call == choice.call)).collect();
+            choices.iter().map(|choice| places.iter().position(|place| place.call == choice.call)).collect();
         assert!(order.is_sorted() && order.iter().all(Option::is_some), "offers out of order: {order:?}");
         let people = self.room.regulators(self.now);
-        let mut free: BTreeSet<&RegulatorId> =
+        let at_first: BTreeSet<&RegulatorId> =
             self.told.iter().filter(|(_, state)| **state == RegulatorState::Ready).map(|(id, _)| id).collect();
+        let mut free = at_first.clone();
         for Choice { call, regulator, devices, reasoning } in choices {
-            let fitting =
-                people.iter().filter(|one| free.contains(&one.regulator) && fits(&one.skills, &reasoning.skills));
-            assert_eq!(fitting.count(), reasoning.fitting as usize);
+            let (needs, demand) = (reasoning.needs.parse().expect("an expression"), &self.demands[call]);
+            let can = |one: &&RegulatorView| fits(&one.skills, &needs) && nearness(one, demand) <= reasoning.reach;
+            let fitting = people.iter().filter(|one| at_first.contains(&one.regulator)).filter(can).count();
+            assert!((1..=fitting).contains(&(reasoning.fitting as usize)));
             assert!(free.remove(regulator), "{regulator} was not free for {call}");
             for candidate in &reasoning.candidates {
-                let expected = self.scarcity(&candidate.regulator, &reasoning.skills, &self.demands[call].skills);
+                let expected = self.scarcity(&candidate.regulator, &needs, &demand.needs);
                 assert!((candidate.scarcity - expected).abs() < 1e-9, "{candidate:?}: {expected}");
+                assert!(people.iter().filter(can).any(|one| one.regulator == candidate.regulator), "{candidate:?}");
             }
             assert!(!devices.is_empty());
-            assert_eq!(reasoning.candidates.first().map(|one| &one.regulator), Some(regulator));
+            let named = reasoning.candidates.iter().position(|one| one.regulator == *regulator);
+            assert!(named == Some(0) || (named.is_some() && reasoning.together > 1), "{reasoning:?}");
             assert!(reasoning.candidates.is_sorted_by(|a, b| a.total <= b.total));
             let others: u32 = reasoning.excluded.values().sum();
             assert_eq!(reasoning.fitting + others, self.people.len() as u32, "everybody is counted once");
@@ -220,7 +268,8 @@ impl Walk {
     }
 
     /// The scarcity of a person, counted anew.
-    fn scarcity(&self, who: &RegulatorId, asked: &BTreeMap<SkillId, u8>, first: &BTreeMap<SkillId, u8>) -> f64 {
+    fn scarcity(&self, who: &RegulatorId, asked: &Needs, first: &Needs) -> f64 {
+        let (asked, first) = (asked.levels(), first.levels());
         let on_duty = |state: &RegulatorState| match state {
             RegulatorState::Offline => false,
             RegulatorState::Paused { reason } => {
@@ -241,15 +290,24 @@ impl Walk {
     fn check(&self) {
         let waiting = self.room.waiting(self.now);
         let order: Vec<CallId> = waiting.iter().map(|one| one.call).collect();
-        assert_eq!(order, self.callers.values().copied().collect::<Vec<_>>(), "the order of service");
+        let step = |call: CallId| waiting.iter().find(|one| one.call == call).map_or(0, |one| one.step as usize);
+        let mut expected: Vec<(u8, usize, CallId)> = self
+            .callers
+            .iter()
+            .map(|(came, call)| (self.demands[call].priority_at(step(*call)), *came, *call))
+            .collect();
+        expected.sort();
+        assert_eq!(order, expected.iter().map(|(_, _, call)| *call).collect::<Vec<_>>(), "the order of service");
         let people = self.room.regulators(self.now);
         for place in &waiting {
             let ringing = RegulatorState::Ringing { call: place.call };
             let rung: Vec<_> = people.iter().filter(|one| one.state == ringing).map(|one| &one.regulator).collect();
             assert_eq!(rung, place.offered_to.iter().collect::<Vec<_>>(), "one live offer a call, and it is marked");
             if place.offered_to.is_none() {
-                let free =
-                    people.iter().find(|one| one.state == RegulatorState::Ready && fits(&one.skills, &place.skills));
+                let can = |one: &&RegulatorView| {
+                    fits(&one.skills, &place.needs) && nearness(one, &self.demands[&place.call]) <= place.reach
+                };
+                let free = people.iter().filter(can).find(|one| one.state == RegulatorState::Ready);
                 assert!(free.is_none(), "{free:?} is free for {place:?}");
             }
         }
@@ -311,7 +369,7 @@ fn the_national_evening_is_served_to_the_last_match() {
     let now = Now { moment: Moment(5_000_000), utc: Utc(1_700_000_000_000_000) };
     for _ in 0..2_000 {
         let mut demand = draw_demand(&mut chance);
-        demand.skills.retain(|_, level| *level < 30);
+        demand.reach = Reach::All;
         room.enter(CallId::new(now.utc, &mut chance), &"line".into(), demand, now).expect("room for one more");
     }
     let mut offers = 0;

@@ -11,7 +11,7 @@ use vigie::model::centre::{
     AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy,
     Region, Regulator, Step, Trunk, WeeklyHours, Weights,
 };
-use vigie::model::{Credential, E164, NumberPlan, SkillId};
+use vigie::model::{Credential, E164, Needs, NumberPlan, SkillId};
 use vigie::useragent::{Listener, Rules};
 
 use crate::wire::Account;
@@ -63,7 +63,8 @@ fn skills(list: &[(&str, u8)]) -> BTreeMap<SkillId, u8> {
 }
 
 fn step(after_s: u64, list: &[(&str, u8)]) -> Step {
-    Step { after: Duration::from_secs(after_s), skills: skills(list) }
+    let needs = Some(Needs::from(&skills(list)));
+    Step { after: Some(Duration::from_secs(after_s)), needs, ..Step::default() }
 }
 
 /// What a line differs in.
@@ -86,8 +87,9 @@ fn line(sketch: &Sketch) -> Line {
         ddis: vec![E164::parse(sketch.ddi).expect("a number")],
         demand: Demand {
             region: sketch.region.into(),
-            skills: skills(sketch.skills),
+            needs: Needs::from(&skills(sketch.skills)),
             priority: sketch.priority,
+            reach: Default::default(),
             steps: vec![step(20, &[("regulation", 20)]), step(60, &[("regulation", 1)])],
         },
         language: "fr".into(),
@@ -181,7 +183,7 @@ fn regions() -> BTreeMap<vigie::model::RegionId, Region> {
     all.iter()
         .map(|(id, parent, neighbours)| {
             let neighbours = neighbours.iter().map(|n| (*n).into()).collect();
-            ((*id).into(), Region { name: (*id).into(), parent: parent.map(Into::into), neighbours })
+            ((*id).into(), Region { name: (*id).into(), parent: parent.map(Into::into), second: None, neighbours })
         })
         .collect()
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, NOBODY_GRACE, State, Switch};
 use vigie::model::{
-    Action, CallId, Centre, EventKind, Fact, Input, LegId, Moment, Now, PauseReason, Regulator, RegulatorId,
-    RegulatorState, SkillId,
+    Action, CallId, Centre, EventKind, Fact, Input, LegId, Moment, Needs, Now, PauseReason, Regulator, RegulatorId,
+    RegulatorState,
 };
 
 use crate::ledger::{Ledger, demand, is_handed_on};
@@ -264,13 +264,13 @@ impl Checks {
     }
 
     /// What the step in force asks.
-    fn asked(&self, call: &Call, now: Moment) -> &BTreeMap<SkillId, u8> {
+    fn asked(&self, call: &Call, now: Moment) -> &Needs {
         let demand = &self.centre.lines[&call.record.line].demand;
         let waited = now.since(call.queued.moment);
-        let mut asked = &demand.skills;
+        let mut asked = &demand.needs;
         for step in &demand.steps {
-            if waited >= step.after {
-                asked = &step.skills;
+            if step.after.is_some_and(|after| waited >= after) {
+                asked = step.needs.as_ref().unwrap_or(asked);
             }
         }
         asked
@@ -288,8 +288,8 @@ impl Checks {
     }
 }
 
-fn can(one: &Regulator, asked: &BTreeMap<SkillId, u8>) -> bool {
-    asked.iter().all(|(skill, level)| one.skills.get(skill).copied().unwrap_or(0) >= *level)
+fn can(one: &Regulator, asked: &Needs) -> bool {
+    asked.is_met_by(&one.skills)
 }
 
 /// How long a call may stay in one state.

@@ -16,9 +16,9 @@ use vigie::config::settings::{EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
 use vigie::model::record::{CallInfo, Candidate, Diversion, Location, Names};
 use vigie::model::{
-    CallContext, CallId, CallRecord, Caller, Chance, Codec, E164, EndedBy, Event, EventId, EventKind, Fact, LegQuality,
-    LegRecord, NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording, Side, SipTrace,
-    Subject, Utc,
+    CallContext, CallId, CallRecord, Caller, Cause, Chance, Codec, E164, EndedBy, Event, EventId, EventKind, Excluded,
+    Fact, LegQuality, LegRecord, NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording,
+    Side, SipTrace, Subject, Utc,
 };
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
@@ -229,13 +229,18 @@ pub fn live_leg(number: u16) -> LegRecord {
 
 pub fn record(call: CallId) -> CallRecord {
     let skills = BTreeMap::from([("regulation".into(), 50)]);
-    let candidate = Candidate { regulator: "anne".into(), total: -3.5, region: 0.0, scarcity: 0.0, idle: -3.5 };
+    let candidate =
+        Candidate { regulator: "anne".into(), total: -3.5, region: 0.0, fit: 0.0, scarcity: 0.0, idle: -3.5 };
     let reasoning = Reasoning {
         step: 1,
         skills: skills.clone(),
+        needs: "regulation >= 50".into(),
+        reach: Default::default(),
         candidates: vec![candidate],
+        together: 1,
         fitting: 1,
         excluded: BTreeMap::from([("paused".into(), 2)]),
+        excluded_people: vec![Excluded { regulator: "claire".into(), why: Cause::Paused }],
     };
     let offer = OfferRecord {
         number: OfferNumber(1),
@@ -342,7 +347,12 @@ fn sealed(record: CallRecord, audio: &[u8]) -> SealedRecording {
 fn facts(call: CallId, audio: &[u8], chance: &mut Chance) -> Vec<Fact> {
     let record = record(call);
     let kinds = [
-        EventKind::CallQueued { skills: record.skills.clone(), priority: 3, region: record.region.clone() },
+        EventKind::CallQueued {
+            skills: record.skills.clone(),
+            priority: 3,
+            region: record.region.clone(),
+            needs: String::new(),
+        },
         EventKind::CallAbandoned { wait_ms: 3500 },
     ];
     let mut facts = vec![Fact::Call(Box::new(record.clone()))];

@@ -1,11 +1,10 @@
 //! When there is no room for all, the lines that go first have some of their own.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bench::*;
 use crate::model::centre::{Accept, Centre, Demand, Farewell, GreetingMode, RecordingPolicy};
-use crate::model::{E164, Line};
+use crate::model::{E164, Line, Needs};
 use crate::useragent::Rules;
 
 fn line(id: &str, ddi: &str, priority: u8) -> Line {
@@ -15,7 +14,13 @@ fn line(id: &str, ddi: &str, priority: u8) -> Line {
         name: id.to_owned(),
         association: "sos".into(),
         ddis: E164::parse(ddi).into_iter().collect(),
-        demand: Demand { region: "here".into(), skills: BTreeMap::new(), priority, steps: Vec::new() },
+        demand: Demand {
+            region: "here".into(),
+            needs: Needs::default(),
+            priority,
+            reach: Default::default(),
+            steps: Vec::new(),
+        },
         language: "fr".to_owned(),
         greeting: None,
         greeting_mode: GreetingMode::default(),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::context::LocationView;
 use super::regulators::RegulatorNow;
 use crate::model::command::WaitingView;
-use crate::model::{Command, Reply, Room};
+use crate::model::{Command, Forecast, Reply, Room};
 use crate::web::Desk;
 use crate::web::problem::{Problem, Refusals};
 use crate::web::token::Bearer;
@@ -51,8 +51,14 @@ pub struct WaitingNow {
     wait_ms: u64,
     /// The step in force; 0 is the demand itself.
     step: u32,
-    /// The level that it asks of each skill, 1–100.
+    /// The lowest level that it asks of each skill, 1–100.
     skills: BTreeMap<String, u8>,
+    /// The same as an expression, such as `regulation >= 50 and (lang-en >= 30 or physician)`.
+    needs: String,
+    /// How far from the caller's region is looked: `home`, `neighbours`, `parent` or `all`.
+    reach: String,
+    /// How long it will go on waiting; null when nobody on duty could ever answer.
+    forecast: Option<ForecastView>,
     /// At whose phone it rings now.
     offered_to: Option<String>,
     /// How many offers were made.
@@ -61,6 +67,26 @@ pub struct WaitingNow {
     location: Option<LocationView>,
     /// Who calls.
     caller: CallerView,
+}
+
+/// How long a caller will go on waiting, from now on.
+#[derive(Serialize, ToSchema)]
+pub struct ForecastView {
+    /// Half of such callers wait no longer, in milliseconds.
+    median_ms: u64,
+    /// Nine in ten wait no longer, in milliseconds.
+    nine_in_ten_ms: u64,
+    /// Callers before this one whom the same people answer, rounded.
+    ahead: u32,
+    /// People on duty who can answer it at the step in force, free or not.
+    pool: u32,
+}
+
+impl From<Forecast> for ForecastView {
+    fn from(forecast: Forecast) -> ForecastView {
+        let Forecast { median_ms, nine_in_ten_ms, ahead, pool } = forecast;
+        ForecastView { median_ms, nine_in_ten_ms, ahead, pool }
+    }
 }
 
 impl RoomNow {
@@ -86,6 +112,9 @@ impl WaitingNow {
             wait_ms: one.wait_ms,
             step: one.step,
             skills: one.skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
+            needs: one.needs,
+            reach: one.reach.name().to_owned(),
+            forecast: one.forecast.map(ForecastView::from),
             offered_to: one.offered_to.map(|regulator| regulator.to_string()),
             offers: one.offers,
             location: one.location.map(LocationView::from),
@@ -150,6 +179,9 @@ mod tests {
             wait_ms: 1500,
             step: 0,
             skills: BTreeMap::from([("regulation".into(), 50)]),
+            needs: "regulation >= 50".into(),
+            reach: Default::default(),
+            forecast: Some(Forecast { median_ms: 40_000, nine_in_ten_ms: 240_000, ahead: 1, pool: 2 }),
             offered_to: Some("anne".into()),
             offers: 1,
             location: Some(crate::model::record::Location { latitude: Some(49.4), ..Default::default() }),
@@ -178,6 +210,7 @@ mod tests {
         assert_eq!(json["regulators"][1]["devices"], 1);
         assert_described("RoomNow", &json);
         assert_described("WaitingNow", &json["waiting"][0]);
+        assert_described("ForecastView", &json["waiting"][0]["forecast"]);
         assert_described("RegulatorNow", &json["regulators"][1]);
     }
 

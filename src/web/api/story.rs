@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::context::ContextView;
 use crate::model::record::Candidate;
-use crate::model::{CallRecord, LegQuality, LegRecord, OfferRecord, Reasoning};
+use crate::model::{CallRecord, Excluded, LegQuality, LegRecord, OfferRecord, Reasoning};
 use crate::storage::events::StoredEvent;
 use crate::web::words::{
     CallerView, CodecWord, EndedByWord, MosScaleWord, NamesView, OfferEndWord, OneWayWord, OutcomeWord,
@@ -136,14 +136,38 @@ pub struct OfferView {
 pub struct ReasoningView {
     /// 0: the demand as the line sets it; n: the n-th step.
     step: u32,
-    /// What the step in force asked: the level of each skill.
+    /// What the step in force asked: each skill with the lowest level asked of it.
     skills: BTreeMap<String, u8>,
-    /// The best eight who fitted, cheapest first: the first was chosen.
+    /// The same as an expression, such as `regulation >= 50 and (lang-en >= 30 or physician)`; empty in older records.
+    needs: String,
+    /// How far from the caller's region was looked: `home`, `neighbours`, `parent` or `all`.
+    reach: String,
+    /// The best eight who fitted, cheapest first, and the chosen one if it is not among them.
     candidates: Vec<CandidateView>,
+    /// How many calls were given out together, so that all of them cost least: then the cheapest for this one alone may have
+    /// been given another. 0 or 1: this one alone, to the cheapest.
+    together: u32,
     /// How many fitted.
     fitting: u32,
-    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`.
+    /// How many did not, by reason: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills`, `region`.
     excluded: BTreeMap<String, u32>,
+    /// The first 32 of them by name, those who have the skills first.
+    excluded_people: Vec<ExcludedView>,
+}
+
+/// A regulator who could not be given a call, and why.
+#[derive(Serialize, ToSchema)]
+pub struct ExcludedView {
+    /// Who.
+    regulator: String,
+    /// The first reason that holds: `offline`, `paused`, `talking`, `ringing`, `wrap-up`, `skills` or `region`.
+    why: String,
+}
+
+impl From<Excluded> for ExcludedView {
+    fn from(one: Excluded) -> ExcludedView {
+        ExcludedView { regulator: one.regulator.to_string(), why: one.why.name().to_owned() }
+    }
 }
 
 /// One regulator weighed for one call.
@@ -151,10 +175,12 @@ pub struct ReasoningView {
 pub struct CandidateView {
     /// Who.
     regulator: String,
-    /// The sum of the three costs below, in points of the configuration; the lowest wins.
+    /// The sum of the costs below, in points of the configuration; the lowest wins.
     cost_total: f64,
-    /// What the distance between the caller's region and the regulator's costs; 0 is home.
+    /// What the distance between the caller's region and the regulator's costs, after so long a wait; 0 is home.
     cost_region: f64,
+    /// What it costs that the person lacks levels that the call asked at first, before any step.
+    cost_fit: f64,
     /// What using up scarce skills costs.
     cost_scarcity: f64,
     /// What having been idle takes off: zero or negative.
@@ -179,24 +205,30 @@ impl OfferView {
 
 impl From<Reasoning> for ReasoningView {
     fn from(reasoning: Reasoning) -> ReasoningView {
-        let Reasoning { step, skills, candidates, fitting, excluded } = reasoning;
+        let Reasoning { step, skills, needs, reach, candidates, together, fitting, excluded, excluded_people } =
+            reasoning;
         ReasoningView {
             step,
             skills: skills.into_iter().map(|(skill, level)| (skill.to_string(), level)).collect(),
+            needs,
+            reach: reach.name().to_owned(),
             candidates: candidates.into_iter().map(CandidateView::from).collect(),
+            together,
             fitting,
             excluded,
+            excluded_people: excluded_people.into_iter().map(ExcludedView::from).collect(),
         }
     }
 }
 
 impl From<Candidate> for CandidateView {
     fn from(one: Candidate) -> CandidateView {
-        let Candidate { regulator, total, region, scarcity, idle } = one;
+        let Candidate { regulator, total, region, fit, scarcity, idle } = one;
         CandidateView {
             regulator: regulator.to_string(),
             cost_total: total,
             cost_region: region,
+            cost_fit: fit,
             cost_scarcity: scarcity,
             cost_idle: idle,
         }
