@@ -143,7 +143,9 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let (storage, writer) = open_storage(&settings).await?;
     let mut chance = Chance::new(system_seed()?);
     let parts = recorder_parts(&settings, &secrets);
-    let recovered = recovery::finish_what_was_interrupted(&parts, &storage, &writer, &mut chance).await?;
+    let recovered =
+        recovery::finish_what_was_interrupted(&parts, (&storage, &writer), settings.centre.callers, &mut chance)
+            .await?;
 
     let inbox = Inbox::default();
     let door = Door::new(inbox.clone());

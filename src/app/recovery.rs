@@ -1,12 +1,14 @@
 //! What a start does about calls that a killed run left behind: their audio is sealed, their records are ended and told.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::AppError;
 use crate::clock;
+use crate::model::person::KeptWait;
 use crate::model::{
-    CallId, CallRecord, Chance, EndedBy, Event, EventId, EventKind, Fact, OfferEnd, Outcome, SealedRecording, Subject,
-    Utc,
+    AbandonedCaller, CallId, CallRecord, CallerRules, Chance, EndedBy, Event, EventId, EventKind, Fact, OfferEnd,
+    Outcome, SealedRecording, Subject, Utc,
 };
 use crate::recorder;
 use crate::storage::{self, Storage, Writer};
@@ -14,8 +16,8 @@ use crate::storage::{self, Storage, Writer};
 /// Seals what was being recorded and ends the records of the calls that were live; how many recordings were finished.
 pub async fn finish_what_was_interrupted(
     parts: &recorder::Parts,
-    storage: &Storage,
-    writer: &Writer,
+    (storage, writer): (&Storage, &Writer),
+    rules: CallerRules,
     chance: &mut Chance,
 ) -> Result<usize, AppError> {
     let open = storage::calls::open_calls(storage).await?;
@@ -24,7 +26,8 @@ pub async fn finish_what_was_interrupted(
     let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
-        let story = Story::resume(storage, record.id).await?;
+        let mut story = Story::resume(storage, record.id).await?;
+        story.leave_task(&record, rules);
         writer.remember(story.end(record, chance));
     }
     for recording in &sealed {
@@ -111,6 +114,25 @@ impl Story {
             self.tell(EventKind::CallOfferEnded { offer: offer.number, regulator, end, detail }, chance);
         }
         record
+    }
+
+    /// Whoever waited when Vigie was killed is owed a call, and keeps the wait until then.
+    fn leave_task(&mut self, record: &CallRecord, rules: CallerRules) {
+        let (Some(queued), None) = (record.queued_at, record.answered_at) else { return };
+        let kept = Duration::from_millis(record.person.kept_wait_ms);
+        // When it was killed nobody knows: counted is the time until now, within bounds.
+        let wait = self.at.since(queued).min(rules.return_within.max(rules.abandoned_after)) + kept;
+        if wait < rules.abandoned_after || record.person.is_test {
+            return;
+        }
+        let until = Utc(self.at.0.saturating_add(rules.return_within.as_micros() as i64));
+        let mut task = AbandonedCaller::of(record, wait, self.at);
+        task.kept = record
+            .caller
+            .person()
+            .filter(|_| !rules.return_within.is_zero())
+            .map(|_| KeptWait::after(record, wait, until));
+        self.facts.push(Fact::Abandoned(Box::new(task)));
     }
 
     fn end_record(&mut self, record: CallRecord, chance: &mut Chance) {

@@ -46,6 +46,16 @@ impl Switch {
                     );
                     out.push(Order::Alarm(Alarm { kind: "recording-failed".into(), call: Some(id), text }));
                 }
+                Decision::Served => {
+                    if let Some(call) = self.calls.get(&id) {
+                        self.persons.serve(&call.record, now, &mut self.facts);
+                    }
+                }
+                Decision::Parted(parting) => {
+                    if let Some(call) = self.calls.get(&id) {
+                        self.persons.part(&call.record, parting, now, &mut self.facts);
+                    }
+                }
                 Decision::Count(counter) => out.push(Order::Count(counter)),
                 Decision::Over => self.forget(id),
             }

@@ -8,6 +8,7 @@ use super::leg::Leg;
 use super::life::{Call, State};
 use super::switch::{Order, Switch};
 use crate::model::command::{Room, WaitingView};
+use crate::model::person::{CallBack, ClosedBy};
 use crate::model::record::Location;
 use crate::model::{CallId, Command, EndedBy, Now, PauseReason, RegulatorId, Reply, Ticket};
 use crate::waiting::{WaitingError, WaitingPlace};
@@ -77,6 +78,14 @@ impl Switch {
                 self.draining = true;
                 self.end_idle_consults();
                 return self.drain_tickets.push(ticket);
+            }
+            Command::CloseAbandoned { task, by, reason } => {
+                let by = ClosedBy::Operator { name: by, reason };
+                if self.persons.close(task, by, now, &mut self.facts) { Reply::Done } else { Reply::Unknown }
+            }
+            Command::NoteCallBack { task, by, reached } => {
+                let call_back = CallBack { at: now.utc, by, reached };
+                if self.persons.note(task, call_back, &mut self.facts) { Reply::Done } else { Reply::Unknown }
             }
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,

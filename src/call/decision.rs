@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::persons::Parting;
 use super::signal::{Gone, LegOrder, Refusal};
 use super::transfer::{HandOn, HandedOver, TakeOver};
 use crate::model::event::EventKind;
@@ -112,6 +113,10 @@ pub enum Decision {
     KeepRecording(Box<SealedRecording>),
     /// Store that there is none.
     KeepFailure(String),
+    /// Somebody talks with the caller: nothing is owed to the person any more.
+    Served,
+    /// The caller is gone without having been served.
+    Parted(Parting),
     /// Count.
     Count(Counter),
     /// Forget the call: nothing more is owed.

@@ -115,9 +115,21 @@ impl Switch {
             return Err(self.fault_at_begin(id, out));
         };
         self.consults.insert(id, consult);
+        self.note_dialled(id, false, now);
         self.apply(id, decisions, now, out);
         self.schedule(id);
         Ok(())
+    }
+
+    /// A number that is dialled may be that of somebody who hung up unserved.
+    pub(super) fn note_dialled(&mut self, id: CallId, reached: bool, now: Now) {
+        let Some(consult) = self.consults.get(&id) else { return };
+        match &consult.to {
+            Partner::Number { number, .. } => {
+                self.persons.dialled(number, &consult.by, reached, now, &mut self.facts);
+            }
+            Partner::Regulator { .. } => {}
+        }
     }
 
     /// Who is meant by what was dialled: a colleague by the id, or an outside number that a trunk may dial.

@@ -1,8 +1,11 @@
 //! The end of a call: the last message, the hang-ups, the record, the seal.
 
+use std::time::Duration;
+
 use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::LegState;
 use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
+use super::persons::Parting;
 use super::signal::{LegOrder, Unserved};
 use crate::model::{Counter, EndedBy, EventKind, LegId, MediaCommand, Now, Outcome, RecorderCommand};
 
@@ -99,6 +102,7 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     // Here and not where the end is decided: an ended call that still waits would be given to a regulator.
     out.push(Decision::Room(RoomChange::Leave));
     let Ending { outcome, by, detail } = ending;
+    let parting = unserved(call, by, now);
     // A caller whose regulator vanished waits again, and may overflow or hang up then: answered all the same, or
     // the counts of answered calls and of answers would disagree.
     let was_answered = call.record.answered_at.is_some() && by != EndedBy::Fault;
@@ -106,6 +110,7 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     call.record.outcome = Some(if was_answered { Outcome::Answered } else { outcome });
     call.record.ended_by = Some(by);
     call.record.detail = detail;
+    out.extend(parting.map(Decision::Parted));
     if call.early.take().is_some() {
         refuse_unaccepted(call, (outcome, by), now, out);
     }
@@ -117,6 +122,32 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     call.deadline = Some(now.moment + MEDIA_ANSWER_MAX);
     if is_closed(call) {
         tell_end(call, now, out);
+    }
+}
+
+/// How a caller parts whom nobody has served: still waiting, or cut off in conversation.
+fn unserved(call: &Call, by: EndedBy, now: Now) -> Option<Parting> {
+    let kept = Duration::from_millis(call.record.person.kept_wait_ms);
+    let so_far = || call.record.queued_at.map_or(kept, |_| now.utc.since(call.queued.utc));
+    let is_cut_off = match by {
+        EndedBy::Silence | EndedBy::NoAck | EndedBy::DeviceLost | EndedBy::Fault | EndedBy::Shutdown => true,
+        EndedBy::Caller
+        | EndedBy::Regulator
+        | EndedBy::Message
+        | EndedBy::AnsweredElsewhere
+        | EndedBy::NoAnswer
+        | EndedBy::Operator
+        | EndedBy::Refused => false,
+    };
+    match call.state {
+        State::Opening { .. } | State::Greeting | State::Waiting | State::Offering(_) | State::Farewell { .. } => {
+            Some(Parting { wait: so_far(), makes_task: true })
+        }
+        State::Talking { .. } | State::Transferring(_) if is_cut_off => {
+            let wait = Duration::from_millis(call.record.wait_ms().unwrap_or_default());
+            Some(Parting { wait: wait + kept, makes_task: false })
+        }
+        State::Talking { .. } | State::Transferring(_) | State::Ending | State::Sealing => None,
     }
 }
 
@@ -256,6 +287,7 @@ pub fn fail(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         call.record.outcome = Some(Outcome::Interrupted);
         call.record.ended_by = Some(EndedBy::Fault);
         call.record.detail = Some("a fault in Vigie ended the call".to_owned());
+        out.extend(unserved(call, EndedBy::Fault, now).map(Decision::Parted));
     }
     tell_end(call, now, out);
 }

@@ -16,7 +16,7 @@ use crate::model::centre::{Demand, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
-    Now, OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
+    Now, OfferEnd, Outcome, Person, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -115,6 +115,8 @@ pub struct Call {
 pub struct Begin {
     /// What the trunk brought.
     pub incoming: Incoming,
+    /// What the caller's earlier calls brought.
+    pub person: Person,
     /// The DDI, normalised.
     pub ddi: Option<E164>,
     /// Whether no line knew it.
@@ -132,7 +134,7 @@ pub struct Begin {
 impl Call {
     /// A call that has just come in; its first decisions ask for a port.
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
-        let Begin { incoming, ddi, fallback, open, line, centre, software } = begin;
+        let Begin { incoming, person, ddi, fallback, open, line, centre, software } = begin;
         let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
         caller_leg.sip_call_id = incoming.sip_call_id;
         caller_leg.state = LegState::Opening;
@@ -168,6 +170,7 @@ impl Call {
             legs: Vec::new(),
             recording: line.recording,
             software,
+            person,
         };
         let mut call = Call {
             id: incoming.leg.call,

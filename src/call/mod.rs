@@ -13,6 +13,7 @@ mod leg;
 mod life;
 mod offer;
 mod opening;
+mod persons;
 pub mod signal;
 mod switch;
 mod taking;
@@ -27,5 +28,6 @@ pub use consult::{CONSULT_DURATION_MAX, CONSULT_RING_MAX, Consult, ConsultState,
 pub use leg::{Leg, LegState};
 pub use life::{Call, State};
 pub use offer::LiveOffer;
+pub use persons::{Parting, Persons};
 pub use switch::{CALLS_MAX, NOBODY_GRACE, Order, Switch, SwitchInput};
 pub use transfer::Handover;

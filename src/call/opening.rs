@@ -1,6 +1,7 @@
 //! From the INVITE to the waiting room: the port, the acceptance or early media, the greeting.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
@@ -149,7 +150,8 @@ fn begin_waiting(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
 /// The call enters the waiting room.
 fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.record.queued_at = Some(now.utc);
-    call.queued = now;
+    // A person who was not served a while ago goes on waiting where that wait ended.
+    call.queued = now.before(Duration::from_millis(call.record.person.kept_wait_ms));
     call.state = State::Waiting;
     call.waits_until = now.moment + call.line.waiting_max;
     call.deadline = Some(call.waits_until);
@@ -158,8 +160,9 @@ fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         priority: call.record.priority,
         region: call.record.region.clone(),
         needs: call.demand.needs.to_string(),
+        kept_wait_ms: call.record.person.kept_wait_ms,
     };
     call.tell(queued, out);
     out.push(Decision::Keep);
-    out.push(Decision::Room(RoomChange::Enter { since: now }));
+    out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::consult::Consult;
+use super::consult::{Consult, ConsultState};
 use super::decision::{CallInput, Decision};
 use super::errand::Errand;
 use super::life::{Begin, Call};
+use super::persons::Persons;
 use super::signal::{Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
     Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
@@ -99,6 +100,7 @@ pub struct Switch {
     /// The present names of legs that came from another call, while the call that they came into lives.
     pub(super) renamed: BTreeMap<LegId, LegId>,
     pub(super) room: WaitingRoom,
+    pub(super) persons: Persons,
     pub(super) chance: Chance,
     timers: BTreeSet<(Moment, CallId)>,
     scheduled: HashMap<CallId, Moment>,
@@ -122,6 +124,7 @@ impl Switch {
         Switch {
             lines: centre.lines.iter().map(|(id, line)| (id.clone(), Arc::new(line.clone()))).collect(),
             room: WaitingRoom::new(centre.clone()),
+            persons: Persons::new(centre.callers),
             centre,
             software,
             calls: HashMap::new(),
@@ -154,6 +157,7 @@ impl Switch {
             SwitchInput::Remembered(remembered) => {
                 self.room.restore(&remembered.regulators);
                 self.regulator_sequences.extend(remembered.regulator_sequences);
+                self.persons.restore(remembered.abandoned);
             }
             SwitchInput::Named { leg, sip_call_id } => {
                 let call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
@@ -269,8 +273,10 @@ impl Switch {
             );
             out.push(Order::Alarm(Alarm { kind: "unknown-ddi".into(), call: Some(leg.call), text }));
         }
+        let person = self.persons.arrive(leg.call, &incoming.caller, now, &mut self.facts);
         let begin = Begin {
             incoming,
+            person,
             ddi: routed.ddi,
             fallback: routed.fallback,
             open: routed.open,
@@ -393,8 +399,12 @@ impl Switch {
                 return self.fail_own(id, now, out);
             }
         } else if let Some(consult) = self.consults.get_mut(&id) {
+            let talked = matches!(consult.state, ConsultState::Talking { .. });
             if catch_unwind(AssertUnwindSafe(|| consult.step(input, now, &mut decisions))).is_err() {
                 return self.fail_own(id, now, out);
+            }
+            if !talked && matches!(consult.state, ConsultState::Talking { .. }) {
+                self.note_dialled(id, true, now);
             }
         } else {
             return self.stray(id, input, now, out);

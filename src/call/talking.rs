@@ -43,6 +43,7 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     if first_answer {
         out.push(Decision::Count(Counter::CallsAnswered));
     }
+    out.push(Decision::Served);
     tell_answer(call, leg, number, now, out);
     out.push(Decision::Keep);
 }
@@ -241,6 +242,7 @@ pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         priority: call.record.priority,
         region: call.record.region.clone(),
         needs: call.demand.needs.to_string(),
+        kept_wait_ms: call.record.person.kept_wait_ms,
     };
     call.tell(queued, out);
     out.push(Decision::Keep);

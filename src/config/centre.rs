@@ -12,7 +12,7 @@ use super::parts::seconds;
 use super::values;
 use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
+use crate::model::{CallerRules, Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
 
 /// How SRTP policies are written.
 pub(super) const SRTP: [(&str, SrtpPolicy); 3] =
@@ -47,6 +47,7 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, our
         sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
         weights: read_weights(root),
         offers: read_offers(root),
+        callers: read_callers(root),
     };
     (centre, skills)
 }
@@ -151,6 +152,18 @@ fn read_offers(root: &Section<'_>) -> OfferRules {
         pause_no_answer: pause("pause_no_answer", default.pause_no_answer),
         pause_unreachable: pause("pause_unreachable", default.pause_unreachable),
         pause_refused: pause("pause_refused", default.pause_refused),
+    };
+    section.close();
+    rules
+}
+
+/// The section `[callers]`: persons across their calls.
+fn read_callers(root: &Section<'_>) -> CallerRules {
+    let section = root.section("callers");
+    let usual = CallerRules::default();
+    let rules = CallerRules {
+        return_within: section.or("return_within", usual.return_within, values::duration(seconds(0, 86_400))),
+        abandoned_after: section.or("abandoned_after", usual.abandoned_after, values::duration(seconds(1, 3600))),
     };
     section.close();
     rules

@@ -10,7 +10,7 @@ use super::document::{Report, Section};
 use super::parts::{read_codecs, seconds};
 use super::settings::{NodeSettings, Settings, TrunkFiles};
 use super::values;
-use crate::model::centre::{NumberForm, TrunkOutgoing, TrunkReach, TrunkRegistration};
+use crate::model::centre::{NumberForm, TrunkOutgoing, TrunkReach, TrunkRegistration, VerifiedBy};
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{Codec, NumberPlan, Transport, Trunk, TrunkId};
 
@@ -19,6 +19,9 @@ const TRANSPORTS: [(&str, Transport); 3] = [("udp", Transport::Udp), ("tcp", Tra
 
 /// How numbers may be written.
 const FORMS: [(&str, NumberForm); 2] = [("e164", NumberForm::E164), ("national", NumberForm::National)];
+
+/// Whose word makes a caller's number a verified one.
+const VERIFIED: [(&str, VerifiedBy); 2] = [("carrier", VerifiedBy::Carrier), ("asserted", VerifiedBy::Asserted)];
 
 /// New calls a second by default: the pace that one machine is made for, and no carrier of a centre comes near.
 const RATE_MAX: u32 = 100;
@@ -116,6 +119,7 @@ fn read_trunk(id: &TrunkId, section: &Section<'_>, codecs: &[Codec]) -> Trunk {
         },
         srtp: section.or("srtp", SrtpPolicy::Off, values::choice(&SRTP)),
         codecs: read_codecs(section, codecs),
+        verified: section.or("verified_by", VerifiedBy::Carrier, values::choice(&VERIFIED)),
         reach,
     };
     if !section.has("host") {

@@ -10,6 +10,7 @@ use super::command::{Command, Reply};
 use super::event::Event;
 use super::ids::{CallId, DeviceId, RegulatorId, Ticket, TrunkId};
 use super::media::{MediaCommand, MediaReport};
+use super::person::AbandonedCaller;
 use super::record::{CallRecord, OfferRecord};
 use super::recording::{RecorderCommand, RecorderReport, SealedRecording};
 use super::regulator::{Binding, RegulatorState};
@@ -139,6 +140,9 @@ pub struct Remembered {
     pub regulators: Vec<(RegulatorId, RegulatorState, Utc)>,
     /// The highest event sequence of each regulator.
     pub regulator_sequences: Vec<(RegulatorId, u32)>,
+    /// Callers who hung up unserved and whose tasks are open, or whose wait is still kept.
+    #[serde(default)]
+    pub abandoned: Vec<AbandonedCaller>,
 }
 
 /// What the decisions ask for.
@@ -187,6 +191,8 @@ pub enum Fact {
     Regulator { regulator: RegulatorId, state: RegulatorState, since: Utc },
     /// A SIP message of a call, for its ladder; secrets already masked.
     SipMessage(SipTrace),
+    /// Somebody who hung up unserved (insert or replace).
+    Abandoned(Box<AbandonedCaller>),
 }
 
 /// One SIP message in a call's ladder.

@@ -14,6 +14,7 @@ pub use super::demand::{Demand, DemandChange, Reach, Step};
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
 use super::number::{E164, NumberPlan};
+use super::person::CallerRules;
 use super::srtp::SrtpPolicy;
 
 /// Everything that routing knows about the centre.
@@ -39,6 +40,8 @@ pub struct Centre {
     pub weights: Weights,
     /// How offers are made.
     pub offers: OfferRules,
+    /// How persons are followed across their calls.
+    pub callers: CallerRules,
 }
 
 /// The organisation that a line belongs to.
@@ -217,6 +220,19 @@ pub struct Trunk {
     pub srtp: SrtpPolicy,
     /// The codecs that it is offered and may speak, the preferred one first.
     pub codecs: Vec<Codec>,
+    /// Whose word a caller's number is, for it to count as verified.
+    pub verified: VerifiedBy,
+}
+
+/// Which numbers of callers a trunk vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifiedBy {
+    /// All: the carrier delivers only numbers that it has authenticated, as the law asks of carriers in France.
+    #[default]
+    Carrier,
+    /// Those alone that it asserts (P-Asserted-Identity, RFC 3325) or has found valid (`verstat`, 3GPP TS 24.229).
+    Asserted,
 }
 
 /// How calls to outside numbers look to a carrier.

@@ -35,6 +35,10 @@ pub enum Command {
     Legs { call: CallId },
     /// Every trunk: whether it is reached, registered, and how much it carries.
     Trunks,
+    /// Close the task of a caller who hung up unserved.
+    CloseAbandoned { task: CallId, by: String, reason: String },
+    /// Note on such a task that somebody calls back.
+    NoteCallBack { task: CallId, by: String, reached: bool },
 }
 
 /// The answer to a command.

@@ -60,6 +60,9 @@ pub enum EventKind {
         /// The skills as an expression: `regulation >= 50 and (lang-en >= 30 or physician)`.
         #[serde(default)]
         needs: String,
+        /// The wait that the person brings from unserved calls shortly before.
+        #[serde(default)]
+        kept_wait_ms: u64,
     },
     /// It rings at a regulator.
     #[serde(rename = "call.offered")]

@@ -139,6 +139,8 @@ names! {
     AssociationId,
     /// A line's id in the configuration.
     LineId,
+    /// A caller list's id in the configuration.
+    ListId,
     /// A region's id in the configuration.
     RegionId,
     /// A regulator's id: also the user name that the softphone registers with.

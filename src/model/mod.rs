@@ -12,6 +12,7 @@ pub mod ids;
 pub mod media;
 pub mod needs;
 pub mod number;
+pub mod person;
 pub mod record;
 pub mod recording;
 pub mod regulator;
@@ -27,14 +28,15 @@ pub use demand::{Demand, DemandChange, Reach, Step};
 pub use event::{Event, EventKind, Subject};
 pub use explain::{Asked, Cause, Excluded, Forecast, ForecastDay, NOTES_MAX, RoutingNote, RoutingTurn};
 pub use ids::{
-    AssociationId, CallId, DeviceId, EventId, LegId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, SoundId,
-    Ticket, TrunkId,
+    AssociationId, CallId, DeviceId, EventId, LegId, LineId, ListId, OfferNumber, RegionId, RegulatorId, SkillId,
+    SoundId, Ticket, TrunkId,
 };
 pub use media::{
     Codec, Direction, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, MixedLeg, MosScale, OneWay, RemoteMedia,
 };
 pub use needs::{Needs, NeedsError};
 pub use number::{E164, NumberPlan, Redacted};
+pub use person::{AbandonedCaller, CallerRules, Person};
 pub use record::{
     CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,
 };

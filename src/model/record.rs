@@ -10,6 +10,7 @@ use super::explain::Excluded;
 use super::ids::{AssociationId, CallId, DeviceId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, TrunkId};
 use super::media::{Codec, LegQuality};
 use super::number::E164;
+use super::person::Person;
 use super::time::Utc;
 
 /// Who calls, as far as the trunk says.
@@ -26,6 +27,8 @@ pub struct Caller {
     pub asserted_identity: Option<String>,
     /// Whether the caller asked not to be shown (RFC 3323 Privacy, or From `anonymous`).
     pub anonymous: bool,
+    /// Whether the trunk vouches for `e164`: it asserts the number, or is trusted to deliver only numbers that are true.
+    pub verified: bool,
 }
 
 /// What a trunk says of a call beside who calls: kept raw, and read as far as it can be. Nothing of it is taken from
@@ -358,6 +361,9 @@ pub struct CallRecord {
     pub recording: RecordingPolicy,
     /// The version of Vigie that wrote this.
     pub software: String,
+    /// What the caller's earlier calls and the lists brought.
+    #[serde(default)]
+    pub person: Person,
 }
 
 impl CallRecord {

@@ -81,6 +81,11 @@ impl Now {
     pub fn after(self, span: Duration) -> Now {
         Now { moment: self.moment + span, utc: Utc(self.utc.0.saturating_add(span.as_micros() as i64)) }
     }
+
+    /// This reading, `span` earlier on both clocks.
+    pub fn before(self, span: Duration) -> Now {
+        Now { moment: self.moment - span, utc: Utc(self.utc.0.saturating_sub(span.as_micros() as i64)) }
+    }
 }
 
 #[cfg(test)]

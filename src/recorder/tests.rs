@@ -109,6 +109,7 @@ impl World {
             legs: Vec::new(),
             recording: RecordingPolicy::Always,
             software: "test".into(),
+            person: Default::default(),
         })
     }
 

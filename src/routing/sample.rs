@@ -78,6 +78,7 @@ pub(crate) fn trunk(fallback_line: &str) -> Trunk {
         options_every: None,
         srtp: Default::default(),
         codecs: Codec::USUAL.to_vec(),
+        verified: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "trunk".into(),
@@ -118,5 +119,6 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         sounds: BTreeMap::new(),
         weights: Weights::default(),
         offers: OfferRules::default(),
+        callers: Default::default(),
     }
 }

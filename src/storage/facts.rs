@@ -11,7 +11,7 @@ use crate::model::{CallId, CallRecord, Event, Fact, OfferRecord, RegulatorId, Re
 
 use super::database::{self, Connection};
 use super::writer::Batch;
-use super::{Storage, bindings, calls, events, ladder, outbox, recordings, regulators};
+use super::{Storage, abandoned, bindings, calls, events, ladder, outbox, recordings, regulators};
 
 /// What several batches come to, by kind. The kinds are stored in this order: what is spoken of before what speaks of
 /// it.
@@ -77,6 +77,7 @@ async fn put_other(connection: &mut Connection, fact: &Fact) -> Result<(), sqlx:
         Fact::RecordingFailed { call, at, reason } => recordings::put_failure(connection, *call, *at, reason).await,
         Fact::Binding(binding) => bindings::put(connection, binding).await,
         Fact::BindingGone { regulator, device } => bindings::remove(connection, regulator, *device).await,
+        Fact::Abandoned(task) => abandoned::put(connection, task).await,
         Fact::Call(_) | Fact::Offer { .. } | Fact::Event(_) | Fact::Regulator { .. } | Fact::SipMessage(_) => Ok(()),
     }
 }
@@ -94,9 +95,11 @@ impl<'a> Grouped<'a> {
                 Fact::Event(event) => grouped.events.push(event),
                 Fact::Regulator { regulator, state, since } => grouped.states.push((regulator, state, *since)),
                 Fact::SipMessage(trace) => grouped.traces.push(trace),
-                Fact::Recording(_) | Fact::RecordingFailed { .. } | Fact::Binding(_) | Fact::BindingGone { .. } => {
-                    grouped.others.push(fact)
-                }
+                Fact::Recording(_)
+                | Fact::RecordingFailed { .. }
+                | Fact::Binding(_)
+                | Fact::BindingGone { .. }
+                | Fact::Abandoned(_) => grouped.others.push(fact),
             }
         }
         keep_last(&mut grouped.calls, |call| call.id);

@@ -3,6 +3,7 @@
 //! Reads are `noun::verb(&storage, …)`. The SQL is what SQLite and PostgreSQL share (`$1`, `ON CONFLICT`, integer
 //! microseconds, JSON as text); what they do not share stands in `database.rs` and the migrations alone.
 
+pub mod abandoned;
 pub mod audit;
 pub mod bindings;
 pub mod calls;
@@ -110,7 +111,9 @@ impl Storage {
     /// What must be known at the start. Start the [`Writer`] first: it stores what an earlier run had to spool.
     pub async fn remembered(&self, now: Utc) -> Result<Remembered, StorageError> {
         let (regulators, regulator_sequences) = regulators::remembered(self).await?;
-        Ok(Remembered { bindings: bindings::unexpired(self, now).await?, regulators, regulator_sequences })
+        let abandoned = abandoned::remembered(self, now).await?;
+        let bindings = bindings::unexpired(self, now).await?;
+        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned })
     }
 
     /// Changes after every commit that may have put something into the outbox.

@@ -120,7 +120,9 @@ impl Decisions {
             | Command::Ready { .. }
             | Command::Pause { .. }
             | Command::EndCall { .. }
-            | Command::Legs { .. }) => {
+            | Command::Legs { .. }
+            | Command::CloseAbandoned { .. }
+            | Command::NoteCallBack { .. }) => {
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
         };

@@ -388,7 +388,7 @@ fn introduce(
 ) -> (Option<TrunkId>, Signal) {
     match by {
         Origination::Trunk(trunk) => {
-            let caller = read_caller(request, &trunk.numbers);
+            let caller = read_caller(request, &trunk.numbers, trunk.verified);
             let ddi = dialled_beyond(request, &trunk).unwrap_or_else(|| dialled(request));
             let id = trunk.id.clone();
             let context = Box::new(read_context(request, &trunk.numbers));

@@ -113,6 +113,8 @@ pub struct CallerView {
     asserted_identity: Option<String>,
     /// Whether the caller asked not to be shown.
     anonymous: bool,
+    /// Whether the trunk vouches for `e164` (`verified_by` of the trunk): only then the person is known again.
+    verified: bool,
 }
 
 impl From<model::Caller> for CallerView {
@@ -123,6 +125,7 @@ impl From<model::Caller> for CallerView {
             e164: caller.e164.map(|number| number.to_string()),
             asserted_identity: caller.asserted_identity,
             anonymous: caller.anonymous,
+            verified: caller.verified,
         }
     }
 }

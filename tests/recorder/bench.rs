@@ -131,6 +131,7 @@ impl Talk {
             legs: Vec::new(),
             recording: RecordingPolicy::Always,
             software: "test".into(),
+            person: Default::default(),
         })
     }
 }

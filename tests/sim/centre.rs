@@ -203,6 +203,7 @@ pub fn centre() -> Arc<Centre> {
         options_every: None,
         srtp: Default::default(),
         codecs: vigie::model::Codec::USUAL.to_vec(),
+        verified: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
     };
@@ -219,5 +220,6 @@ pub fn centre() -> Arc<Centre> {
         sounds: sounds.iter().map(|name| ((*name).into(), PathBuf::from(format!("{name}.wav")))).collect(),
         weights: Weights::default(),
         offers: OfferRules::default(),
+        callers: Default::default(),
     })
 }

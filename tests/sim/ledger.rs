@@ -140,6 +140,15 @@ impl Ledger {
                 self.regulators.insert(regulator.clone(), state.clone());
                 Ok(())
             }
+            Fact::Abandoned(task) => {
+                demand!(
+                    task.closed.is_some() || task.wait_ms >= 10_000,
+                    "the task {} after {} ms",
+                    task.id,
+                    task.wait_ms
+                );
+                Ok(())
+            }
             Fact::SipMessage(trace) => {
                 let text = &trace.text;
                 let is_masked = !text.contains("response=\"") || text.contains("***");

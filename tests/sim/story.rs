@@ -58,6 +58,7 @@ fn fact(fact: &Fact) -> String {
         Fact::BindingGone { regulator, .. } => format!("binding gone of {regulator}"),
         Fact::Regulator { regulator, state, .. } => format!("{regulator} is {state}"),
         Fact::SipMessage(_) => "ladder".to_owned(),
+        Fact::Abandoned(task) => format!("task {} {:?}", task.id, task.closed),
     }
 }
 

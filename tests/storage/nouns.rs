@@ -3,7 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 
 use vigie::config::settings::StorageSettings;
-use vigie::model::{Binding, DeviceId, E164, Fact, OfferEnd, Outcome, PauseReason, RegulatorState, SipTrace, Utc};
+use vigie::model::person::{Closed, ClosedBy, KeptWait};
+use vigie::model::{
+    AbandonedCaller, Binding, DeviceId, E164, Fact, OfferEnd, Outcome, PauseReason, RegulatorState, SipTrace, Utc,
+};
+use vigie::storage::abandoned::{self, AbandonedFilter};
 use vigie::storage::audit::{AuditEntry, AuditFilter};
 use vigie::storage::filter::CallerFilter;
 use vigie::storage::{CallFilter, Storage, StorageError, audit, bindings, calls, events, ladder, recordings};
@@ -51,6 +55,28 @@ async fn pages_of_calls_join_without_a_gap_or_a_repeat() {
     }
     assert_eq!(sizes, [10, 10, 5]);
     assert_eq!(seen, (0..25).rev().map(call_id).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_caller_who_hung_up_is_remembered_while_the_task_is_open_or_the_wait_is_kept() {
+    let house = House::open(&[]).await;
+    let task = |n, kept: Option<i64>, closed: bool| {
+        let task = AbandonedCaller::of(&call(n), std::time::Duration::from_secs(42), Utc(T0 + n as i64));
+        let kept = kept.map(|until| KeptWait::after(&call(n), std::time::Duration::from_secs(42), Utc(T0 + until)));
+        let closed = closed.then_some(Closed { at: Utc(T0), by: ClosedBy::Expired });
+        AbandonedCaller { kept, closed, ..task }
+    };
+    let all = [task(1, None, false), task(2, Some(50), true), task(3, Some(500), true), task(4, None, true)];
+    house.store(all.iter().map(|task| Fact::Abandoned(Box::new(task.clone()))).collect()).await;
+    let remembered = house.storage.remembered(Utc(T0 + 100)).await.expect("reads").abandoned;
+    assert_eq!(remembered, [all[0].clone(), all[2].clone()]);
+    let filter = AbandonedFilter { limit: Some(2), ..AbandonedFilter::default() };
+    let page = abandoned::list(&house.storage, &filter).await.expect("lists");
+    let rest = AbandonedFilter { before: page.next, ..filter };
+    let ids = |items: &[AbandonedCaller]| items.iter().map(|task| task.id).collect::<Vec<_>>();
+    assert_eq!(ids(&page.items), [call_id(4), call_id(3)]);
+    let last = abandoned::list(&house.storage, &rest).await.expect("lists");
+    assert_eq!((ids(&last.items), last.next), (vec![call_id(2), call_id(1)], None));
 }
 
 fn number(text: &str) -> E164 {

@@ -120,6 +120,7 @@ pub fn call(n: u64) -> CallRecord {
         legs: vec![leg(0, n), leg(1, n)],
         recording: RecordingPolicy::Always,
         software: "test".into(),
+        person: Default::default(),
     }
 }
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use vigie::model::command::{BanKind, BanView, RegulatorView, TargetView, TrunkView, WaitingView};
-use vigie::model::{CallRecord, Caller, Command, DeviceId, Fact, Input, PauseReason, RegulatorState, Reply, Room, Utc};
+use vigie::model::person::{Closed, ClosedBy};
+use vigie::model::{
+    AbandonedCaller, CallRecord, Caller, Command, DeviceId, Fact, Input, PauseReason, RegulatorState, Reply, Room, Utc,
+};
 use vigie::switchboard::{Door, Inbox};
 
 use super::description::{hold_against, read_description};
@@ -79,7 +82,8 @@ fn answer(command: Command) -> Reply {
         Command::Drain | Command::EndAll => Reply::Drained,
         Command::Trunks => Reply::Trunks(vec![trunk()]),
         Command::Legs { call } if call == talking() => Reply::Legs(vec![super::desk::live_leg(1)]),
-        Command::Legs { .. } => Reply::Unknown,
+        Command::CloseAbandoned { task, .. } | Command::NoteCallBack { task, .. } if task == live() => Reply::Done,
+        Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } => Reply::Unknown,
     }
 }
 
@@ -195,6 +199,63 @@ async fn what_the_switchboard_answers_is_what_is_described() {
         let answered = hold_against(&centre.desk, &openapi, method, template, &path).await;
         assert_eq!(answered.as_u16(), status, "{method} {path}");
     }
+    centre.close().await;
+}
+
+/// A task of the call that lives, open, and one that is closed.
+fn tasks(desk: &Desk) -> Vec<Fact> {
+    let task = |id, closed: Option<ClosedBy>| {
+        let wait = std::time::Duration::from_secs(42);
+        let task = AbandonedCaller::of(&CallRecord { id, ..record(desk.call) }, wait, RECEIVED);
+        let closed = closed.map(|by| Closed { at: RECEIVED, by });
+        Fact::Abandoned(Box::new(AbandonedCaller { closed, ..task }))
+    };
+    let answered = ClosedBy::Answered { call: talking(), regulator: "anne".into() };
+    vec![task(live(), None), task(desk.call, Some(answered))]
+}
+
+#[tokio::test]
+async fn callers_who_hung_up_are_listed_noted_on_and_closed_as_described() {
+    let centre = Centre::open().await;
+    centre.desk.remember(tasks(&centre.desk)).await;
+    let openapi = read_description(&centre.desk).await;
+    let list = "/api/v1/abandoned-callers";
+    let (one, back, close) =
+        (format!("{list}/{{task}}"), format!("{list}/{{task}}/call-back"), format!("{list}/{{task}}/close"));
+    let (open, done) = (format!("{list}/{}", live()), format!("{list}/{}", centre.desk.call));
+    for (method, template, path, status) in [
+        ("get", list, list.to_owned(), 200),
+        ("get", list, format!("{list}?state=sometimes"), 400),
+        ("get", &one, open.clone(), 200),
+        ("get", &one, format!("{list}/{}", talking()), 404),
+        ("post", &back, format!("{open}/call-back"), 200),
+        ("post", &back, format!("{done}/call-back"), 409),
+        ("post", &back, format!("{list}/{}/call-back", talking()), 404),
+        ("post", &close, format!("{open}/close"), 400),
+    ] {
+        let answered = hold_against(&centre.desk, &openapi, method, template, &path).await;
+        assert_eq!(answered.as_u16(), status, "{method} {path}");
+    }
+    let ids = |listed: serde_json::Value| {
+        let items = listed["items"].as_array().expect("items").iter().map(|one| one["id"].as_str().map(str::to_owned));
+        items.collect::<Vec<_>>()
+    };
+    let (live, over) = (Some(live().to_string()), Some(centre.desk.call.to_string()));
+    for (query, expected) in [
+        ("", vec![live.clone()]),
+        ("?state=closed", vec![over.clone()]),
+        ("?state=all&caller=0612345678&line=cherbourg", vec![over, live]),
+        ("?caller=0699999999", vec![]),
+    ] {
+        let mut listed = ids(centre.desk.read(COMPLIANCE, &format!("{list}{query}")).await.json());
+        listed.sort_by(|a, b| b.cmp(a));
+        assert_eq!(listed, expected, "{query}");
+    }
+    let answer = centre.desk.order(ADMIN, &format!("{open}/close"), r#"{"reason": "the son was reached"}"#).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let asked = Command::CloseAbandoned { task: self::live(), by: "ops".into(), reason: "the son was reached".into() };
+    assert!(centre.orders().contains(&asked), "{:?}", centre.orders());
+    assert_eq!(centre.desk.order(COMPLIANCE, &format!("{open}/close"), "{}").await.status, StatusCode::FORBIDDEN);
     centre.close().await;
 }
 

@@ -300,6 +300,7 @@ pub fn record(call: CallId) -> CallRecord {
             e164: E164::parse("+33612345678"),
             asserted_identity: None,
             anonymous: false,
+            verified: true,
         },
         skills,
         priority: 3,
@@ -316,6 +317,7 @@ pub fn record(call: CallId) -> CallRecord {
         legs: vec![leg(0, Side::Caller, None), leg(1, Side::Regulator, Some("anne"))],
         recording: RecordingPolicy::Always,
         software: "vigie 0.1.0".into(),
+        person: Default::default(),
     }
 }
 
@@ -352,6 +354,7 @@ fn facts(call: CallId, audio: &[u8], chance: &mut Chance) -> Vec<Fact> {
             priority: 3,
             region: record.region.clone(),
             needs: String::new(),
+            kept_wait_ms: 0,
         },
         EventKind::CallAbandoned { wait_ms: 3500 },
     ];

@@ -5,6 +5,7 @@ mod early;
 mod faults;
 mod handing;
 mod listening;
+mod returning;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

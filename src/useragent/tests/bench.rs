@@ -60,6 +60,7 @@ pub fn centre(calls_max: u32) -> Centre {
         options_every: None,
         srtp: Default::default(),
         codecs: Codec::USUAL.to_vec(),
+        verified: Default::default(),
         dials: Vec::new(),
         outgoing: Default::default(),
         id: "carrier".into(),
@@ -84,6 +85,7 @@ pub fn centre(calls_max: u32) -> Centre {
         sounds: BTreeMap::new(),
         weights: Weights::default(),
         offers: OfferRules::default(),
+        callers: Default::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::problem::Problem;
 
+mod abandoned;
 mod audio;
 mod audit;
 mod bans;
@@ -73,6 +74,10 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(calls::show))
         .routes(routes!(calls::end))
         .routes(routes!(ladder::show))
+        .routes(routes!(abandoned::list))
+        .routes(routes!(abandoned::show))
+        .routes(routes!(abandoned::call_back))
+        .routes(routes!(abandoned::close))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::show))
         .routes(routes!(recordings::manifest))

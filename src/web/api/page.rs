@@ -76,7 +76,7 @@ impl CallQuery {
 }
 
 /// Every number that `written` may mean, and `written` itself.
-fn find_caller(written: String, numbers: &[NumberPlan]) -> CallerFilter {
+pub fn find_caller(written: String, numbers: &[NumberPlan]) -> CallerFilter {
     let mut e164: Vec<E164> = numbers.iter().filter_map(|plan| plan.normalise(&written)).collect();
     e164.sort();
     e164.dedup();

@@ -73,6 +73,8 @@ pub struct CallView {
     recording_policy: RecordingPolicyWord,
     /// The version of Vigie that wrote this.
     software: String,
+    /// What the caller's earlier calls and the lists brought: persons count, not calls.
+    person: PersonView,
 }
 
 impl CallView {
@@ -106,6 +108,42 @@ impl CallView {
             detail: record.detail.clone(),
             recording_policy: record.recording.into(),
             software: record.software.clone(),
+            person: PersonView::of(record, zone),
+        }
+    }
+}
+
+/// What a call has of its caller's earlier calls, and of the lists that the number stands on.
+#[derive(Serialize, ToSchema)]
+pub struct PersonView {
+    /// The first of the unserved calls that this one goes on with; null: it is the first.
+    #[schema(format = "uuid")]
+    first_call: Option<String>,
+    /// When that one came.
+    first_received_at: Option<Stamp>,
+    /// How many of the person's unserved calls came before this one.
+    calls_before: u32,
+    /// The wait that was kept from them, in milliseconds.
+    kept_wait_ms: u64,
+    /// The wait of the person: of this call and of those before, in milliseconds.
+    wait_ms: Option<u64>,
+    /// The list that the number stands on.
+    list: Option<String>,
+    /// Whether it is a test number's, to be left out of statistics.
+    is_test: bool,
+}
+
+impl PersonView {
+    fn of(record: &CallRecord, zone: &TimeZone) -> PersonView {
+        let person = &record.person;
+        PersonView {
+            first_call: person.first_call.map(|call| call.to_string()),
+            first_received_at: Stamp::maybe(person.first_received_at, zone),
+            calls_before: person.calls_before,
+            kept_wait_ms: person.kept_wait_ms,
+            wait_ms: record.person_wait_ms(),
+            list: person.list.as_ref().map(ToString::to_string),
+            is_test: person.is_test,
         }
     }
 }
