@@ -92,6 +92,8 @@ pub struct Call {
     pub waits_until: Moment,
     /// The number of its last event.
     pub sequence: u32,
+    /// The number of the last note of its wait.
+    pub notes: u16,
     /// Whether the recorder has begun.
     pub recording: bool,
     /// Whether it was told that the recording failed.
@@ -184,6 +186,7 @@ impl Call {
             queued: now,
             waits_until: now.moment,
             sequence: 0,
+            notes: 0,
             recording: false,
             has_failed_recording: false,
             held: Vec::new(),

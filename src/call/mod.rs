@@ -9,6 +9,7 @@ mod dialling;
 mod ending;
 mod errand;
 mod handing;
+mod keeping;
 mod leg;
 mod life;
 mod offer;

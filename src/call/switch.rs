@@ -123,7 +123,7 @@ impl Switch {
     pub fn new(centre: Arc<Centre>, software: String, chance: Chance) -> Switch {
         Switch {
             lines: centre.lines.iter().map(|(id, line)| (id.clone(), Arc::new(line.clone()))).collect(),
-            room: WaitingRoom::new(centre.clone()),
+            room: WaitingRoom::new(centre.clone()).explaining(),
             persons: Persons::new(centre.callers),
             centre,
             software,
@@ -158,6 +158,7 @@ impl Switch {
                 self.room.restore(&remembered.regulators);
                 self.regulator_sequences.extend(remembered.regulator_sequences);
                 self.persons.restore(remembered.abandoned);
+                remembered.forecasts.into_iter().for_each(|day| self.room.remember_calibration(day));
             }
             SwitchInput::Named { leg, sip_call_id } => {
                 let call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
@@ -364,6 +365,7 @@ impl Switch {
                 self.queue.push_back((choice.call, CallInput::Chosen(Box::new(choice))));
             }
             self.tell_changes(now);
+            self.keep_up_with_room(out);
             if self.queue.is_empty() {
                 break;
             }

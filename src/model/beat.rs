@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Reply};
 use super::event::Event;
+use super::explain::{ForecastDay, RoutingNote};
 use super::ids::{CallId, DeviceId, RegulatorId, Ticket, TrunkId};
 use super::media::{MediaCommand, MediaReport};
 use super::person::AbandonedCaller;
@@ -143,6 +144,9 @@ pub struct Remembered {
     /// Callers who hung up unserved and whose tasks are open, or whose wait is still kept.
     #[serde(default)]
     pub abandoned: Vec<AbandonedCaller>,
+    /// How true the forecasts of the last day were, and what they are scaled by.
+    #[serde(default)]
+    pub forecasts: Option<ForecastDay>,
 }
 
 /// What the decisions ask for.
@@ -193,6 +197,10 @@ pub enum Fact {
     SipMessage(SipTrace),
     /// Somebody who hung up unserved (insert or replace).
     Abandoned(Box<AbandonedCaller>),
+    /// A turn of a call's wait (insert or replace by its number).
+    Routing { call: CallId, note: Box<RoutingNote> },
+    /// How true a day's forecasts have been so far (insert or replace by the day).
+    Forecast(ForecastDay),
 }
 
 /// One SIP message in a call's ladder.

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
 
 use crate::config::settings::EndpointSettings;
-use crate::model::{CallId, CallRecord, Event, Fact, OfferRecord, RegulatorId, RegulatorState, SipTrace, Subject, Utc};
+use crate::model::{
+    CallId, CallRecord, Event, Fact, ForecastDay, OfferRecord, RegulatorId, RegulatorState, RoutingNote, SipTrace,
+    Subject, Utc,
+};
 
 use super::database::{self, Connection};
 use super::writer::Batch;
-use super::{Storage, abandoned, bindings, calls, events, ladder, outbox, recordings, regulators};
+use super::{Storage, abandoned, bindings, calls, events, ladder, outbox, recordings, regulators, routing};
 
 /// What several batches come to, by kind. The kinds are stored in this order: what is spoken of before what speaks of
 /// it.
@@ -22,6 +25,8 @@ struct Grouped<'a> {
     states: Vec<(&'a RegulatorId, &'a RegulatorState, Utc)>,
     events: Vec<&'a Event>,
     traces: Vec<&'a SipTrace>,
+    notes: Vec<(CallId, &'a RoutingNote)>,
+    days: Vec<&'a ForecastDay>,
     /// What is rare, one by one.
     others: Vec<&'a Fact>,
 }
@@ -39,6 +44,8 @@ pub(super) async fn store(
     regulators::put(&mut transaction, &grouped.states).await?;
     put_events(&mut transaction, endpoints, &grouped.events).await?;
     ladder::put(&mut transaction, &grouped.traces).await?;
+    routing::put(&mut transaction, &grouped.notes).await?;
+    routing::put_days(&mut transaction, &grouped.days).await?;
     for fact in grouped.others {
         put_other(&mut transaction, fact).await?;
     }
@@ -78,7 +85,13 @@ async fn put_other(connection: &mut Connection, fact: &Fact) -> Result<(), sqlx:
         Fact::Binding(binding) => bindings::put(connection, binding).await,
         Fact::BindingGone { regulator, device } => bindings::remove(connection, regulator, *device).await,
         Fact::Abandoned(task) => abandoned::put(connection, task).await,
-        Fact::Call(_) | Fact::Offer { .. } | Fact::Event(_) | Fact::Regulator { .. } | Fact::SipMessage(_) => Ok(()),
+        Fact::Call(_)
+        | Fact::Offer { .. }
+        | Fact::Event(_)
+        | Fact::Regulator { .. }
+        | Fact::SipMessage(_)
+        | Fact::Routing { .. }
+        | Fact::Forecast(_) => Ok(()),
     }
 }
 
@@ -100,11 +113,15 @@ impl<'a> Grouped<'a> {
                 | Fact::Binding(_)
                 | Fact::BindingGone { .. }
                 | Fact::Abandoned(_) => grouped.others.push(fact),
+                Fact::Routing { call, note } => grouped.notes.push((*call, note)),
+                Fact::Forecast(day) => grouped.days.push(day),
             }
         }
         keep_last(&mut grouped.calls, |call| call.id);
         keep_last(&mut grouped.offers, |(call, offer)| (*call, offer.number));
         keep_last(&mut grouped.states, |(regulator, ..)| *regulator);
+        keep_last(&mut grouped.notes, |(call, note)| (*call, note.number));
+        keep_last(&mut grouped.days, |day| &day.day);
         grouped
     }
 }

@@ -15,6 +15,7 @@ pub mod ladder;
 pub mod outbox;
 pub mod recordings;
 pub mod regulators;
+pub mod routing;
 mod spool;
 pub mod story;
 pub mod writer;
@@ -112,8 +113,9 @@ impl Storage {
     pub async fn remembered(&self, now: Utc) -> Result<Remembered, StorageError> {
         let (regulators, regulator_sequences) = regulators::remembered(self).await?;
         let abandoned = abandoned::remembered(self, now).await?;
+        let forecasts = routing::forecast_days(self).await?.into_iter().next();
         let bindings = bindings::unexpired(self, now).await?;
-        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned })
+        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned, forecasts })
     }
 
     /// Changes after every commit that may have put something into the outbox.

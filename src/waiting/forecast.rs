@@ -15,6 +15,7 @@ use crate::model::{CallId, Forecast, ForecastDay, Now};
 
 use super::WaitingRoom;
 use super::need::{Need, NeedId, Place, Wanted};
+use super::regulators::Regulators;
 use super::room::Waiter;
 
 /// How long a regulator is busy with a caller, before anything is known: 165 s and 30 s of rest.
@@ -205,7 +206,12 @@ impl WaitingRoom {
 
     /// Keeps what is foreseen for somebody who enters and finds nobody free.
     pub(super) fn foresee(&mut self, place: Place, since: Now) {
-        let Some(call) = self.waiters.get(&place).map(|waiter| waiter.call) else { return };
+        let Some(waiter) = self.waiters.get(&place) else { return };
+        let Regulators { needs, ready, .. } = &self.regulators;
+        if needs.find(waiter.need).is_some_and(|need| need.fitting.meets(ready)) {
+            return;
+        }
+        let call = waiter.call;
         let foreseen = self.forecast(call, since).filter(|forecast| forecast.nine_in_ten_ms > 0);
         if let Some(waiter) = self.waiters.get_mut(&place) {
             waiter.foreseen = foreseen;

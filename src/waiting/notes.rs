@@ -63,12 +63,17 @@ impl WaitingRoom {
     pub(super) fn asked(&self, place: Place) -> Option<Box<Asked>> {
         let waiter = self.waiters.get(&place).filter(|_| self.notes.is_kept)?;
         let need = self.regulators.needs.find(waiter.need)?;
-        let (excluded, people) = self.exclude(need);
+        let (excluded, mut people) = self.exclude(need);
+        let free = need.fitting.count_shared(&self.regulators.ready) as u32;
+        // Then an offer follows, and its reasoning names them.
+        if free > 0 {
+            people = Vec::new();
+        }
         Some(Box::new(Asked {
             needs: need.wanted.needs.clone(),
             reach: need.wanted.reach(),
             priority: place.priority,
-            free: need.fitting.count_shared(&self.regulators.ready) as u32,
+            free,
             excluded,
             people,
         }))

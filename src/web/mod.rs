@@ -31,6 +31,7 @@ pub mod metrics;
 mod problem;
 mod range;
 mod readiness;
+mod routing_words;
 mod token;
 mod words;
 

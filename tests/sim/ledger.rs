@@ -33,6 +33,7 @@ struct CallStory {
     sealed: u32,
     failed: u32,
     recordings: u32,
+    notes: u16,
     is_recorded: bool,
 }
 
@@ -147,6 +148,17 @@ impl Ledger {
                     task.id,
                     task.wait_ms
                 );
+                Ok(())
+            }
+            Fact::Routing { call, note } => {
+                let story = self.calls.entry(*call).or_default();
+                story.notes += 1;
+                demand!(note.number == story.notes, "note {} of {call} is the {}th", note.number, story.notes);
+                Ok(())
+            }
+            Fact::Forecast(day) => {
+                let is_sound = day.within_median <= day.within_nine_in_ten && day.within_nine_in_ten <= day.judged;
+                demand!(is_sound, "forecasts that cannot be: {day:?}");
                 Ok(())
             }
             Fact::SipMessage(trace) => {

@@ -59,6 +59,8 @@ fn fact(fact: &Fact) -> String {
         Fact::Regulator { regulator, state, .. } => format!("{regulator} is {state}"),
         Fact::SipMessage(_) => "ladder".to_owned(),
         Fact::Abandoned(task) => format!("task {} {:?}", task.id, task.closed),
+        Fact::Routing { call, note } => format!("note {} of {call}: {:?}", note.number, note.turn),
+        Fact::Forecast(day) => format!("forecasts of {day:?}"),
     }
 }
 

@@ -127,6 +127,8 @@ async fn what_is_answered_is_what_is_described() {
         ("get", "/api/v1/abandoned-callers/{task}", format!("/api/v1/abandoned-callers/{call}")),
         ("post", "/api/v1/abandoned-callers/{task}/call-back", format!("/api/v1/abandoned-callers/{call}/call-back")),
         ("post", "/api/v1/abandoned-callers/{task}/close", format!("/api/v1/abandoned-callers/{call}/close")),
+        ("get", "/api/v1/calls/{call}/routing", format!("/api/v1/calls/{call}/routing?lang=en")),
+        ("get", "/api/v1/forecasts", "/api/v1/forecasts".to_owned()),
         ("post", "/api/v1/calls/{call}/end", format!("/api/v1/calls/{call}/end")),
         ("get", "/api/v1/recordings", "/api/v1/recordings".to_owned()),
         ("get", "/api/v1/recordings/{call}", format!("/api/v1/recordings/{call}")),

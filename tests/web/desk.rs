@@ -217,7 +217,7 @@ fn write_recording(folder: &std::path::Path) -> Vec<u8> {
     std::fs::read(folder.join("audio.wav")).expect("the WAV")
 }
 
-fn after(ms: i64) -> Utc {
+pub fn after(ms: i64) -> Utc {
     Utc(RECEIVED.0 + ms * 1000)
 }
 

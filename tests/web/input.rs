@@ -29,6 +29,7 @@ async fn every_bad_query_gets_a_400_that_names_what_is_wrong() {
         ("/api/v1/outbox?state=lost", "state"),
         ("/api/v1/calls/00000000-0000-0000-0000-000000000001/ladder?format=xml", "format"),
         ("/api/v1/calls/00000000-0000-0000-0000-000000000001/ladder?messages=perhaps", "messages"),
+        ("/api/v1/calls/00000000-0000-0000-0000-000000000001/routing?lang=de", "lang"),
         ("/api/v1/calls/7", "in the path"),
         ("/api/v1/regulators/Anne%20B", "in the path"),
     ];
@@ -79,6 +80,7 @@ async fn what_is_not_there_is_a_problem_too() {
         "/api/v1/calls/".to_owned(),
         format!("/api/v1/calls/{nobody}"),
         format!("/api/v1/calls/{nobody}/ladder"),
+        format!("/api/v1/calls/{nobody}/routing"),
         format!("/api/v1/recordings/{nobody}"),
         format!("/api/v1/recordings/{nobody}/audio?reason=plainte"),
     ];

@@ -8,4 +8,5 @@ mod desk;
 mod doors;
 mod input;
 mod reading;
+mod routing;
 mod schema;

@@ -99,7 +99,7 @@ async fn a_story_has_the_record_the_reasoning_the_events_the_recording_and_the_d
     );
     assert_eq!(context["raw"][0], json!({"name": "Diversion", "value": "<tel:+33235000001>;reason=no-answer"}));
     let costs = json!({
-        "regulator": "anne", "cost_total": -3.5, "cost_region": 0.0, "cost_scarcity": 0.0, "cost_idle": -3.5,
+        "regulator": "anne", "cost_total": -3.5, "cost_region": 0.0, "cost_fit": 0.0, "cost_scarcity": 0.0, "cost_idle": -3.5,
     });
     assert_eq!(story["offers"][0]["reasoning"]["candidates"][0], costs);
     assert_eq!(story["offers"][0]["reasoning"]["excluded"], json!({"paused": 2}));

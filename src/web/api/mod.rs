@@ -27,6 +27,7 @@ mod page;
 mod recordings;
 mod regulators;
 mod room;
+mod routing;
 mod story;
 mod trunks;
 
@@ -78,6 +79,8 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(abandoned::show))
         .routes(routes!(abandoned::call_back))
         .routes(routes!(abandoned::close))
+        .routes(routes!(routing::show))
+        .routes(routes!(routing::forecasts))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::show))
         .routes(routes!(recordings::manifest))

@@ -1,0 +1,128 @@
+//! What a choice costs: the national evening (2,000 callers wait, 1,000 regulators are free), and the usual one event.
+#![allow(clippy::expect_used, reason = "a bench may stop where it stands")]
+
+#[path = "../sim/centre.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod centre;
+#[path = "../sim/wire.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion};
+use vigie::model::centre::{Demand, Reach, Region, Regulator, Step};
+use vigie::model::{CallId, Centre, Chance, DeviceId, Moment, Needs, Now, RegulatorId, Utc};
+use vigie::waiting::WaitingRoom;
+
+const REGIONS: usize = 63;
+const REGULATORS: usize = 1_000;
+const CALLERS: usize = 2_000;
+
+fn region(number: usize) -> String {
+    format!("region-{:02}", number % REGIONS)
+}
+
+/// Sixty-three regions in a chain of second ones, a thousand people, one in five with a scarce skill.
+fn network() -> Centre {
+    let mut network = Centre::clone(&centre::centre());
+    let parent = |n: usize| (format!("whole-{}", n / 7), n);
+    network.regions = (0..REGIONS)
+        .map(|n| {
+            let region = Region {
+                name: region(n),
+                parent: Some(parent(n).0.as_str().into()),
+                second: Some(self::region(n + 1).as_str().into()),
+                neighbours: vec![self::region(n + 2).as_str().into()],
+            };
+            (self::region(n).as_str().into(), region)
+        })
+        .collect();
+    let pattern = network.regulators.values().next().expect("a regulator").clone();
+    network.regulators = (0..REGULATORS).map(|n| person(&pattern, n)).map(|one| (one.id.clone(), one)).collect();
+    network.lines.clear();
+    network
+}
+
+fn person(pattern: &Regulator, n: usize) -> Regulator {
+    let mut skills = vec![("regulation".into(), 50 + (n % 50) as u8)];
+    match n % 10 {
+        0 | 1 => skills.push(("paediatrics".into(), 60)),
+        2 => skills.push(("lang-en".into(), 60)),
+        _ => {}
+    }
+    Regulator {
+        id: format!("r{n:04}").as_str().into(),
+        skills: skills.into_iter().collect(),
+        regions: [(region(n).as_str().into(), 0)].into(),
+        ready_on_register: true,
+        ..pattern.clone()
+    }
+}
+
+fn demand(n: usize) -> Demand {
+    let needs = match n % 20 {
+        0..=2 => "regulation >= 50 and paediatrics >= 50",
+        3 => "regulation >= 50 and (lang-en >= 30 or physician)",
+        _ => "regulation >= 50",
+    };
+    let step = Step { after: Some(Duration::from_secs(20)), needs: Some(Needs::default()), ..Step::default() };
+    Demand {
+        region: region(n * 7).as_str().into(),
+        needs: needs.parse().expect("an expression"),
+        priority: if n.is_multiple_of(50) { 1 } else { 5 },
+        reach: Reach::All,
+        steps: vec![step],
+    }
+}
+
+/// Everybody is there, nobody is given anything yet; explaining, as in service.
+fn evening(callers: usize, regulators: usize) -> (WaitingRoom, Now) {
+    let mut room = WaitingRoom::new(Arc::new(network())).explaining();
+    let (mut chance, mut now) =
+        (Chance::from_number(1), Now { moment: Moment(5_000_000), utc: Utc(1_700_000_000_000_000) });
+    for n in 0..callers {
+        let call = CallId::new(now.utc, &mut chance);
+        room.enter(call, &"line".into(), demand(n), now).expect("room for one more");
+        now = now.after(Duration::from_millis(5));
+    }
+    for n in 0..regulators {
+        room.registered(&RegulatorId::from(format!("r{n:04}").as_str()), DeviceId(1), now, &mut Vec::new());
+    }
+    room.take_notes();
+    (room, now)
+}
+
+fn main() {
+    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    criterion.bench_function("2000 waiting, 1000 free: all offers", |bench| {
+        let made = || evening(CALLERS, REGULATORS);
+        bench.iter_batched_ref(
+            made,
+            |(room, now)| assert_eq!(room.choose(*now, &mut Vec::new()).len(), REGULATORS),
+            BatchSize::PerIteration,
+        );
+    });
+    criterion.bench_function("2000 waiting, one becomes free: one offer", |bench| {
+        let made = || evening(CALLERS, 1);
+        bench.iter_batched_ref(
+            made,
+            |(room, now)| assert_eq!(room.choose(*now, &mut Vec::new()).len(), 1),
+            BatchSize::PerIteration,
+        );
+    });
+    criterion.bench_function("1000 free, one calls: one offer", |bench| {
+        let made = || evening(1, REGULATORS);
+        bench.iter_batched_ref(
+            made,
+            |(room, now)| assert_eq!(room.choose(*now, &mut Vec::new()).len(), 1),
+            BatchSize::PerIteration,
+        );
+    });
+    criterion.bench_function("2000 waiting: every forecast", |bench| {
+        let (room, now) = evening(CALLERS, 1);
+        bench.iter(|| room.forecasts(now).len());
+    });
+    criterion.final_summary();
+}
