@@ -171,6 +171,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         writer: writer.clone(),
         door: door.clone(),
         live_quality: live_quality(Arc::downgrade(&media)),
+        config: settings.file.clone(),
         recordings: settings.recording.folder.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),

@@ -135,9 +135,19 @@ impl Switch {
                 state: change.state.clone(),
                 since: now.utc,
             });
+            self.remember_absence(&change.regulator, now);
             let kind =
                 EventKind::RegulatorState { regulator: change.regulator.clone(), state: change.state, was: change.was };
             self.tell(Subject::Regulator(change.regulator), sequence, kind, now);
+        }
+    }
+
+    /// A pause that waits for an absent regulator's phone is remembered in place of the absence, so that a restart does
+    /// not make ready who was paused or logged out.
+    pub(super) fn remember_absence(&mut self, regulator: &RegulatorId, now: Now) {
+        if let Some(reason) = self.room.pause_ahead(regulator).cloned() {
+            let state = RegulatorState::Paused { reason };
+            self.facts.push(Fact::Regulator { regulator: regulator.clone(), state, since: now.utc });
         }
     }
 

@@ -57,6 +57,21 @@ impl Switch {
             }
             Command::Pause { regulator, reason } => {
                 let done = self.room.pause(&regulator, PauseReason::Operator(reason), now, &mut self.changes);
+                self.remember_absence(&regulator, now);
+                self.state_reply(&regulator, done)
+            }
+            Command::ExtendWrapUp { regulator, by_s } => {
+                let by = by_s.map(|by_s| Duration::from_secs(u64::from(by_s)));
+                let done = self.room.extend_wrap_up(&regulator, by, now, &mut self.changes);
+                self.state_reply(&regulator, done)
+            }
+            Command::EndWrapUp { regulator } => {
+                let done = self.room.end_wrap_up(&regulator, now, &mut self.changes);
+                self.state_reply(&regulator, done)
+            }
+            Command::LogOut { regulator, reason } => {
+                let done = self.room.pause(&regulator, PauseReason::LoggedOut(reason), now, &mut self.changes);
+                self.remember_absence(&regulator, now);
                 self.state_reply(&regulator, done)
             }
             Command::EndCall { call } => match self.calls.get(&call) {
@@ -106,6 +121,7 @@ impl Switch {
             (
                 Err(
                     error @ (WaitingError::Offline
+                    | WaitingError::NotResting
                     | WaitingError::Busy
                     | WaitingError::Full
                     | WaitingError::AlreadyWaiting

@@ -6,10 +6,10 @@ use super::bridge;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::{Leg, LegState};
 use super::offer::Refusals;
-use super::signal::{Dial, Dialled, Gone, LegOrder, Party, Refusal, RefusalKind, Unserved};
+use super::signal::{Dial, DialManner, Dialled, Gone, LegOrder, Party, Refusal, RefusalKind, Unserved};
 use crate::model::{
-    CallId, Caller, Codec, DeviceId, EndedBy, LegId, MediaCommand, Moment, Now, OfferEnd, RegulatorId, RemoteMedia,
-    Side, SoundId, TrunkId,
+    CallId, Caller, Codec, DeviceId, E164, EndedBy, LegId, MediaCommand, Moment, Now, OfferEnd, RegulatorId,
+    RemoteMedia, Side, SoundId, TrunkId,
 };
 
 /// Such calls at once: no centre's people speak with each other in such numbers, and a stuck phone cannot fill memory.
@@ -79,6 +79,17 @@ impl Partner {
     }
 }
 
+/// What is shown and heard of whoever dials.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The person's name, to a colleague.
+    pub name: String,
+    /// The number that an outside party sees; without it the trunk's own.
+    pub number: Option<E164>,
+    /// For whoever is held.
+    pub music: Option<SoundId>,
+}
+
 /// Where such a call is in its life.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConsultState {
@@ -110,6 +121,7 @@ pub struct Consult {
     pub deadline: Moment,
     remote: RemoteMedia,
     shown: Caller,
+    number_shown: Option<E164>,
     music: Option<SoundId>,
     has_rung: bool,
     refusals: Refusals,
@@ -119,11 +131,11 @@ pub struct Consult {
 }
 
 impl Consult {
-    /// A call that was just dialled; `name` is the person's, `music` for whoever is held. Opens every leg's port.
+    /// A call that was just dialled. Opens every leg's port.
     pub fn begin(
         dialled: Dialled,
         to: Partner,
-        (name, music): (String, Option<SoundId>),
+        Shown { name, number, music }: Shown,
         now: Now,
         out: &mut Vec<Decision>,
     ) -> Consult {
@@ -148,6 +160,7 @@ impl Consult {
             deadline: now.moment + CONSULT_RING_MAX,
             remote: dialled.remote,
             shown,
+            number_shown: number,
             music,
             has_rung: false,
             refusals: Refusals::default(),
@@ -240,13 +253,16 @@ impl Consult {
 
     fn dial(&mut self, leg: LegId, rtp: std::net::SocketAddr, out: &mut Vec<Decision>) {
         let (caller, prefer, call) = (self.shown.clone(), self.prefer(), self.id);
+        let number_shown = self.number_shown.clone();
         let is_ringing = self.state == ConsultState::Ringing;
         let to = self.legs.get(leg.number as usize).filter(|_| is_ringing).and_then(|leg| self.to.party(leg));
         let Some(leg) = self.leg_mut(leg).filter(|leg| leg.state == LegState::Opening) else { return };
         let Some(to) = to else { return };
         leg.state = LegState::Dialling { local: rtp };
         let label = caller.display_name.clone().unwrap_or_default();
-        let dial = Dial { leg: leg.id, to, local: rtp, prefer, caller, label, call, context: Box::default() };
+        let manner = DialManner { auto_answer_after: None, number_shown };
+        let context = Box::default();
+        let dial = Dial { leg: leg.id, to, local: rtp, prefer, caller, label, call, context, manner };
         out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
     }
 

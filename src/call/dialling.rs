@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::consult::{CONSULTS_MAX, Consult, ConsultState, Partner};
+use super::consult::{CONSULTS_MAX, Consult, ConsultState, Partner, Shown};
 use super::decision::{CallInput, Decision};
 use super::errand::{Errand, Feature};
 use super::leg::Leg;
@@ -18,7 +18,7 @@ use crate::waiting::{LentTo, WaitingError};
 pub(super) fn unserved(error: WaitingError) -> Unserved {
     match error {
         WaitingError::UnknownRegulator => Unserved::NotFound,
-        WaitingError::Offline => Unserved::Unavailable,
+        WaitingError::Offline | WaitingError::NotResting => Unserved::Unavailable,
         WaitingError::Busy => Unserved::Busy,
         WaitingError::Full | WaitingError::AlreadyWaiting | WaitingError::NotWaiting | WaitingError::NobodyFits => {
             Unserved::Overloaded
@@ -58,6 +58,7 @@ impl Switch {
         let done = match feature {
             Feature::Ready => self.room.ready(&regulator, now, &mut self.changes),
             Feature::Pause => self.room.pause(&regulator, PauseReason::Own, now, &mut self.changes),
+            Feature::Longer => self.room.extend_wrap_up(&regulator, None, now, &mut self.changes),
         };
         done.map_err(|_| Unserved::Unavailable)?;
         let sound = Some(feature.sound()).filter(|sound| self.centre.sounds.contains_key(sound));
@@ -76,7 +77,7 @@ impl Switch {
 
     /// A call to a colleague or to an outside number.
     fn consult(&mut self, dialled: Dialled, now: Now, out: &mut Vec<Order>) -> Result<(), Unserved> {
-        let mut to = self.find_partner(&dialled.digits)?;
+        let mut to = self.partner_for(&dialled.regulator, &dialled.digits, now, out)?;
         let (by, id) = (dialled.regulator.clone(), dialled.leg.call);
         let state = self.room.state_of(&by).ok_or(Unserved::Forbidden)?;
         let has_caller = matches!(state, RegulatorState::Talking { .. });
@@ -103,7 +104,7 @@ impl Switch {
         if !has_caller {
             self.room.engage(&by, id, now, &mut self.changes).map_err(unserved)?;
         }
-        let shown = (self.name_of(&by), self.music_for(&by));
+        let shown = Shown { name: self.name_of(&by), number: self.number_shown(&by), music: self.music_for(&by) };
         let is_faulty = self.is_faulty();
         let begun = catch_unwind(AssertUnwindSafe(|| {
             assert!(!is_faulty, "the planted fault");

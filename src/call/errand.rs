@@ -1,4 +1,4 @@
-//! A regulator's own call to a feature code (`*11` ready, `*10` pause): done at once, confirmed by a word, hung up.
+//! A regulator's own call to a feature code (`*11` ready, `*10` pause, `*12` rest longer): done at once, confirmed by a word, hung up.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub enum Feature {
     Ready,
     /// `*10`: I pause.
     Pause,
+    /// `*12`: I need longer after this call.
+    Longer,
 }
 
 impl Feature {
@@ -25,6 +27,7 @@ impl Feature {
         match digits {
             "*11" => Some(Feature::Ready),
             "*10" => Some(Feature::Pause),
+            "*12" => Some(Feature::Longer),
             _ => None,
         }
     }
@@ -34,6 +37,7 @@ impl Feature {
         match self {
             Feature::Ready => SoundId::from("ready-fr"),
             Feature::Pause => SoundId::from("paused-fr"),
+            Feature::Longer => SoundId::from("longer-fr"),
         }
     }
 }

@@ -15,7 +15,7 @@ impl Switch {
     /// A phone asks by its transfer button; what cannot be done is refused at once.
     pub(super) fn transfer_asked(&mut self, leg: LegId, to: TransferTo, now: Now, out: &mut Vec<Order>) {
         let asked = match to {
-            TransferTo::User(text) => self.hand_on(leg, &text, now),
+            TransferTo::User(text) => self.hand_on(leg, &text, now, out),
             TransferTo::PartnerOf(other) => self.hand_to_partner(leg, other, now, out),
         };
         if let Err(why) = asked {
@@ -47,9 +47,9 @@ impl Switch {
     }
 
     /// Blind: it is yet to ring at the other party.
-    fn hand_on(&mut self, by: LegId, text: &str, now: Now) -> Result<(), Unserved> {
+    fn hand_on(&mut self, by: LegId, text: &str, now: Now, out: &mut Vec<Order>) -> Result<(), Unserved> {
         let owner = self.owner(by)?;
-        let mut to = self.find_partner(text)?;
+        let mut to = self.partner_for(&owner, text, now, out)?;
         if to.regulator() == Some(&owner) {
             return Err(Unserved::Busy);
         }

@@ -9,7 +9,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::offer::LiveOffer;
-use super::signal::{Dial, Gone, Incoming, LegOrder, Party, RefusalKind};
+use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::{ending, opening, talking, waiting};
 use crate::model::centre::{Demand, RecordingPolicy};
@@ -354,8 +354,24 @@ impl Call {
         dialled.state = LegState::Dialling { local };
         let prefer = self.legs.first().and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
         let (caller, context) = (self.record.caller.clone(), self.record.context.clone());
-        let dial = Dial { leg, to, local, prefer, caller, label: self.line.name.clone(), call: self.id, context };
+        let (manner, label, call) = (self.manner_of(&to), self.line.name.clone(), self.id);
+        let dial = Dial { leg, to, local, prefer, caller, label, call, context, manner };
         out.push(Decision::Leg(LegOrder::Dial(Box::new(dial))));
+    }
+
+    /// A regulator's phone may pick callers up by itself; an outside party sees the association's number.
+    fn manner_of(&self, to: &Party) -> DialManner {
+        match to {
+            Party::Device { regulator, .. } => DialManner {
+                auto_answer_after: self.centre.regulators.get(regulator).and_then(|one| one.terms.auto_answer_after),
+                number_shown: None,
+            },
+            Party::Number { .. } => {
+                let association = self.centre.associations.get(&self.line.association);
+                let number_shown = association.and_then(|association| association.number_shown.clone());
+                DialManner { auto_answer_after: None, number_shown }
+            }
+        }
     }
 
     /// Hangs up a leg and closes its port; a leg that is gone is left.

@@ -14,6 +14,7 @@ mod leg;
 mod life;
 mod offer;
 mod opening;
+mod outbound;
 mod persons;
 pub mod signal;
 mod switch;

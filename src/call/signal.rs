@@ -2,11 +2,12 @@
 #![allow(missing_docs, reason = "a variant's sentence names its fields")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CallContext, CallId, Caller, Codec, DeviceId, Direction, EndedBy, LegId, RegulatorId, RemoteMedia, TrunkId,
+    CallContext, CallId, Caller, Codec, DeviceId, Direction, E164, EndedBy, LegId, RegulatorId, RemoteMedia, TrunkId,
 };
 
 /// What happened to a leg or a device.
@@ -210,4 +211,15 @@ pub struct Dial {
     pub call: CallId,
     /// What the trunk said of the call, of which the phone is told what it can show (User-to-User, Call-Info).
     pub context: Box<CallContext>,
+    /// How it is dialled.
+    pub manner: DialManner,
+}
+
+/// How a leg is dialled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialManner {
+    /// A device is asked to pick up by itself after so long; without it, it rings.
+    pub auto_answer_after: Option<Duration>,
+    /// The number of ours that an outside party sees; without it the trunk's own.
+    pub number_shown: Option<E164>,
 }

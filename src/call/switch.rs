@@ -9,6 +9,7 @@ use super::consult::{Consult, ConsultState};
 use super::decision::{CallInput, Decision};
 use super::errand::Errand;
 use super::life::{Begin, Call};
+use super::outbound::Outward;
 use super::persons::Persons;
 use super::signal::{Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
@@ -99,6 +100,8 @@ pub struct Switch {
     pub(super) consults: HashMap<CallId, Consult>,
     /// The present names of legs that came from another call, while the call that they came into lives.
     pub(super) renamed: BTreeMap<LegId, LegId>,
+    /// What regulators dialled outside lately.
+    pub(super) outward: Outward,
     pub(super) room: WaitingRoom,
     pub(super) persons: Persons,
     pub(super) chance: Chance,
@@ -125,6 +128,7 @@ impl Switch {
             lines: centre.lines.iter().map(|(id, line)| (id.clone(), Arc::new(line.clone()))).collect(),
             room: WaitingRoom::new(centre.clone()).explaining(),
             persons: Persons::new(centre.callers),
+            outward: Outward::default(),
             centre,
             software,
             calls: HashMap::new(),

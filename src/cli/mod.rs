@@ -1,8 +1,9 @@
-//! The commands: serve, demo, check, verify, password, call, load.
+//! The commands: serve, demo, check, verify, password, import, call, load.
 
 pub mod call;
 pub mod check;
 pub mod demo;
+pub mod import;
 pub mod load;
 pub mod password;
 pub mod phone;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::CheckArguments),
     Verify(verify::VerifyArgs),
     Password(password::PasswordArguments),
+    Import(import::ImportArguments),
     Call(call::CallArguments),
     Load(load::LoadArguments),
 }
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::document::Section;
-use super::lines::{read_levels, read_lines};
+use super::lines::read_lines;
+use super::outbound::read_outbound;
 use super::parts::seconds;
 use super::values;
 use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
@@ -26,14 +27,20 @@ pub(super) const DIGESTS: [(&str, DigestChoice); 3] =
 pub(super) type Skills = BTreeMap<SkillId, String>;
 
 /// Reads what routing knows, but for the trunks; `folder` is where relative sound files are.
-pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, ours: PhoneDefaults) -> (Centre, Skills) {
+pub(super) fn read_centre(
+    root: &Section<'_>,
+    folder: &Path,
+    zone: TimeZone,
+    regulators: BTreeMap<RegulatorId, Regulator>,
+) -> (Centre, Skills) {
     let skills: Skills =
         root.pairs("skills", values::text).into_iter().map(|(id, text)| (id.as_str().into(), text)).collect();
     let (lines, ddis) = read_lines(root);
     let associations = root.named("associations").into_iter().map(|(id, section)| {
         let name = section.or("name", id.clone(), values::text);
+        let number_shown = section.take("number_shown", values::number);
         section.close();
-        (id.as_str().into(), Association { name })
+        (id.as_str().into(), Association { name, number_shown })
     });
     let sounds = root.pairs("sounds", values::path);
     let centre = Centre {
@@ -42,12 +49,13 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, our
         regions: read_regions(root),
         lines,
         ddis,
-        regulators: read_regulators(root, ours),
+        regulators,
         trunks: BTreeMap::new(),
         sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
         weights: read_weights(root),
         offers: read_offers(root),
         callers: read_callers(root),
+        outbound: read_outbound(root),
     };
     (centre, skills)
 }
@@ -55,8 +63,8 @@ pub(super) fn read_centre(root: &Section<'_>, folder: &Path, zone: TimeZone, our
 /// What regulators without a choice of their own have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhoneDefaults {
-    digest: DigestChoice,
-    srtp: SrtpPolicy,
+    pub(super) digest: DigestChoice,
+    pub(super) srtp: SrtpPolicy,
 }
 
 /// The keys `digest` and `srtp` in `[sip]`.
@@ -96,34 +104,6 @@ fn read_regions(root: &Section<'_>) -> BTreeMap<RegionId, Region> {
     regions
 }
 
-fn read_regulators(root: &Section<'_>, ours: PhoneDefaults) -> BTreeMap<RegulatorId, Regulator> {
-    let mut regulators = BTreeMap::new();
-    for (id, section) in root.named("regulators") {
-        let association = section.must("association", "write the id of one of the [associations.ID]", values::id);
-        let regions = section.pairs("regions", values::whole(0..=1000));
-        let regulator = Regulator {
-            id: id.as_str().into(),
-            name: section.or("name", id.clone(), values::text),
-            association: association.unwrap_or_default().as_str().into(),
-            skills: read_levels(&section),
-            regions: regions.into_iter().map(|(region, cost)| (region.as_str().into(), cost)).collect(),
-            ready_on_register: section.or("ready_on_register", true, values::flag),
-            digest: section.or("digest", ours.digest, values::choice(&DIGESTS)),
-            srtp: section.or("srtp", ours.srtp, values::choice(&SRTP)),
-        };
-        section.close();
-        regulators.insert(id.as_str().into(), regulator);
-    }
-    if regulators.is_empty() && !root.report.has_fault_under("regulators") {
-        root.report.fault(
-            "regulators",
-            "no regulator is configured",
-            "write at least one [regulators.ID] with its skills",
-        );
-    }
-    regulators
-}
-
 fn read_weights(root: &Section<'_>) -> Weights {
     let routing = root.section("routing");
     let (default, section) = (Weights::default(), routing.section("weights"));
@@ -152,6 +132,11 @@ fn read_offers(root: &Section<'_>) -> OfferRules {
         pause_no_answer: pause("pause_no_answer", default.pause_no_answer),
         pause_unreachable: pause("pause_unreachable", default.pause_unreachable),
         pause_refused: pause("pause_refused", default.pause_refused),
+        wrap_up_extension: section.or(
+            "wrap_up_extension",
+            default.wrap_up_extension,
+            values::duration(seconds(5, 3600)),
+        ),
     };
     section.close();
     rules

@@ -21,6 +21,8 @@ pub(super) type Trouble = (String, String);
 pub(super) struct Report {
     file: PathBuf,
     places: HashMap<String, (usize, usize)>,
+    /// Keys that stand in another file: the file, the line, the column.
+    elsewhere: RefCell<HashMap<String, (PathBuf, usize, usize)>>,
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
 }
@@ -30,7 +32,13 @@ impl Report {
         let lines = LineStarts::of(text);
         let mut places = HashMap::new();
         index_table("", document, &lines, &mut places);
-        Report { file: file.to_owned(), places, faults: RefCell::default(), warnings: RefCell::default() }
+        let (elsewhere, faults, warnings) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Report { file: file.to_owned(), places, elsewhere, faults, warnings }
+    }
+
+    /// What is told of `key` stands in another file.
+    pub(super) fn stands_in(&self, key: &str, file: &Path, line: usize, column: usize) {
+        self.elsewhere.borrow_mut().insert(key.to_owned(), (file.to_owned(), line, column));
     }
 
     /// Notes an error at `key`, or at the nearest part of the file that would hold it.
@@ -72,6 +80,11 @@ impl Report {
         self.places.contains_key(key)
     }
 
+    /// How many errors were told so far.
+    pub(super) fn count_faults(&self) -> usize {
+        self.faults.borrow().len()
+    }
+
     /// Whether an error was already told at `key` or below it.
     pub(super) fn has_fault_under(&self, key: &str) -> bool {
         self.faults.borrow().iter().any(|fault| {
@@ -81,26 +94,32 @@ impl Report {
 
     /// Errors and warnings, in the order of the file.
     pub(super) fn into_parts(self) -> (Vec<Fault>, Vec<Fault>) {
+        let file = self.file;
         let (mut faults, mut warnings) = (self.faults.into_inner(), self.warnings.into_inner());
-        faults.sort_by_key(|fault| (fault.line, fault.column));
-        warnings.sort_by_key(|fault| (fault.line, fault.column));
+        let place = |fault: &Fault| (fault.file != file, fault.line, fault.column);
+        faults.sort_by_key(place);
+        warnings.sort_by_key(place);
         (faults, warnings)
     }
 
     fn at(&self, key: &str, problem: String, remedy: String) -> Fault {
-        let (line, column) = self.place(key);
-        Fault { file: self.file.clone(), line, column, key: key.to_owned(), problem, remedy }
+        let (file, line, column) = self.place(key);
+        Fault { file, line, column, key: key.to_owned(), problem, remedy }
     }
 
-    fn place(&self, key: &str) -> (usize, usize) {
+    fn place(&self, key: &str) -> (PathBuf, usize, usize) {
+        let elsewhere = self.elsewhere.borrow();
         let mut part = key;
         loop {
-            if let Some(place) = self.places.get(part) {
-                return *place;
+            if let Some(place) = elsewhere.get(part) {
+                return place.clone();
+            }
+            if let Some((line, column)) = self.places.get(part) {
+                return (self.file.clone(), *line, *column);
             }
             match part.rfind(['.', '[']) {
                 Some(end) => part = part.get(..end).unwrap_or_default(),
-                None => return (1, 1),
+                None => return (self.file.clone(), 1, 1),
             }
         }
     }

@@ -1,13 +1,16 @@
 //! Typed settings, read from one TOML file; an unknown key or a bad value refuses to start and says where.
 
 mod centre;
+mod csv;
 mod demand;
 mod document;
 mod fault;
 mod hours;
 mod lines;
 mod listeners;
+mod outbound;
 mod parts;
+mod people;
 mod reach;
 mod read;
 mod references;
@@ -16,6 +19,7 @@ mod validity;
 mod values;
 
 pub mod certificates;
+pub mod import;
 pub mod secrets;
 pub mod settings;
 

@@ -1,14 +1,16 @@
 //! From the text of the file to [`Settings`], or to everything that is wrong with it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use super::centre::{read_centre, read_phone_defaults, read_zone};
 use super::document::{LineStarts, Report, Section};
 use super::fault::{Fault, Faults};
+use super::outbound::check_outbound;
 use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
+use super::people::{PeopleFile, Usual, read_people, read_people_file};
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
 use super::trunks::{check_trunks, read_trunks};
@@ -28,56 +30,84 @@ impl Settings {
 
     /// As [`Settings::read`], with what is odd but works.
     pub fn read_with_warnings(path: &Path) -> Result<(Settings, Vec<Fault>), Faults> {
-        let unreadable = |problem: String, remedy: &str| {
-            let (file, remedy) = (path.to_owned(), remedy.to_owned());
-            let fault = Fault { file, line: 0, column: 0, key: String::new(), problem, remedy };
-            Faults { errors: vec![fault], warnings: Vec::new() }
-        };
-        let size = fs::metadata(path).map_or(0, |file| file.len());
-        if size > FILE_BYTES_MAX {
-            let problem = format!("the file has {size} bytes, more than {FILE_BYTES_MAX}");
-            return Err(unreadable(problem, "give the path of a Vigie configuration with --config FILE"));
+        Settings::read_beside(path, None)
+    }
+
+    /// As [`Settings::read_with_warnings`], as if the file of people were another.
+    pub fn read_with_people(path: &Path, people: (&Path, &str)) -> Result<(Settings, Vec<Fault>), Faults> {
+        Settings::read_beside(path, Some(people))
+    }
+
+    /// Where the file of people is, of a configuration that may be right only with it.
+    pub fn people_file(path: &Path) -> Result<PathBuf, Faults> {
+        let text = read_text(path)?;
+        let (document, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            return Err(Faults { errors: no_toml(&text, path, &errors), warnings: Vec::new() });
         }
-        let text = fs::read_to_string(path).map_err(|error| {
-            unreadable(
-                format!("the file cannot be read: {error}"),
-                "give the path of the configuration with --config FILE",
-            )
-        })?;
-        from_text(&text, path)
+        let report = Report::new(path, &text, document.get_ref());
+        let root = Section::root(&report, document.get_ref());
+        let node = read_node(&root.section("node"));
+        Ok(read_people_file(&root, &node))
+    }
+
+    fn read_beside(path: &Path, people: Option<(&Path, &str)>) -> Result<(Settings, Vec<Fault>), Faults> {
+        let text = read_text(path)?;
+        from_text(&text, path, people)
     }
 
     /// Reads and checks `text` as if it stood in the file `path`, for the demonstration and tests.
     pub fn from_text(text: &str, path: &Path) -> Result<Settings, Faults> {
-        from_text(text, path).map(|(settings, _)| settings)
+        from_text(text, path, None).map(|(settings, _)| settings)
     }
 }
 
-fn from_text(text: &str, path: &Path) -> Result<(Settings, Vec<Fault>), Faults> {
+/// The text of the configuration.
+fn read_text(path: &Path) -> Result<String, Faults> {
+    let unreadable = |problem: String, remedy: &str| {
+        let (file, remedy) = (path.to_owned(), remedy.to_owned());
+        let fault = Fault { file, line: 0, column: 0, key: String::new(), problem, remedy };
+        Faults { errors: vec![fault], warnings: Vec::new() }
+    };
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    if size > FILE_BYTES_MAX {
+        let problem = format!("the file has {size} bytes, more than {FILE_BYTES_MAX}");
+        return Err(unreadable(problem, "give the path of a Vigie configuration with --config FILE"));
+    }
+    fs::read_to_string(path).map_err(|error| {
+        unreadable(format!("the file cannot be read: {error}"), "give the path of the configuration with --config FILE")
+    })
+}
+
+fn from_text(text: &str, path: &Path, people: Option<(&Path, &str)>) -> Result<(Settings, Vec<Fault>), Faults> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(Faults { errors: no_toml(text, path, &errors), warnings: Vec::new() });
     }
     let report = Report::new(path, text, document.get_ref());
-    let settings = walk(Section::root(&report, document.get_ref()), path);
+    let settings = walk(Section::root(&report, document.get_ref()), path, people);
     let (errors, warnings) = report.into_parts();
     if errors.is_empty() { Ok((settings, warnings)) } else { Err(Faults { errors, warnings }) }
 }
 
-fn walk(root: Section<'_>, path: &Path) -> Settings {
+fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settings {
     let report = root.report;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (node, sip, media) = (root.section("node"), root.section("sip"), root.section("media"));
     let (zone, ours) = (read_zone(&node), read_phone_defaults(&sip));
     let node_settings = read_node(&node);
-    let (mut centre, skills) = read_centre(&root, folder, zone, ours);
+    let people = PeopleFile::open(report, read_people_file(&root, &node_settings), people);
+    let regulators = read_people(&root, &people, &Usual { ours, zone: zone.clone() });
+    let (mut centre, skills) = read_centre(&root, folder, zone, regulators);
     let (recording, storage, web) = (root.section("recording"), root.section("storage"), root.section("web"));
     let media_settings = read_media(&media, &node_settings);
     let (carriers, trunks) = read_trunks(&root, &node_settings, &media_settings.codecs);
     centre.trunks = carriers;
     check_references(report, &centre, &skills);
+    check_outbound(report, &centre);
     let settings = Settings {
         file: path.to_owned(),
+        people: people.path,
         sip: read_sip(&sip),
         media: media_settings,
         recording: read_recording(&recording),
@@ -97,7 +127,7 @@ fn walk(root: Section<'_>, path: &Path) -> Settings {
     check_machine(report, &settings.centre, &settings.sip, &settings.media);
     check_trunks(report, &settings);
     // Reachability of half-read people and lines would only repeat what was told.
-    if !["lines", "regulators", "skills"].iter().any(|key| report.has_fault_under(key)) {
+    if !["lines", "regulators", "skills", "people"].iter().any(|key| report.has_fault_under(key)) {
         check_reach(report, &settings.centre, &skills);
     }
     settings

@@ -150,7 +150,7 @@ pub(super) fn check_machine(report: &Report, centre: &Centre, sip: &SipSettings,
     for (name, file) in &centre.sounds {
         check_sound(report, name, file);
     }
-    for (name, when) in [("ready-fr", "after *11"), ("paused-fr", "after *10")] {
+    for (name, when) in [("ready-fr", "after *11"), ("paused-fr", "after *10"), ("longer-fr", "after *12")] {
         if !centre.sounds.contains_key(&SoundId::from(name)) {
             report.warn(
                 "sounds",

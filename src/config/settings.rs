@@ -28,6 +28,8 @@ pub struct Settings {
     pub web: WebSettings,
     /// Where events go.
     pub dispatch: Vec<EndpointSettings>,
+    /// The file that people are imported into; it may be missing.
+    pub people: PathBuf,
     /// What routing knows.
     pub centre: Centre,
     /// The files of each trunk that has any.

@@ -14,6 +14,7 @@ pub use super::demand::{Demand, DemandChange, Reach, Step};
 use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
 use super::number::{E164, NumberPlan};
+use super::outbound::{Outbound, Period, ROLE_USUAL};
 use super::person::CallerRules;
 use super::srtp::SrtpPolicy;
 
@@ -42,6 +43,8 @@ pub struct Centre {
     pub offers: OfferRules,
     /// How persons are followed across their calls.
     pub callers: CallerRules,
+    /// Which outside numbers regulators may dial.
+    pub outbound: Outbound,
 }
 
 /// The organisation that a line belongs to.
@@ -49,6 +52,8 @@ pub struct Centre {
 pub struct Association {
     /// Shown to people.
     pub name: String,
+    /// The number that whoever is called back sees; without it the trunk's own.
+    pub number_shown: Option<E164>,
 }
 
 /// An area with neighbours and a parent.
@@ -164,6 +169,25 @@ pub struct Regulator {
     pub digest: DigestChoice,
     /// Whether the media of the person's phones are protected.
     pub srtp: SrtpPolicy,
+    /// When the account is good, and how the person works.
+    pub terms: Terms,
+}
+
+/// When a regulator's account is good, what it may dial, and how its phones answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The account is good within these; empty: always.
+    pub valid: Vec<Period>,
+    /// The outbound role: a key of [`Outbound::roles`].
+    pub role: String,
+    /// The phones pick callers up by themselves after so long; without it they ring.
+    pub auto_answer_after: Option<Duration>,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { valid: Vec::new(), role: ROLE_USUAL.to_owned(), auto_answer_after: None }
+    }
 }
 
 /// Which digest algorithms are offered (RFC 8760 §2: the preferred one first).
@@ -379,6 +403,8 @@ pub struct OfferRules {
     pub pause_unreachable: Duration,
     /// How long a regulator who refused or was busy is passed over.
     pub pause_refused: Duration,
+    /// How much longer a regulator rests who asks for it.
+    pub wrap_up_extension: Duration,
 }
 
 impl Default for OfferRules {
@@ -388,6 +414,7 @@ impl Default for OfferRules {
             pause_no_answer: Duration::from_secs(60),
             pause_unreachable: Duration::from_secs(10),
             pause_refused: Duration::from_secs(10),
+            wrap_up_extension: Duration::from_secs(60),
         }
     }
 }

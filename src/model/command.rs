@@ -21,6 +21,12 @@ pub enum Command {
     Ready { regulator: RegulatorId },
     /// Pause a regulator, in the operator's words.
     Pause { regulator: RegulatorId, reason: String },
+    /// Let a regulator rest longer after the call; without a length by that of the configuration.
+    ExtendWrapUp { regulator: RegulatorId, by_s: Option<u32> },
+    /// End a regulator's rest; refused when there is none.
+    EndWrapUp { regulator: RegulatorId },
+    /// Log a regulator out: every device's registration ends, and the next one does not make ready.
+    LogOut { regulator: RegulatorId, reason: String },
     /// End a call.
     EndCall { call: CallId },
     /// Take no new calls; `Drained` is replied when the last live one is over.

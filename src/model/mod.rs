@@ -12,6 +12,7 @@ pub mod ids;
 pub mod media;
 pub mod needs;
 pub mod number;
+pub mod outbound;
 pub mod person;
 pub mod record;
 pub mod recording;
@@ -36,6 +37,7 @@ pub use media::{
 };
 pub use needs::{Needs, NeedsError};
 pub use number::{E164, NumberPlan, Redacted};
+pub use outbound::{Outbound, Period, Validity};
 pub use person::{AbandonedCaller, CallerRules, Person};
 pub use record::{
     CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,

@@ -43,6 +43,8 @@ pub enum PauseReason {
     Own,
     /// By the API, in the operator's words.
     Operator(String),
+    /// Logged out by a supervisor, in the supervisor's words: registering again does not make ready.
+    LoggedOut(String),
     /// Did not answer an offer; ends by itself.
     NoAnswer,
     /// Refused an offer or was busy; ends by itself.

@@ -42,6 +42,7 @@ pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -
         regions: regions.iter().map(|(region, cost)| (RegionId::from(*region), *cost)).collect(),
         ready_on_register: true,
         srtp: Default::default(),
+        terms: Default::default(),
         digest: DigestChoice::Md5,
     }
 }
@@ -120,5 +121,6 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         weights: Weights::default(),
         offers: OfferRules::default(),
         callers: Default::default(),
+        outbound: Default::default(),
     }
 }

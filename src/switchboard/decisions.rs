@@ -116,9 +116,19 @@ impl Decisions {
                 self.user_agent(|agent, effects| agent.retire(now, effects));
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
+            command @ Command::LogOut { .. } => {
+                if let Command::LogOut { regulator, .. } = &command {
+                    self.user_agent(|agent, effects| agent.log_out(regulator, effects));
+                    // First the phones are gone: what is asked for then waits for them.
+                    self.settle(now, out);
+                }
+                return self.tell_switch(SwitchInput::Command { ticket, command }, now);
+            }
             command @ (Command::Room
             | Command::Ready { .. }
             | Command::Pause { .. }
+            | Command::ExtendWrapUp { .. }
+            | Command::EndWrapUp { .. }
             | Command::EndCall { .. }
             | Command::Legs { .. }
             | Command::CloseAbandoned { .. }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::centre::DigestChoice;
 use crate::model::srtp::SrtpPolicy;
-use crate::model::{Centre, Chance, Codec, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId};
+use crate::model::{Centre, Chance, Codec, Credential, E164, Moment, Path, RegulatorId, Trunk, TrunkId, Utc, Validity};
 use crate::sip::digest::{Algorithm, Authorization, Challenge};
 use crate::sip::{Request, Response, Uri};
 
@@ -169,6 +169,12 @@ impl Admission {
     /// Whether there is such a regulator, with a password.
     pub(super) fn knows(&self, regulator: &RegulatorId) -> bool {
         self.centre.regulators.contains_key(regulator) && self.credentials.contains_key(regulator)
+    }
+
+    /// Whether a regulator's account is good now, and for how long.
+    pub(super) fn validity(&self, regulator: &RegulatorId, now: Utc) -> Validity {
+        let person = self.centre.regulators.get(regulator);
+        person.map_or(Validity::Not, |person| Validity::of(&person.terms.valid, now))
     }
 
     /// Looks at a request's credentials, keeping nothing: a count that was used before is not found here.

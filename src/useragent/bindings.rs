@@ -42,6 +42,15 @@ pub(super) struct Registration {
     pub wishes: Wishes,
 }
 
+impl Registration {
+    /// No binding outlives the account: with its end the phone is gone, and is refused from then on.
+    pub(super) fn end_within(&mut self, left: Duration) {
+        if let Wishes::Contacts(contacts) = &mut self.wishes {
+            contacts.iter_mut().for_each(|(_, expires)| *expires = left.min(*expires));
+        }
+    }
+}
+
 /// What is to become of the bindings.
 #[derive(Clone, Debug)]
 pub(super) enum Wishes {
@@ -82,6 +91,14 @@ impl Bindings {
         self.devices.values().flatten().any(|device| device.path.peer.ip().to_canonical() == source)
     }
 
+    /// Every device of a regulator is gone.
+    pub(super) fn remove_all(&mut self, regulator: &RegulatorId, out: &mut Vec<Effect>) {
+        let all: Vec<DeviceId> = self.of(regulator).iter().map(|device| device.binding.device).collect();
+        for device in all {
+            self.remove(regulator, device, out);
+        }
+    }
+
     /// When the next binding ends.
     pub(super) fn deadline(&self) -> Option<Moment> {
         self.expiries.first().map(|(at, _, _)| *at)
@@ -108,12 +125,7 @@ impl Bindings {
             return Err(Unbound::OutOfOrder);
         }
         match &asked.wishes {
-            Wishes::RemoveAll => {
-                let all: Vec<DeviceId> = known.iter().map(|d| d.binding.device).collect();
-                for device in all {
-                    self.remove(&asked.regulator, device, out);
-                }
-            }
+            Wishes::RemoveAll => self.remove_all(&asked.regulator, out),
             Wishes::Contacts(contacts) => {
                 if self.expiries.len() + contacts.len() > BINDINGS_MAX {
                     return Err(Unbound::Full);

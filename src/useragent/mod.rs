@@ -53,6 +53,7 @@ use bytes::Bytes;
 use crate::call::signal::{LegOrder, Signal};
 use crate::model::{
     Alarm, Binding, Centre, Chance, Counter, Credential, Fact, LegId, Moment, Now, Path, RegulatorId, Target, TrunkId,
+    Validity,
 };
 use crate::sip::transaction::Transactions;
 use crate::sip::{Fault, Malformed, Message};
@@ -242,7 +243,9 @@ impl UserAgent {
             let listener = self.wire.rules.listener(binding.listener);
             // A connection does not outlive the process that held it: its device registers again.
             let listener = listener.filter(|listener| !listener.transport.is_reliable());
-            if let Some(listener) = listener.filter(|_| self.admission.knows(&binding.regulator)) {
+            let is_good = self.admission.knows(&binding.regulator)
+                && self.admission.validity(&binding.regulator, now.utc) != Validity::Not;
+            if let Some(listener) = listener.filter(|_| is_good) {
                 if let Ok(source) = binding.source.parse::<std::net::SocketAddr>() {
                     self.bans.welcome(source.ip(), now.moment);
                 }
@@ -252,6 +255,11 @@ impl UserAgent {
                 out.push(Effect::Remember(Fact::BindingGone { regulator, device }));
             }
         }
+    }
+
+    /// Ends the registration of every device of a regulator.
+    pub fn log_out(&mut self, regulator: &RegulatorId, out: &mut Vec<Effect>) {
+        self.registrar.bindings.remove_all(regulator, out);
     }
 
     /// Time has passed.

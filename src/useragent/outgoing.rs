@@ -101,6 +101,7 @@ impl UserAgent {
         let from = shown(&dial.caller, &dial.label, realm);
         let mut more = vec![("X-Vigie-Call", dial.call.to_string())];
         more.extend(passed_on(&dial.caller, &dial.context, &from));
+        more.extend(dial.manner.auto_answer_after.iter().flat_map(|after| answered_by_itself(*after, realm)));
         let ends = (from, NameAddr::new(format!("sip:{regulator}@{realm}")));
         Ok(Callee { path, target, ends, more, over: None })
     }
@@ -326,6 +327,17 @@ impl UserAgent {
             Stage::Leaving(_) | Stage::Cancelling | Stage::Ended => {}
         }
     }
+}
+
+/// What asks a phone to pick up by itself, in each of the ways that phones know: Call-Info (Grandstream, Snom, Cisco),
+/// Alert-Info (Yealink, Polycom, Linphone), Answer-Mode (RFC 5373 §4.1). What a phone does not know it passes over.
+fn answered_by_itself(after: Duration, realm: &str) -> [(&'static str, String); 3] {
+    let after_s = after.as_secs();
+    [
+        ("Call-Info", format!("<sip:{realm}>;answer-after={after_s}")),
+        ("Alert-Info", format!("<http://{realm}.invalid>;info=alert-autoanswer;delay={after_s}")),
+        ("Answer-Mode", "Auto".to_owned()),
+    ]
 }
 
 /// The ACK of a 2xx and where it goes: the way of the dialog that the 2xx makes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Chance, Now, Path, RegulatorId};
+use crate::model::{Chance, Now, Path, RegulatorId, Validity};
 use crate::sip::{Contacts, NameAddr, Request, Response, Scheme, Uri};
 
 use super::Effect;
@@ -64,8 +64,18 @@ impl Registrar {
         if regulator.as_str() != claimed || user_of(request.headers.from()).as_deref() != Some(regulator.as_str()) {
             return answer(request, 403, rules);
         }
+        let left = match admission.validity(&regulator, now.utc) {
+            Validity::Always => Duration::MAX,
+            Validity::For(left) => left,
+            Validity::Not => {
+                let mut response = answer(request, 403, rules);
+                response.reason = "Account Not Good Now".to_owned();
+                return response;
+            }
+        };
         let asked = read(request, path, &regulator, rules);
-        let applied = asked.and_then(|asked| {
+        let applied = asked.and_then(|mut asked| {
+            asked.end_within(left);
             let devices_max = rules.devices_max;
             self.bindings.apply(&asked, devices_max, &mut self.chance, now, out).map_err(Refused::Unbound)
         });

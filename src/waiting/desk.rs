@@ -6,6 +6,9 @@ use super::LentTo;
 use crate::model::centre::OfferRules;
 use crate::model::{CallId, DeviceId, Moment, Now, OfferEnd, PauseReason, RegulatorId, RegulatorState};
 
+/// The longest rest after one call, however often it is extended: who needs more pauses.
+const WRAP_UP_MAX: Duration = Duration::from_secs(3600);
+
 /// A regulator, his phones and his state.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
@@ -75,14 +78,14 @@ fn pause_duration(reason: &PauseReason, rules: &OfferRules) -> Option<Duration> 
         PauseReason::NoAnswer => Some(rules.pause_no_answer),
         PauseReason::Refused => Some(rules.pause_refused),
         PauseReason::Unreachable => Some(rules.pause_unreachable),
-        PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => None,
+        PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) | PauseReason::NotYetReady => None,
     }
 }
 
 /// Whether only a person ends the pause.
 fn pause_is_open(reason: &PauseReason) -> bool {
     match reason {
-        PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => true,
+        PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) | PauseReason::NotYetReady => true,
         PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable => false,
     }
 }
@@ -90,7 +93,7 @@ fn pause_is_open(reason: &PauseReason) -> bool {
 /// Whether somebody asked for the pause: such a one outlives the phone's registration.
 fn is_asked_for(reason: &PauseReason) -> bool {
     match reason {
-        PauseReason::Own | PauseReason::Operator(_) => true,
+        PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) => true,
         PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable | PauseReason::NotYetReady => false,
     }
 }
@@ -184,7 +187,9 @@ impl Desk {
             RegulatorState::Offline => false,
             RegulatorState::Paused { reason } => match reason {
                 PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable => true,
-                PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => false,
+                PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) | PauseReason::NotYetReady => {
+                    false
+                }
             },
         }
     }
@@ -201,7 +206,7 @@ impl Desk {
             | RegulatorState::Talking { .. }
             | RegulatorState::WrapUp => Next::Ready,
             RegulatorState::Paused { reason } => match reason {
-                PauseReason::Own | PauseReason::Operator(_) => Next::Pause(reason.clone()),
+                PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) => Next::Pause(reason.clone()),
                 PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable => Next::Ready,
                 PauseReason::NotYetReady => Next::Usual,
             },
@@ -275,6 +280,34 @@ impl Desk {
             RegulatorState::Ready | RegulatorState::WrapUp | RegulatorState::Paused { .. } => {
                 Some(Turn::pause(reason, rules))
             }
+        }
+    }
+
+    /// Rests longer, [`WRAP_UP_MAX`] in all; `None` when he does not rest.
+    pub fn rest_longer(&self, by: Duration, now: Moment) -> Option<Turn> {
+        match (&self.state, self.until) {
+            (RegulatorState::WrapUp, Some(until)) => {
+                let latest = self.since.moment + WRAP_UP_MAX;
+                let until = (until + by).min(latest.max(until));
+                Some(Turn { state: RegulatorState::WrapUp, lasting: Some(until.since(now)) })
+            }
+            (RegulatorState::WrapUp, None)
+            | (
+                RegulatorState::Offline
+                | RegulatorState::Ready
+                | RegulatorState::Ringing { .. }
+                | RegulatorState::Talking { .. }
+                | RegulatorState::Paused { .. },
+                _,
+            ) => None,
+        }
+    }
+
+    /// The pause that somebody asked for and that will hold when the phone is back.
+    pub fn pause_ahead(&self) -> Option<&PauseReason> {
+        match &self.next {
+            Next::Pause(reason) if self.state == RegulatorState::Offline && is_asked_for(reason) => Some(reason),
+            Next::Pause(_) | Next::Usual | Next::Ready => None,
         }
     }
 

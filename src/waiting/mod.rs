@@ -11,6 +11,7 @@ mod need;
 mod notes;
 mod people;
 mod regulators;
+mod resting;
 mod room;
 #[cfg(test)]
 mod stage;
@@ -85,6 +86,9 @@ pub enum WaitingError {
     /// The regulator is on a call or is being rung.
     #[error("the regulator is on a call or is being rung: try again when it is over")]
     Busy,
+    /// There is no rest after a call to be changed.
+    #[error("the regulator is not in the rest after a call: there is nothing to end or to extend")]
+    NotResting,
     /// [`WAITING_MAX`] callers wait already.
     #[error("the waiting room is full ({WAITING_MAX} callers): play the overflow message")]
     Full,

@@ -323,7 +323,10 @@ impl Walk {
                     PauseReason::NoAnswer | PauseReason::Refused | PauseReason::Unreachable => {
                         assert!(one.until.is_some());
                     }
-                    PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => {
+                    PauseReason::Own
+                    | PauseReason::Operator(_)
+                    | PauseReason::LoggedOut(_)
+                    | PauseReason::NotYetReady => {
                         assert!(one.until.is_none());
                     }
                 },

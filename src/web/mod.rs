@@ -58,6 +58,8 @@ pub struct Parts {
     pub door: Door,
     /// Asks the media plane.
     pub live_quality: LiveQuality,
+    /// The configuration file: people are imported beside it.
+    pub config: PathBuf,
     /// The recordings folder: no file outside it is ever sent.
     pub recordings: PathBuf,
     /// The tokens that are accepted.

@@ -167,6 +167,7 @@ fn regulator(index: usize, (id, association, has, serves): Person) -> Regulator 
         regions: serves.iter().map(|(region, cost)| ((*region).into(), *cost)).collect(),
         ready_on_register: index % 5 != 4,
         srtp: Default::default(),
+        terms: Default::default(),
         digest: [DigestChoice::Md5, DigestChoice::Both, DigestChoice::Sha256][index % 3],
     }
 }
@@ -208,10 +209,13 @@ pub fn centre() -> Arc<Centre> {
         outgoing: Default::default(),
     };
     let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
-    let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr"];
+    let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr", "longer-fr"];
     Arc::new(Centre {
         zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
-        associations: associations.iter().map(|id| ((*id).into(), Association { name: (*id).into() })).collect(),
+        associations: associations
+            .iter()
+            .map(|id| ((*id).into(), Association { name: (*id).into(), number_shown: None }))
+            .collect(),
         regions: regions(),
         ddis: lines.iter().flat_map(|l| l.ddis.iter().map(|d| (d.clone(), l.id.clone()))).collect(),
         lines: lines.into_iter().map(|l| (l.id.clone(), l)).collect(),
@@ -221,5 +225,6 @@ pub fn centre() -> Arc<Centre> {
         weights: Weights::default(),
         offers: OfferRules::default(),
         callers: Default::default(),
+        outbound: Default::default(),
     })
 }

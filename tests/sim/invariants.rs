@@ -204,12 +204,16 @@ impl Checks {
                     demand!(talks || asks, "{id} talks on {call}, which does not talk with him");
                     TALK_MAX
                 }
-                RegulatorState::WrapUp => self.centre.lines.values().map(|line| line.wrap_up).max().unwrap_or_default(),
+                // It may be extended, an hour in all.
+                RegulatorState::WrapUp => Duration::from_secs(3600),
                 RegulatorState::Paused { reason } => match reason {
                     PauseReason::NoAnswer => rules.pause_no_answer,
                     PauseReason::Refused => rules.pause_refused,
                     PauseReason::Unreachable => rules.pause_unreachable,
-                    PauseReason::Own | PauseReason::Operator(_) | PauseReason::NotYetReady => Duration::MAX,
+                    PauseReason::Own
+                    | PauseReason::Operator(_)
+                    | PauseReason::LoggedOut(_)
+                    | PauseReason::NotYetReady => Duration::MAX,
                 },
             };
             demand!(stay <= most.saturating_add(SLACK), "{id} has been {state:?} for {stay:?}");

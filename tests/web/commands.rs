@@ -74,6 +74,15 @@ fn answer(command: Command) -> Reply {
             "anne" => Reply::State(RegulatorState::Paused { reason: PauseReason::Operator(reason) }),
             _ => Reply::Unknown,
         },
+        Command::ExtendWrapUp { regulator, .. } | Command::EndWrapUp { regulator } => match regulator.as_str() {
+            "anne" => Reply::State(RegulatorState::WrapUp),
+            "paul" => Reply::Refused("there is nothing to end".into()),
+            _ => Reply::Unknown,
+        },
+        Command::LogOut { regulator, .. } => match regulator.as_str() {
+            "anne" => Reply::State(RegulatorState::Offline),
+            _ => Reply::Unknown,
+        },
         Command::EndCall { call } if call == live() => Reply::Done,
         Command::EndCall { .. } => Reply::Unknown,
         Command::Bans => Reply::Bans(vec![banned("198.51.100.7", BanKind::Source), banned("anne", BanKind::Account)]),
@@ -176,6 +185,8 @@ async fn what_the_switchboard_answers_is_what_is_described() {
     let openapi = read_description(&centre.desk).await;
     let (end, regulator) = ("/api/v1/calls/{call}/end", "/api/v1/regulators/{regulator}");
     let (pause, ready) = (format!("{regulator}/pause"), format!("{regulator}/ready"));
+    let (longer, rested) = (format!("{regulator}/wrap-up/extend"), format!("{regulator}/wrap-up/end"));
+    let log_out = format!("{regulator}/log-out");
     let table = [
         ("get", "/readyz", "/readyz".to_owned(), 200),
         ("get", "/api/v1/room", "/api/v1/room".to_owned(), 200),
@@ -187,6 +198,12 @@ async fn what_the_switchboard_answers_is_what_is_described() {
         ("post", &pause, "/api/v1/regulators/nobody/pause".to_owned(), 404),
         ("post", &ready, "/api/v1/regulators/anne/ready".to_owned(), 200),
         ("post", &ready, "/api/v1/regulators/paul/ready".to_owned(), 409),
+        ("post", &longer, "/api/v1/regulators/anne/wrap-up/extend".to_owned(), 200),
+        ("post", &longer, "/api/v1/regulators/paul/wrap-up/extend".to_owned(), 409),
+        ("post", &rested, "/api/v1/regulators/anne/wrap-up/end".to_owned(), 200),
+        ("post", &rested, "/api/v1/regulators/nobody/wrap-up/end".to_owned(), 404),
+        ("post", &log_out, "/api/v1/regulators/anne/log-out".to_owned(), 200),
+        ("post", &log_out, "/api/v1/regulators/nobody/log-out".to_owned(), 404),
         ("post", end, format!("/api/v1/calls/{}/end", live()), 204),
         ("post", end, format!("/api/v1/calls/{}/end", centre.desk.call), 404),
         ("get", "/api/v1/sip/bans", "/api/v1/sip/bans".to_owned(), 200),

@@ -105,6 +105,7 @@ impl Desk {
             live_quality: Arc::new(|_| {
                 BTreeMap::from([(1, LegQuality { packets_received: 77, mos: Some(4.2), ..LegQuality::default() })])
             }),
+            config: folder.path().join("vigie.toml"),
             recordings: folder.path().join("recordings"),
             tokens: vec![
                 ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },

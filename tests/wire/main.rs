@@ -31,6 +31,7 @@ mod coding;
 mod deciding;
 mod demo;
 mod dispatching;
+mod duty;
 mod early;
 mod early_media;
 mod failing_disk;

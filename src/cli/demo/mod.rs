@@ -34,7 +34,7 @@ macro_rules! sounds {
     };
 }
 
-const SOUNDS: [(&str, &[u8]); 9] = sounds![
+const SOUNDS: [(&str, &[u8]); 10] = sounds![
     "greeting-fr.wav",
     "greeting-en.wav",
     "sorry-fr.wav",
@@ -42,6 +42,7 @@ const SOUNDS: [(&str, &[u8]); 9] = sounds![
     "nobody-fr.wav",
     "nobody-en.wav",
     "ready-fr.wav",
+    "longer-fr.wav",
     "paused-fr.wav",
     "music.wav",
 ];

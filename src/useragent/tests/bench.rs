@@ -49,6 +49,7 @@ pub fn centre(calls_max: u32) -> Centre {
             regions: BTreeMap::new(),
             ready_on_register: true,
             srtp: Default::default(),
+            terms: Default::default(),
             digest,
         };
         (RegulatorId::from(id), regulator)
@@ -86,6 +87,7 @@ pub fn centre(calls_max: u32) -> Centre {
         weights: Weights::default(),
         offers: OfferRules::default(),
         callers: Default::default(),
+        outbound: Default::default(),
     }
 }
 

@@ -175,6 +175,7 @@ fn dialled(anonymous: bool, privacy: &str) -> String {
         caller,
         label: "Rouen".into(),
         call,
+        manner: Default::default(),
     };
     bench.order(LegOrder::Dial(Box::new(order))).pop().expect("an INVITE")
 }

@@ -35,6 +35,7 @@ fn dial(caller: Caller) -> Ringing {
         leg,
         to: Party::Device { regulator: "ana".into(), device: device(&bench) },
         context: Box::default(),
+        manner: Default::default(),
         local: address("127.0.0.1:30002"),
         prefer: Codec::Pcmu,
         caller,
@@ -215,7 +216,7 @@ fn an_unknown_device_is_unreachable_at_once() {
     let (regulator, device, prefer) = ("ana".into(), DeviceId(1), Codec::Pcma);
     let to = Party::Device { regulator, device };
     let (label, context) = (String::new(), Box::default());
-    let order = Dial { leg, to, local, prefer, caller: caller(), label, call, context };
+    let order = Dial { leg, to, local, prefer, caller: caller(), label, call, context, manner: Default::default() };
     assert!(bench.order(LegOrder::Dial(Box::new(order))).is_empty());
     assert!(
         matches!(&bench.signals()[..], [Signal::Refused { refusal, .. }] if refusal.kind == RefusalKind::Unreachable)
@@ -352,6 +353,7 @@ fn over_the_bound_a_leg_is_refused_at_once() {
         leg,
         to: Party::Device { regulator: "ana".into(), device: DeviceId(0) },
         context: Box::default(),
+        manner: Default::default(),
         local: address("127.0.0.1:30004"),
         prefer: Codec::Pcma,
         caller: caller(),

@@ -92,6 +92,7 @@ pub fn dialled_for(mut bench: Bench, prefer: Codec) -> (Bench, LegId, String) {
         leg,
         to: Party::Device { regulator: "ana".into(), device: device.expect("registered") },
         context: Box::default(),
+        manner: Default::default(),
         local: address("127.0.0.1:30002"),
         prefer,
         caller: Caller::default(),

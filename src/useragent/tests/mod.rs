@@ -1,5 +1,6 @@
 //! The user agent from outside: bytes in, bytes and signals out, in virtual time.
 
+mod accounts;
 mod banning;
 mod bench;
 mod carriers;

@@ -27,7 +27,17 @@ fn leg(number: u16) -> LegId {
 fn dial_number(bench: &mut Bench, leg: LegId, number: &str, caller: Caller) -> Vec<String> {
     let to = Party::Number { trunk: "carrier".into(), number: number.into() };
     let (local, label, context) = (address("127.0.0.1:30002"), "Cherbourg".into(), Box::default());
-    let order = Dial { leg, to, local, prefer: Codec::Pcma, caller, label, call: leg.call, context };
+    let order = Dial {
+        leg,
+        to,
+        local,
+        prefer: Codec::Pcma,
+        caller,
+        label,
+        call: leg.call,
+        context,
+        manner: Default::default(),
+    };
     bench.order(LegOrder::Dial(Box::new(order)))
 }
 

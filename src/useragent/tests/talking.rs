@@ -60,6 +60,7 @@ pub fn ring(bench: &mut Bench, user: &'static str, at: &'static str, leg: LegId)
         leg,
         to: Party::Device { regulator: user.into(), device: device(bench, user) },
         context: Box::default(),
+        manner: Default::default(),
         local: address("127.0.0.1:30002"),
         prefer: Codec::Pcma,
         caller: Caller::default(),

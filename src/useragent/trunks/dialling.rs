@@ -80,14 +80,17 @@ impl UserAgent {
             return Err("what was dialled is no number");
         }
         let uri = format!("sip:{}@{domain};user=phone", user.replace('#', "%23"));
-        let own = trunk.outgoing.shown.as_ref().map(|number| plan(number.as_str()));
+        let shown_to_them = dial.manner.number_shown.as_ref().or(trunk.outgoing.shown.as_ref());
+        let own = shown_to_them.map(|number| plan(number.as_str()));
         let own = own.or_else(|| trunk.registration.as_ref().map(|account| account.user.clone()));
         let mut more = Vec::new();
         if let Some(own) = &own {
             // RFC 3325 §9.1: who pays for the call, whoever is shown.
             more.push(("P-Asserted-Identity", format!("<sip:{own}@{domain}>")));
         }
-        let from = match (trunk.outgoing.shows_caller, own) {
+        // A regulator who calls back is no caller: the number of the association is shown.
+        let shows_caller = trunk.outgoing.shows_caller && (dial.caller.e164.is_some() || dial.caller.anonymous);
+        let from = match (shows_caller, own) {
             (true, _) => {
                 if dial.caller.anonymous {
                     more.push(("Privacy", "id".to_owned()));

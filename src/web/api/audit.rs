@@ -92,7 +92,9 @@ pub struct AuditView {
     /// From which address.
     source: String,
     /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`,
-    /// `outbox.replay`, `sip.unban`, `abandoned.call-back`, `abandoned.close`. An entry is written before the deed and never changed: when the deed was then refused, a
+    /// `outbox.replay`, `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`,
+    /// `regulator.wrap-up.end`, `regulator.log-out`, `regulators.import`. An entry is written before the deed and
+    /// never changed: when the deed was then refused, a
     /// second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.

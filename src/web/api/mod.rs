@@ -20,10 +20,12 @@ mod audit;
 mod bans;
 mod calls;
 mod context;
+mod duty;
 mod health;
 mod ladder;
 mod outbox;
 mod page;
+mod people;
 mod recordings;
 mod regulators;
 mod room;
@@ -91,6 +93,10 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(regulators::show))
         .routes(routes!(regulators::pause))
         .routes(routes!(regulators::ready))
+        .routes(routes!(duty::extend))
+        .routes(routes!(duty::end))
+        .routes(routes!(duty::log_out))
+        .routes(routes!(people::import))
         .routes(routes!(bans::list))
         .routes(routes!(bans::lift))
         .routes(routes!(trunks::list))

@@ -60,7 +60,7 @@ pub struct StateNow {
 pub struct PauseNow {
     /// Why, in one word.
     reason: PauseWord,
-    /// The operator's words.
+    /// The operator's or the supervisor's words.
     detail: Option<String>,
 }
 
@@ -82,6 +82,7 @@ enum StateWord {
 enum PauseWord {
     Own,
     Operator,
+    LoggedOut,
     NoAnswer,
     Refused,
     Unreachable,
@@ -109,6 +110,7 @@ impl From<PauseReason> for PauseNow {
         let (reason, detail) = match reason {
             PauseReason::Own => (PauseWord::Own, None),
             PauseReason::Operator(words) => (PauseWord::Operator, Some(words)),
+            PauseReason::LoggedOut(words) => (PauseWord::LoggedOut, Some(words)),
             PauseReason::NoAnswer => (PauseWord::NoAnswer, None),
             PauseReason::Refused => (PauseWord::Refused, None),
             PauseReason::Unreachable => (PauseWord::Unreachable, None),
@@ -237,7 +239,7 @@ pub async fn ready(
     perform(&desk, &bearer, act, command(&desk, Command::Ready { regulator: RegulatorId::from(id.as_str()) })).await
 }
 
-async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Problem> {
+pub(super) async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Problem> {
     match desk.parts.door.ask(command).await {
         Ok(Reply::State(state)) => Ok(Json(state.into())),
         Ok(Reply::Unknown) => Err(no_regulator()),

@@ -58,7 +58,10 @@ impl World {
         let regulator = ids[self.chance.below(ids.len() as u64) as usize].clone();
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let command = match self.chance.below(8) {
+        let command = match self.chance.below(11) {
+            8 => Command::ExtendWrapUp { regulator, by_s: Some(20) },
+            9 => Command::EndWrapUp { regulator },
+            10 => Command::LogOut { regulator, reason: "gone home".into() },
             0 => Command::Pause { regulator, reason: "a word with you".into() },
             1..=3 => Command::Ready { regulator },
             4 => {
