@@ -71,6 +71,9 @@ pub struct FarEnd {
 struct Voice {
     socket: Option<UdpSocket>,
     to: Option<SocketAddr>,
+    /// The far end sends from where it hears, so the socket is connected to it: the kernel need not look the way up for
+    /// every packet.
+    is_connected: bool,
     srtp: Option<Box<(Incoming, Outgoing)>>,
     header: Header,
     partner: Option<LegName>,
@@ -80,6 +83,36 @@ struct Voice {
     highest: u32,
     /// The sequence of the first counted packet of a transcoded stream.
     sequence_first: Option<u16>,
+}
+
+impl Voice {
+    /// The length of what came, when something did.
+    fn receive(&mut self, into: &mut [u8]) -> Option<usize> {
+        let socket = self.socket.as_ref()?;
+        if self.is_connected {
+            return socket.recv(into).ok();
+        }
+        let (length, from) = socket.recv_from(into).ok()?;
+        self.is_connected = self.to == Some(from) && socket.connect(from).is_ok();
+        Some(length)
+    }
+
+    /// Hears whoever sends again.
+    fn disconnect(&mut self) {
+        let dissolved = self.socket.as_ref().is_some_and(|socket| rustix::net::connect_unspec(socket).is_ok());
+        self.is_connected &= !dissolved;
+    }
+}
+
+/// Sends, and again where the system only told that an earlier packet met a closed port.
+fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr, is_connected: bool) -> io::Result<usize> {
+    if !is_connected {
+        return socket.send_to(datagram, to);
+    }
+    match socket.send(datagram) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => socket.send(datagram),
+        sent => sent,
+    }
 }
 
 /// One leg's account after the run.
@@ -184,6 +217,7 @@ impl Voices {
         legs.push(Voice {
             socket: Some(socket),
             to: None,
+            is_connected: false,
             srtp: None,
             header,
             partner: None,
@@ -199,7 +233,11 @@ impl Voices {
     /// Speaks to its far end from now on. The keys of the first time stay.
     pub fn aim(&mut self, leg: LegName, far: FarEnd, now: Moment) {
         let Some(voice) = self.voice(leg) else { return };
-        let is_first = voice.to.replace(far.rtp).is_none();
+        let was_to = voice.to.replace(far.rtp);
+        let is_first = was_to.is_none();
+        if voice.is_connected && was_to != Some(far.rtp) {
+            voice.disconnect();
+        }
         voice.header.payload_type = far.payload;
         if let Some(crypto) = far.crypto.filter(|_| voice.srtp.is_none()) {
             voice.srtp = Some(Box::new((Incoming::new(crypto.theirs), Outgoing::new(crypto.ours))));
@@ -274,7 +312,7 @@ impl Voices {
             None => length,
         };
         let datagram = self.outbound.get(..length).unwrap_or_default();
-        if socket.send_to(datagram, to).is_ok() {
+        if send(socket, datagram, to, voice.is_connected).is_ok() {
             self.counts.sent += 1;
             voice.sent += u32::from(counts);
         } else {
@@ -294,9 +332,7 @@ impl Voices {
                 LoadSide::Regulator => &mut self.regulators,
             };
             let Some(voice) = voices.get_mut(leg.index as usize) else { return };
-            let socket = voice.socket.as_ref();
-            let received = socket.and_then(|socket| socket.recv_from(&mut self.inbound).ok());
-            let Some((length, _)) = received else { return };
+            let Some(length) = voice.receive(&mut self.inbound) else { return };
             let now = clock::moment();
             let length = match (voice.srtp.as_deref_mut(), self.inbound.get_mut(..length)) {
                 (Some((incoming, _)), Some(datagram)) => incoming.open(datagram).unwrap_or(0),
