@@ -4,6 +4,7 @@ mod carriers;
 mod entry;
 mod locks;
 mod recovery;
+mod reload;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -112,6 +113,7 @@ pub struct App {
     /// Recordings of an earlier, killed run that this start has finished.
     pub recovered: usize,
     readiness: Readiness,
+    reloader: Arc<dyn web::Reloader>,
     locks: locks::Locks,
     planes: Planes,
     stop: watch::Sender<bool>,
@@ -166,12 +168,21 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let outbox = outbox::start(&storage, endpoints(&settings, &secrets), outbox_settings(&settings))?;
     let (stop, stopped) = watch::channel(false);
     let readiness = Readiness::new();
+    let urgents = entry::Urgents::of(&settings);
+    let reloader: Arc<dyn web::Reloader> = Arc::new(reload::Reloader {
+        door: door.clone(),
+        storage: storage.clone(),
+        media: Arc::downgrade(&media),
+        urgents: urgents.clone(),
+        in_force: tokio::sync::Mutex::new((settings.clone(), clock::utc())),
+    });
     let doors = web::Parts {
         storage: storage.clone(),
         writer: writer.clone(),
         door: door.clone(),
         live_quality: live_quality(Arc::downgrade(&media)),
         config: settings.file.clone(),
+        reloader: reloader.clone(),
         recordings: settings.recording.folder.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
@@ -185,10 +196,11 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         tokio::spawn(prune(storage.clone(), stopped.clone())),
     ];
     let sender = listeners.sender();
-    let signalling = listen(listeners, &settings, inbox.clone())?;
+    let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
     tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
-    Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, locks, planes, stop, tasks })
+    let made = secrets.made;
+    Ok(App { sip, web, door, storage, made, recovered, readiness, reloader, locks, planes, stop, tasks })
 }
 
 /// What the media plane says of a call's open legs; nothing once it has stopped.
@@ -262,6 +274,11 @@ fn decisions(settings: &Settings, sip: &[SocketAddr], secrets: &Secrets, chance:
 }
 
 impl App {
+    /// Puts the changed configuration file in force, and says in the log what became of it.
+    pub async fn reload(&self) {
+        reload::reload_and_tell(self.reloader.as_ref()).await;
+    }
+
     /// Takes no new calls and waits until the last live one is over and sealed.
     pub async fn drain(&self) {
         self.readiness.object("draining", "Vigie is stopping and takes no new calls");
@@ -316,9 +333,8 @@ fn deliver(inbox: &Inbox, lane: Lane, input: Input) {
     }
 }
 
-fn listen(listeners: Listeners, settings: &Settings, inbox: Inbox) -> Result<Signalling, SignallingError> {
+fn listen(listeners: Listeners, settings: &Settings, entry: Entry) -> Result<Signalling, SignallingError> {
     let trunks = settings.centre.trunks.values().flat_map(|trunk| trunk.peers.iter().copied()).collect();
-    let entry = Entry::new(settings, inbox);
     listeners.start(trunks, move |sender: &Sender, report: Report| entry.take(sender, report))
 }
 

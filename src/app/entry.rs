@@ -1,6 +1,6 @@
 //! The way of what came in to the switchboard: into its lane, or refused at once when there is no room.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +18,28 @@ const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// What stands between the sockets and the inbox.
 pub(super) struct Entry {
     inbox: Inbox,
-    urgent: UrgentNumbers,
+    urgent: Urgents,
     calls: Mutex<Calls>,
+}
+
+/// The numbers whose calls go first; another configuration may have others.
+#[derive(Clone)]
+pub(super) struct Urgents(Arc<RwLock<UrgentNumbers>>);
+
+impl Urgents {
+    pub(super) fn of(settings: &Settings) -> Urgents {
+        Urgents(Arc::new(RwLock::new(UrgentNumbers::of(&settings.centre, settings.sip.urgent_priority))))
+    }
+
+    /// Takes those of another configuration.
+    pub(super) fn follow(&self, settings: &Settings) {
+        let numbers = UrgentNumbers::of(&settings.centre, settings.sip.urgent_priority);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = numbers;
+    }
+
+    fn are_dialled_by(&self, bytes: &[u8]) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).are_dialled_by(bytes)
+    }
 }
 
 /// What became of the calls of the last half minute.
@@ -31,8 +51,7 @@ struct Calls {
 }
 
 impl Entry {
-    pub(super) fn new(settings: &Settings, inbox: Inbox) -> Entry {
-        let urgent = UrgentNumbers::of(&settings.centre, settings.sip.urgent_priority);
+    pub(super) fn new(urgent: Urgents, inbox: Inbox) -> Entry {
         Entry { inbox, urgent, calls: Mutex::default() }
     }
 
@@ -126,7 +145,7 @@ mod tests {
     fn a_carriers_call_to_an_urgent_line_goes_first_and_a_strangers_does_not() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml");
         let settings = Settings::read(&file).unwrap_or_else(|faults| panic!("{faults}"));
-        let entry = Entry::new(&settings, Inbox::default());
+        let entry = Entry::new(Urgents::of(&settings), Inbox::default());
         let lane = |number: &str, urgency, from_trunk| {
             // No address of `peers`: a carrier that is found by name comes from anywhere.
             let path = Path { listener: 0, transport: Transport::Udp, peer: ([203, 0, 113, 9], 5060).into() };

@@ -89,6 +89,7 @@ impl Switch {
                 Some(live) => Reply::Legs(live.legs.iter().filter(|leg| leg.is_alive()).map(Leg::record).collect()),
                 None => Reply::Unknown,
             },
+            Command::Reload(reload) => Reply::Foreseen(Box::new(self.reload(&reload, now))),
             Command::Drain => {
                 self.draining = true;
                 self.end_idle_consults();

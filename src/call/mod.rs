@@ -16,6 +16,7 @@ mod offer;
 mod opening;
 mod outbound;
 mod persons;
+mod reload;
 pub mod signal;
 mod switch;
 mod taking;

@@ -92,7 +92,7 @@ pub enum Order {
 /// Every live call, the waiting room, the regulators.
 pub struct Switch {
     pub(super) centre: Arc<Centre>,
-    lines: HashMap<LineId, Arc<Line>>,
+    pub(super) lines: HashMap<LineId, Arc<Line>>,
     software: String,
     pub(super) calls: HashMap<CallId, Call>,
     pub(super) errands: HashMap<CallId, Errand>,

@@ -1,4 +1,4 @@
-//! The commands: serve, demo, check, verify, password, import, call, load.
+//! The commands: serve, demo, check, reload, verify, password, import, call, load.
 
 pub mod call;
 pub mod check;
@@ -7,6 +7,7 @@ pub mod import;
 pub mod load;
 pub mod password;
 pub mod phone;
+pub mod reload;
 pub mod serve;
 pub mod verify;
 
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
     Check(check::CheckArguments),
+    Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
     Password(password::PasswordArguments),
     Import(import::ImportArguments),
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
             demo::run(&arguments)
         }
         Command::Check(arguments) => check::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

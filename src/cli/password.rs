@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::config::secrets::{new_password, set_password};
 use crate::model::RegulatorId;
 
-/// Give a regulator a new password; it holds from the server's next start.
+/// Give a regulator a new password; it holds from the next `vigie reload` or start of the server.
 #[derive(Args, Clone, Debug)]
 pub struct PasswordArguments {
     /// The regulator's id.
@@ -30,7 +30,10 @@ pub fn run(arguments: &PasswordArguments) -> ExitCode {
             if !arguments.stdin {
                 println!("{password}");
             }
-            eprintln!("The password of {} is changed; restart the server for it to hold.", arguments.regulator);
+            eprintln!(
+                "The password of {} is changed; `vigie reload` makes it hold in the running server.",
+                arguments.regulator
+            );
             ExitCode::SUCCESS
         }
         Err(told) => {

@@ -8,7 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::{self, App};
 use crate::config::Settings;
 
-/// Run the server until Ctrl-C: then no new calls, live ones may end; a second Ctrl-C ends them.
+/// Run the server until Ctrl-C: then no new calls, live ones may end; a second Ctrl-C ends them. SIGHUP puts the changed
+/// configuration in force (see `vigie reload`).
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArguments {
     /// The configuration file.
@@ -52,7 +53,7 @@ pub fn run(arguments: &ServeArguments) -> ExitCode {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let signals = stop_signals()?;
+    let signals = Signals::listen()?;
     let (regulators, lines) = (settings.centre.regulators.len(), settings.centre.lines.len());
     let secrets = settings.node.state.join("secrets");
     let app = app::start(settings).await?;
@@ -68,20 +69,52 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C and SIGTERM, from now on.
-pub type StopSignals = (Signal, Signal);
-
-/// Listens for them: neither ends the process by itself any more.
-///
-/// # Errors
-/// When the system refuses.
-pub fn stop_signals() -> std::io::Result<StopSignals> {
-    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+/// Ctrl-C, SIGTERM and SIGHUP, from now on.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
 }
 
-/// Waits for the first signal, then stops: live calls may end, a second signal ends them.
-pub async fn stop_when_told(app: App, mut signals: StopSignals) {
-    told_to_stop(&mut signals).await;
+/// What a signal asks.
+enum Told {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    /// Listens for them: none ends the process by itself any more.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits until the process is told to stop.
+    pub async fn told_to_stop(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}
+
+/// Waits for the first signal to stop: live calls may end, a second signal ends them. At SIGHUP before that the
+/// configuration is read again.
+pub async fn stop_when_told(app: App, mut signals: Signals) {
+    while let Told::Reload = signals.next().await {
+        app.reload().await;
+    }
     tracing::info!("stopping: no new calls; live ones may end (a second Ctrl-C ends them)");
     tokio::select! {
         () = app.drain() => {}
@@ -94,17 +127,9 @@ pub async fn stop_when_told(app: App, mut signals: StopSignals) {
 }
 
 /// The second signal ends the live calls; returns at the third.
-async fn end_when_told(app: &App, signals: &mut StopSignals) {
-    told_to_stop(signals).await;
+async fn end_when_told(app: &App, signals: &mut Signals) {
+    signals.told_to_stop().await;
     tracing::info!("ending the live calls");
     app.end_all().await;
-    told_to_stop(signals).await;
-}
-
-/// Waits for one of them.
-pub async fn told_to_stop((interrupt, terminate): &mut StopSignals) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.told_to_stop().await;
 }

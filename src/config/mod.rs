@@ -1,6 +1,7 @@
 //! Typed settings, read from one TOML file; an unknown key or a bad value refuses to start and says where.
 
 mod centre;
+mod change;
 mod csv;
 mod demand;
 mod document;
@@ -23,6 +24,7 @@ pub mod import;
 pub mod secrets;
 pub mod settings;
 
+pub use change::{Change, ChangeKind, ReachChange, changes, reach_changes, takes_restart};
 pub use fault::{Fault, Faults};
 pub use reach::{StepReach, reach};
 pub use secrets::{ApiRole, ApiToken, Secrets, SecretsError};

@@ -36,7 +36,7 @@ use crate::model::{CallId, Chance, LegId, LegQuality, MediaCommand, MediaReport,
 
 use board::Board;
 use ports::Ports;
-use sounds::Sounds;
+use sounds::{Loaded, Sounds};
 use tally::Tally;
 use worker::{Post, Worker};
 
@@ -98,6 +98,7 @@ pub enum MediaError {
 /// The running media plane. Dropped without [`Media::stop`], its threads end by themselves.
 #[derive(Debug)]
 pub struct Media {
+    sounds: Arc<Sounds>,
     threads: Vec<Thread>,
     rings: Vec<RingReader>,
     stopping: Arc<AtomicBool>,
@@ -126,7 +127,7 @@ pub fn start(
         chosen => chosen,
     };
     crate::journal::ring::make_folder(&settings.ring_folder)?;
-    let mut media = Media { threads: Vec::new(), rings: Vec::new(), stopping: Arc::default() };
+    let mut media = Media { sounds: sounds.clone(), threads: Vec::new(), rings: Vec::new(), stopping: Arc::default() };
     for index in 0..threads {
         let ring = RingWriter::create(&settings.ring_folder.join(format!("media-{index}.ring")), settings.ring_bytes)?;
         media.rings.push(ring.reader());
@@ -144,7 +145,24 @@ pub fn start(
     Ok(media)
 }
 
+/// The sounds of another configuration, read and found playable.
+#[derive(Debug)]
+pub struct ReadSounds(Loaded);
+
+/// Reads sounds that [`Media::learn`] may take.
+///
+/// # Errors
+/// The first that cannot be played, by its name and file.
+pub fn read_sounds(files: &BTreeMap<SoundId, PathBuf>) -> Result<ReadSounds, MediaError> {
+    sounds::read_all(files).map(ReadSounds)
+}
+
 impl Media {
+    /// Plays these from now on; what is being played goes on as it was.
+    pub fn learn(&self, sounds: ReadSounds) {
+        self.sounds.learn(sounds.0);
+    }
+
     /// Hands a command to the thread of its call; never blocks. A command for a thread that is stuck or gone is counted and lost.
     pub fn send(&self, command: MediaCommand) {
         self.send_all([command]);

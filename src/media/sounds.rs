@@ -1,8 +1,8 @@
-//! The sounds, loaded once, at start.
+//! The sounds, loaded at start and with every other configuration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::MediaError;
 use crate::model::SoundId;
@@ -14,18 +14,31 @@ const SAMPLES_MAX: u32 = CLOCK_RATE * 600;
 /// Samples at 8 kHz: what a leg hears of them is encoded as they are played.
 pub(super) type Sound = [i16];
 
+/// Looked into when something begins to be played, never for a packet.
 #[derive(Debug)]
-pub(super) struct Sounds(BTreeMap<SoundId, Arc<Sound>>);
+pub(super) struct Sounds(RwLock<Loaded>);
+
+/// Sounds that were read.
+pub(super) type Loaded = BTreeMap<SoundId, Arc<Sound>>;
 
 impl Sounds {
     pub(super) fn load(files: &BTreeMap<SoundId, PathBuf>) -> Result<Sounds, MediaError> {
-        let load = |(id, path): (&SoundId, &PathBuf)| read(id, path).map(|sound| (id.clone(), sound));
-        files.iter().map(load).collect::<Result<_, _>>().map(Sounds)
+        read_all(files).map(|loaded| Sounds(RwLock::new(loaded)))
+    }
+
+    /// Plays these from now on. What had another name before stays: live calls may play it yet.
+    pub(super) fn learn(&self, loaded: Loaded) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(loaded);
     }
 
     pub(super) fn find(&self, id: &SoundId) -> Option<Arc<Sound>> {
-        self.0.get(id).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
+}
+
+/// Reads every file, or says which cannot be played.
+pub(super) fn read_all(files: &BTreeMap<SoundId, PathBuf>) -> Result<Loaded, MediaError> {
+    files.iter().map(|(id, path)| read(id, path).map(|sound| (id.clone(), sound))).collect()
 }
 
 fn read(id: &SoundId, path: &Path) -> Result<Arc<Sound>, MediaError> {

@@ -10,6 +10,7 @@ use super::explain::Forecast;
 use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId, TrunkId};
 use super::record::{Caller, LegRecord};
 use super::regulator::RegulatorState;
+use super::reload::{Foresight, Reload};
 use super::time::Utc;
 
 /// Asked through the API.
@@ -45,6 +46,9 @@ pub enum Command {
     CloseAbandoned { task: CallId, by: String, reason: String },
     /// Note on such a task that somebody calls back.
     NoteCallBack { task: CallId, by: String, reached: bool },
+    /// Go on under another configuration, or say what would follow. Never written down: it holds what files hold.
+    #[serde(skip)]
+    Reload(Reload),
 }
 
 /// The answer to a command.
@@ -68,6 +72,8 @@ pub enum Reply {
     Legs(Vec<LegRecord>),
     /// The trunks.
     Trunks(Vec<TrunkView>),
+    /// What another configuration means for who waits and who answers now.
+    Foreseen(Box<Foresight>),
 }
 
 /// What a ban is against.

@@ -17,6 +17,7 @@ pub mod person;
 pub mod record;
 pub mod recording;
 pub mod regulator;
+pub mod reload;
 pub mod srtp;
 pub mod time;
 
@@ -44,4 +45,5 @@ pub use record::{
 };
 pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
 pub use regulator::{Binding, PauseReason, RegulatorState};
+pub use reload::{Foresight, Reload, Stranded};
 pub use time::{Moment, Now, Utc};

@@ -112,6 +112,15 @@ impl Decisions {
                 self.effects.extend(effects);
                 reply
             }
+            Command::Reload(reload) => {
+                if !reload.is_trial {
+                    let (centre, credentials) = (reload.centre.clone(), reload.credentials.as_ref().clone());
+                    self.user_agent(|agent, effects| agent.recentre(centre, credentials, effects));
+                }
+                // The switch first: who has no device any more is told to it afterwards.
+                let command = Command::Reload(reload);
+                return self.tell_switch(SwitchInput::Command { ticket, command }, now);
+            }
             Command::Drain | Command::EndAll => {
                 self.user_agent(|agent, effects| agent.retire(now, effects));
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);

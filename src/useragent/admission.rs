@@ -98,6 +98,11 @@ impl Admission {
         Admission { realm, digests, centre, credentials, nobody, nonces, reached: BTreeMap::new() }
     }
 
+    /// Goes on with other accounts; nonces, and where the trunks' names lead, stay.
+    pub(super) fn recentre(&mut self, centre: Arc<Centre>, credentials: HashMap<RegulatorId, Credential>) {
+        (self.centre, self.credentials) = (centre, credentials);
+    }
+
     /// The nonces, to be kept.
     pub(super) fn nonces(&self) -> &Nonces {
         &self.nonces

@@ -221,6 +221,17 @@ impl Bindings {
         }
     }
 
+    /// Removes every device of those who are not `known`.
+    pub(super) fn keep_only(&mut self, known: &BTreeSet<RegulatorId>, out: &mut Vec<Effect>) {
+        let strange = self.devices.iter().filter(|(regulator, _)| !known.contains(*regulator));
+        let gone: Vec<(RegulatorId, DeviceId)> = strange
+            .flat_map(|(regulator, devices)| devices.iter().map(|device| (regulator.clone(), device.binding.device)))
+            .collect();
+        for (regulator, device) in gone {
+            self.remove(&regulator, device, out);
+        }
+    }
+
     /// Removes what has expired.
     pub(super) fn tick(&mut self, now: Moment, out: &mut Vec<Effect>) {
         while let Some((at, regulator, device)) = self.expiries.first().cloned() {

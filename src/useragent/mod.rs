@@ -26,6 +26,7 @@ mod pace;
 mod probe;
 mod readable;
 mod reasons;
+mod recentre;
 mod refer;
 mod refer_to;
 mod registrar;

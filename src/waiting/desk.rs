@@ -99,6 +99,11 @@ fn is_asked_for(reason: &PauseReason) -> bool {
 }
 
 impl Desk {
+    /// The same under another configuration, whose own, fresh desk is `new`.
+    pub fn under(self, new: &Desk) -> Desk {
+        Desk { ready_on_register: new.ready_on_register, ..self }
+    }
+
     pub fn new(regulator: RegulatorId, ready_on_register: bool) -> Desk {
         Desk {
             regulator,

@@ -10,6 +10,7 @@ mod matching;
 mod need;
 mod notes;
 mod people;
+mod recentre;
 mod regulators;
 mod resting;
 mod room;

@@ -29,11 +29,11 @@ pub(super) struct Regulators {
     pub costs: Costs,
     pub learned: Learned,
     /// Since when each one has been busy with a caller.
-    busy_since: Vec<Option<Moment>>,
+    pub busy_since: Vec<Option<Moment>>,
     /// How many are in each state, by its name.
     pub counts: BTreeMap<&'static str, u32>,
     /// Ends of wrap-ups and timed pauses.
-    timers: BTreeSet<(Moment, usize)>,
+    pub timers: BTreeSet<(Moment, usize)>,
 }
 
 impl Regulators {

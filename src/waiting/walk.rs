@@ -128,7 +128,7 @@ impl Walk {
         let who = pick(&mut self.chance, &self.people).clone();
         let device = DeviceId(self.chance.below(2));
         let now = self.now;
-        match self.chance.below(13) {
+        match self.chance.below(14) {
             0 | 1 => self.room.registered(&who, device, now, out),
             2 => self.room.unregistered(&who, device, now, out),
             3 => {
@@ -150,6 +150,7 @@ impl Walk {
             8 | 9 => self.come_in(),
             10 => self.go_away(out),
             11 => self.ask_otherwise(),
+            12 => self.recentre(),
             _ => self.pass(out),
         }
     }
@@ -193,6 +194,35 @@ impl Walk {
         if done.is_ok() {
             self.demands.insert(call, demand);
         }
+    }
+
+    /// Another configuration: other skills, somebody gone, somebody back; no state, wait or offer changes.
+    fn recentre(&mut self) {
+        let mut centre = sample::centre(Vec::new(), Vec::new());
+        for number in 0..self.people.len() {
+            let mut one = draw_person(&mut self.chance, number);
+            let is_in = self.room.state_of(&one.id).is_some_and(|state| *state != RegulatorState::Offline);
+            if is_in && self.chance.below(4) == 0 {
+                // On duty and no longer in the file: stays known, as he was, until he goes.
+                continue;
+            }
+            // How near one is, the rules tell by the first region that the walk began with.
+            if let Some(present) = self.room.regulators(self.now).into_iter().find(|view| view.regulator == one.id) {
+                one.regions = present.regions;
+            }
+            centre.regulators.insert(one.id.clone(), one);
+        }
+        let (waited, states) = (self.room.waiting(self.now), self.states());
+        self.room.recentre(&Arc::new(centre));
+        let ids = |places: Vec<super::WaitingPlace>| -> Vec<_> {
+            places.into_iter().map(|one| (one.call, one.step, one.offered_to, one.offers)).collect()
+        };
+        assert_eq!(ids(self.room.waiting(self.now)), ids(waited));
+        assert_eq!(self.states(), states);
+    }
+
+    fn states(&self) -> Vec<(RegulatorId, RegulatorState, Utc)> {
+        self.room.regulators(self.now).into_iter().map(|one| (one.regulator, one.state, one.since)).collect()
     }
 
     /// A caller hangs up; the switch cancels the live offer, before or after.

@@ -31,11 +31,14 @@ pub mod metrics;
 mod problem;
 mod range;
 mod readiness;
+mod reloader;
 mod routing_words;
 mod token;
 mod words;
 
+pub use api::{ConfigurationChange, LastDay, Moved, ReachView, ReloadReport, RoomForesight, StrandedCall};
 pub use readiness::Readiness;
+pub use reloader::{InForce, ReloadRefused, Reloaded, Reloader, Waiting};
 pub use token::{ApiToken, Role, hash_token};
 
 /// How long a stop waits for answers that are still being sent.
@@ -60,6 +63,8 @@ pub struct Parts {
     pub live_quality: LiveQuality,
     /// The configuration file: people are imported beside it.
     pub config: PathBuf,
+    /// Puts another configuration in force.
+    pub reloader: Arc<dyn Reloader>,
     /// The recordings folder: no file outside it is ever sent.
     pub recordings: PathBuf,
     /// The tokens that are accepted.

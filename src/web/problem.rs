@@ -97,6 +97,12 @@ impl Problem {
         Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "urn:vigie:problem:range", title, detail)
     }
 
+    /// 422: the configuration file has errors.
+    pub fn unsound(detail: impl Into<String>) -> Problem {
+        let title = "The configuration has errors; nothing was changed";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:vigie:problem:unsound", title, detail)
+    }
+
     /// 500: a fault that an operator must look at.
     pub fn fault(detail: impl Into<String>) -> Problem {
         let title = "Vigie could not do this";

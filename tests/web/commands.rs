@@ -92,7 +92,9 @@ fn answer(command: Command) -> Reply {
         Command::Trunks => Reply::Trunks(vec![trunk()]),
         Command::Legs { call } if call == talking() => Reply::Legs(vec![super::desk::live_leg(1)]),
         Command::CloseAbandoned { task, .. } | Command::NoteCallBack { task, .. } if task == live() => Reply::Done,
-        Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } => Reply::Unknown,
+        Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } | Command::Reload(_) => {
+            Reply::Unknown
+        }
     }
 }
 

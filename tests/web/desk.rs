@@ -106,6 +106,7 @@ impl Desk {
                 BTreeMap::from([(1, LegQuality { packets_received: 77, mos: Some(4.2), ..LegQuality::default() })])
             }),
             config: folder.path().join("vigie.toml"),
+            reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
             tokens: vec![
                 ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },

@@ -8,5 +8,6 @@ mod desk;
 mod doors;
 mod input;
 mod reading;
+mod reloader;
 mod routing;
 mod schema;

@@ -49,6 +49,7 @@ mod pressing;
 mod quality;
 mod refusing;
 mod registering;
+mod reloading;
 mod scanning;
 mod scenarios;
 mod securing;

@@ -98,10 +98,10 @@ async fn play(args: &DemoArguments, story: &Story) -> anyhow::Result<bool> {
     let ring_folder = settings.media.ring_folder.clone();
     story.tell(&format!("starting Vigie; all its state is in {}", dir.display()));
     let app = app::start(settings.clone()).await?;
-    let mut signals = serve::stop_signals()?;
+    let mut signals = serve::Signals::listen()?;
     let played = tokio::select! {
         played = play_and_prove(&app, &settings, &dir, &receiver, story) => played,
-        () = serve::told_to_stop(&mut signals) => Err(anyhow::anyhow!("interrupted")),
+        () = signals.told_to_stop() => Err(anyhow::anyhow!("interrupted")),
     };
     let verdict = match played {
         Ok(verdict) => verdict,

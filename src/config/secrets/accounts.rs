@@ -67,7 +67,7 @@ pub(super) fn open_or_make(
     Ok(settings.centre.regulators.keys().filter_map(known).collect())
 }
 
-/// Gives a regulator this password; it holds from the server's next start.
+/// Gives a regulator this password; it holds from the next `vigie reload` or start of the server.
 pub fn set_password(settings: &Settings, regulator: &RegulatorId, password: &str) -> Result<(), SecretsError> {
     if !settings.centre.regulators.contains_key(regulator) {
         return Err(SecretsError::UnknownRegulator { id: regulator.clone() });

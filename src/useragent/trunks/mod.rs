@@ -133,6 +133,11 @@ impl Trunks {
         Trunks { centre, passwords: Passwords::default(), kept }
     }
 
+    /// Goes on under other rules for the same carriers.
+    pub(super) fn recentre(&mut self, centre: Arc<Centre>) {
+        self.centre = centre;
+    }
+
     /// The passwords that carriers gave.
     pub(super) fn trust(&mut self, passwords: HashMap<TrunkId, String>) {
         self.passwords = Passwords(passwords);

@@ -155,7 +155,8 @@ async fn hang_up(desk: &Desk, call: CallId) -> Result<StatusCode, Problem> {
             | Reply::Drained
             | Reply::Bans(_)
             | Reply::Legs(_)
-            | Reply::Trunks(_)),
+            | Reply::Trunks(_)
+            | Reply::Foreseen(_)),
         ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }

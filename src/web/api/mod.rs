@@ -19,6 +19,7 @@ mod audio;
 mod audit;
 mod bans;
 mod calls;
+mod configuration;
 mod context;
 mod duty;
 mod health;
@@ -32,6 +33,8 @@ mod room;
 mod routing;
 mod story;
 mod trunks;
+
+pub use configuration::{ConfigurationChange, LastDay, Moved, ReachView, ReloadReport, RoomForesight, StrandedCall};
 
 /// What stands at the head of the description.
 #[derive(OpenApi)]
@@ -103,6 +106,8 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(outbox::show))
         .routes(routes!(outbox::replay))
         .routes(routes!(audit::list))
+        .routes(routes!(configuration::show))
+        .routes(routes!(configuration::reload))
         .routes(routes!(health::index))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -245,8 +245,13 @@ pub(super) async fn command(desk: &Desk, command: Command) -> Result<Json<StateN
         Ok(Reply::Unknown) => Err(no_regulator()),
         Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
         Ok(
-            reply
-            @ (Reply::Room(_) | Reply::Done | Reply::Drained | Reply::Bans(_) | Reply::Legs(_) | Reply::Trunks(_)),
+            reply @ (Reply::Room(_)
+            | Reply::Done
+            | Reply::Drained
+            | Reply::Bans(_)
+            | Reply::Legs(_)
+            | Reply::Trunks(_)
+            | Reply::Foreseen(_)),
         ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }

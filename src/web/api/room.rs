@@ -156,6 +156,7 @@ pub fn unexpected(reply: &Reply) -> Problem {
         Reply::Bans(_) => "Bans",
         Reply::Legs(_) => "Legs",
         Reply::Trunks(_) => "Trunks",
+        Reply::Foreseen(_) => "Foreseen",
     };
     Problem::fault(format!("the switchboard replied {name}, which answers another question; report this"))
 }
