@@ -8,7 +8,7 @@ use clap::Args;
 use crate::config::import::{ImportError, Imported, Others};
 use crate::config::{Secrets, Settings};
 
-/// Import regulators from a CSV file, when the configuration holds with them; it takes effect at the server's next start.
+/// Import regulators from a CSV file, when the configuration holds with them; it holds from the next `vigie reload` or start.
 ///
 /// The first line names the columns: id, name, association, skills (regulation=80 physician=60), regions (rouen=0),
 /// valid_from, valid_until (2026-12-31, or 2026-12-31T20:00), role, auto_answer_after, ready_on_register. Cells are
@@ -63,7 +63,7 @@ fn import(arguments: &ImportArguments) -> Result<String, String> {
     for made in &secrets.made {
         told += &format!("made {}\n", made.display());
     }
-    Ok(told + &format!("Written to {}; restart the server for it to hold.", imported.file().display()))
+    Ok(told + &format!("Written to {}; `vigie reload` makes it hold in the running server.", imported.file().display()))
 }
 
 fn summary(imported: &Imported) -> String {

@@ -1,7 +1,7 @@
 //! What stands in the place of whoever puts configurations in force.
 
 use vigie::model::Utc;
-use vigie::web::{InForce, ReloadReport, Reloaded, Reloader, Waiting};
+use vigie::web::{InForce, Reloaded, Reloader, Waiting};
 
 /// Has one file in force for ever.
 pub struct Still;
@@ -13,6 +13,6 @@ impl Reloader for Still {
     }
 
     fn reload(&self, _dry_run: bool) -> Waiting<'_, Reloaded> {
-        Box::pin(async { Reloaded::Done(Box::new(ReloadReport::default())) })
+        Box::pin(async { Reloaded::Done(Box::default()) })
     }
 }
