@@ -49,7 +49,7 @@ pub struct ImportView {
     unchanged: usize,
     /// What is odd but works, each with its place and remedy.
     warnings: Vec<String>,
-    /// Whether it was written; it takes effect at the server's next start.
+    /// Whether it was written; it holds from the next `vigie reload` or start.
     written: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct ImportView {
 /// `skills` (`regulation=80 physician=60`), `regions` (`rouen=0`), `valid_from`, `valid_until`, `role`,
 /// `auto_answer_after`, `ready_on_register`. A person with several weeks has a row for each. The whole configuration is
 /// checked with these people: when anything does not hold, nothing is written and the answer names lines and columns.
-/// It takes effect at the server's next start, which makes the passwords of new people. Written to the audit.
+/// It holds from the next reload or start, which makes the passwords of new people. Written to the audit.
 #[utoipa::path(
     post, path = "/api/v1/regulators/import", operation_id = "importRegulators", tag = "room",
     params(ImportQuery),
