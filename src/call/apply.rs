@@ -56,6 +56,7 @@ impl Switch {
                         self.persons.part(&call.record, parting, now, &mut self.facts);
                     }
                 }
+                Decision::Recall(plan) => self.recall(id, plan, now, out),
                 Decision::Count(counter) => out.push(Order::Count(counter)),
                 Decision::Over => self.forget(id),
             }
@@ -81,11 +82,14 @@ impl Switch {
                 // The offer's legs rang on behalf of this very state, so nobody else can have won the call.
                 let won = self.room.answered(&regulator, id, now, &mut self.changes);
                 debug_assert!(won, "an answer without a live offer");
+                self.supersede(id);
             }
             RoomChange::Released { regulator } => {
                 let wrap_up = self.calls.get(&id).map_or(Duration::ZERO, |call| call.line.wrap_up);
                 self.release(id, &regulator, wrap_up, now);
             }
+            RoomChange::Foresee => self.foresee(id, now),
+            RoomChange::AskCallBack => self.ask_call_back(id),
             RoomChange::Lost { regulator } => {
                 // Unknown only when the configuration lost the person, and then there is nobody to pause.
                 let _ = self.room.pause(&regulator, PauseReason::Unreachable, now, &mut self.changes);

@@ -93,6 +93,7 @@ impl Switch {
             Command::Drain => {
                 self.draining = true;
                 self.end_idle_consults();
+                self.end_call_backs();
                 return self.drain_tickets.push(ticket);
             }
             Command::CloseAbandoned { task, by, reason } => {
@@ -174,6 +175,11 @@ fn is_live(call: &Call) -> bool {
         | State::Offering(_)
         | State::Talking { .. }
         | State::Transferring(_)
+        | State::Choosing(_)
+        | State::Forwarding(_)
+        | State::Voicemail(_)
+        | State::Postponed
+        | State::Recalling(_)
         | State::Farewell { .. } => true,
         State::Ending | State::Sealing => false,
     }

@@ -206,6 +206,7 @@ impl Consult {
             | CallInput::Dtmf { .. }
             | CallInput::Confirmed { .. }
             | CallInput::Chosen(_)
+            | CallInput::Voice(_)
             | CallInput::Nobody
             | CallInput::HandOn(_)
             | CallInput::HandedOver(_)

@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use super::callback::Plan;
+use super::messages::VoiceInput;
 use super::persons::Parting;
 use super::signal::{Gone, LegOrder, Refusal};
 use super::transfer::{HandOn, HandedOver, TakeOver};
@@ -48,6 +50,8 @@ pub enum CallInput {
     HandedOver(Box<HandedOver>),
     /// A phone is to take the place of the one that talks.
     TakeOver(Box<TakeOver>),
+    /// What the caller is to hear of the wait, or of a wish.
+    Voice(VoiceInput),
     /// Nobody who could ever answer is on duty any more.
     Nobody,
     /// The offered regulator's last device is gone.
@@ -82,6 +86,7 @@ impl CallInput {
             | CallInput::HandOn(_)
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
+            | CallInput::Voice(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::End(_)
@@ -117,6 +122,8 @@ pub enum Decision {
     Served,
     /// The caller is gone without having been served.
     Parted(Parting),
+    /// Put a call-back of this call's caller in line.
+    Recall(Plan),
     /// Count.
     Count(Counter),
     /// Forget the call: nothing more is owed.
@@ -138,4 +145,8 @@ pub enum RoomChange {
     Released { regulator: RegulatorId },
     /// The regulator's phone vanished in mid-call.
     Lost { regulator: RegulatorId },
+    /// The place and the likely wait are to be told: [`VoiceInput::Foreseen`] follows.
+    Foresee,
+    /// The caller wants to be called back: [`VoiceInput`] says whether that can be.
+    AskCallBack,
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::callback::{self, Plan};
 use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::LegState;
 use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
 use super::persons::Parting;
 use super::signal::{LegOrder, Unserved};
+use super::voicemail::Message;
 use crate::model::{Counter, EndedBy, EventKind, LegId, MediaCommand, Now, Outcome, RecorderCommand};
 
 /// The caller hung up before an answer.
@@ -67,6 +69,7 @@ pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -102,7 +105,8 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     // Here and not where the end is decided: an ended call that still waits would be given to a regulator.
     out.push(Decision::Room(RoomChange::Leave));
     let Ending { outcome, by, detail } = ending;
-    let parting = unserved(call, by, now);
+    let is_owed = outcome != Outcome::Superseded && !callback::goes_on(call, outcome);
+    let parting = unserved(call, by, now).filter(|_| is_owed);
     // A caller whose regulator vanished waits again, and may overflow or hang up then: answered all the same, or
     // the counts of answered calls and of answers would disagree.
     let was_answered = call.record.answered_at.is_some() && by != EndedBy::Fault;
@@ -117,6 +121,9 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
     for leg in legs {
         call.hang_up(leg, by, now, out);
+    }
+    if outcome == Outcome::CallBack {
+        out.push(Decision::Recall(Plan::first()));
     }
     call.state = State::Ending;
     call.deadline = Some(now.moment + MEDIA_ANSWER_MAX);
@@ -140,9 +147,20 @@ fn unserved(call: &Call, by: EndedBy, now: Now) -> Option<Parting> {
         | EndedBy::Refused => false,
     };
     match call.state {
-        State::Opening { .. } | State::Greeting | State::Waiting | State::Offering(_) | State::Farewell { .. } => {
-            Some(Parting { wait: so_far(), makes_task: true })
+        // Who has asked for a call-back, left a message or heard what there was is owed nothing more than that.
+        State::Farewell { outcome: Outcome::CallBack | Outcome::Informed, .. } | State::Voicemail(Message::Spoken) => {
+            None
         }
+        State::Opening { .. }
+        | State::Greeting
+        | State::Choosing(_)
+        | State::Forwarding(_)
+        | State::Voicemail(Message::Prompted)
+        | State::Waiting
+        | State::Offering(_)
+        | State::Postponed
+        | State::Recalling(_)
+        | State::Farewell { .. } => Some(Parting { wait: so_far(), makes_task: true }),
         State::Talking { .. } | State::Transferring(_) if is_cut_off => {
             let wait = Duration::from_millis(call.record.wait_ms().unwrap_or_default());
             Some(Parting { wait: wait + kept, makes_task: false })
@@ -195,6 +213,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_)
@@ -256,6 +275,7 @@ pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_) => {}

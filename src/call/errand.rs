@@ -96,6 +96,7 @@ impl Errand {
             | CallInput::HandOn(_)
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
+            | CallInput::Voice(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::Sealed(_)

@@ -36,6 +36,11 @@ impl Switch {
             | State::Offering(_)
             | State::Talking { .. }
             | State::Transferring(_)
+            | State::Choosing(_)
+            | State::Forwarding(_)
+            | State::Voicemail(_)
+            | State::Postponed
+            | State::Recalling(_)
             | State::Farewell { .. }
             | State::Ending
             | State::Sealing => return Err(Unserved::Forbidden),

@@ -5,13 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callback::Recall;
+use super::callback::Recalling;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
+use super::forward::Forward;
+use super::ivr::Choosing;
 use super::leg::{Leg, LegState};
+use super::messages::Hearing;
 use super::offer::LiveOffer;
 use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
-use super::{ending, opening, talking, waiting};
+use super::voicemail::Message;
+use super::{callback, ending, forward, ivr, messages, opening, talking, voicemail, waiting};
 use crate::model::centre::{Demand, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
@@ -54,6 +60,16 @@ pub enum State {
     },
     /// A regulator hands the caller on: the caller hears music, and it rings at the other party.
     Transferring(Box<Handover>),
+    /// In a menu.
+    Choosing(Box<Choosing>),
+    /// It rings at an outside number, without a regulator.
+    Forwarding(Box<Forward>),
+    /// Leaves a message.
+    Voicemail(Message),
+    /// A call-back whose time has not come.
+    Postponed,
+    /// A call-back: a regulator has picked up, and it rings at the caller's.
+    Recalling(Box<Recalling>),
     /// A last message is heard; then the call ends.
     Farewell {
         /// Like this.
@@ -108,6 +124,10 @@ pub struct Call {
     pub early: Option<SocketAddr>,
     /// The codecs that legs were offered in mid-call, so that the other side's was kept without transcoding.
     pub offered: Vec<(LegId, Codec)>,
+    /// What it has heard and pressed.
+    pub hears: Hearing,
+    /// What makes it a call-back; without it the caller called.
+    pub recall: Option<Recall>,
     /// A fault that a test has planted.
     #[cfg(test)]
     pub(super) faulty: bool,
@@ -171,6 +191,7 @@ impl Call {
             offers: Vec::new(),
             legs: Vec::new(),
             recording: line.recording,
+            choices: Box::default(),
             software,
             person,
         };
@@ -194,6 +215,8 @@ impl Call {
             taking: None,
             early: None,
             offered: Vec::new(),
+            hears: Hearing::default(),
+            recall: None,
             #[cfg(test)]
             faulty: false,
         };
@@ -214,6 +237,13 @@ impl Call {
             return out.push(Decision::Room(RoomChange::OfferEnded { regulator, end }));
         }
         let Some(input) = transfer::turn_away(self, input, now, out) else { return };
+        if let Some(input) = messages::take(self, input, now, out) {
+            self.advance(input, now, out);
+        }
+        messages::set_deadline(self, now);
+    }
+
+    fn advance(&mut self, input: CallInput, now: Now, out: &mut Vec<Decision>) {
         match &self.state {
             State::Opening { .. } => opening::step(self, input, now, out),
             State::Greeting => opening::greeting(self, input, now, out),
@@ -221,6 +251,11 @@ impl Call {
             State::Offering(_) => waiting::offering(self, input, now, out),
             State::Talking { leg } => talking::step(self, *leg, input, now, out),
             State::Transferring(_) => transfer::step(self, input, now, out),
+            State::Choosing(_) => ivr::step(self, input, now, out),
+            State::Forwarding(_) => forward::step(self, input, now, out),
+            State::Voicemail(message) => voicemail::step(self, *message, input, now, out),
+            State::Postponed => callback::postponed(self, input, now, out),
+            State::Recalling(_) => callback::step(self, input, now, out),
             State::Farewell { .. } => ending::farewell(self, input, now, out),
             State::Ending => ending::step(self, input, now, out),
             State::Sealing => ending::sealing(self, input, out),
@@ -274,6 +309,7 @@ impl Call {
             | CallInput::HandOn(_)
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
+            | CallInput::Voice(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::End(_)
@@ -360,7 +396,7 @@ impl Call {
     }
 
     /// A regulator's phone may pick callers up by itself; an outside party sees the association's number.
-    fn manner_of(&self, to: &Party) -> DialManner {
+    pub(super) fn manner_of(&self, to: &Party) -> DialManner {
         match to {
             Party::Device { regulator, .. } => DialManner {
                 auto_answer_after: self.centre.regulators.get(regulator).and_then(|one| one.terms.auto_answer_after),
@@ -398,7 +434,7 @@ impl Call {
 
     /// Whether the line's policy records.
     pub fn is_to_be_recorded(&self) -> bool {
-        match self.line.recording {
+        match self.record.recording {
             RecordingPolicy::Always => true,
             RecordingPolicy::Never => false,
         }

@@ -2,16 +2,20 @@
 
 mod apply;
 mod bridge;
+mod callback;
 mod commands;
 mod consult;
 mod decision;
 mod dialling;
 mod ending;
 mod errand;
+mod forward;
 mod handing;
+mod ivr;
 mod keeping;
 mod leg;
 mod life;
+mod messages;
 mod offer;
 mod opening;
 mod outbound;
@@ -24,13 +28,20 @@ mod talking;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod voicemail;
 mod waiting;
+mod ways;
 
+pub use callback::{CALL_BACKS_MAX, Recall, Recalling};
 pub use commands::Census;
 pub use consult::{CONSULT_DURATION_MAX, CONSULT_RING_MAX, Consult, ConsultState, Partner};
+pub use forward::{Forward, IfFailed};
+pub use ivr::Choosing;
 pub use leg::{Leg, LegState};
 pub use life::{Call, State};
+pub use messages::{Hearing, VoiceInput};
 pub use offer::LiveOffer;
 pub use persons::{Parting, Persons};
 pub use switch::{CALLS_MAX, NOBODY_GRACE, Order, Switch, SwitchInput};
 pub use transfer::Handover;
+pub use voicemail::Message;

@@ -7,6 +7,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, SOUND_DURATION_MAX, State};
 use super::signal::{LegOrder, Unserved};
+use super::{ivr, ways};
 use crate::model::centre::{Accept, GreetingMode};
 use crate::model::media::AfterSounds;
 use crate::model::{Counter, EndedBy, EventKind, MediaCommand, Now, Outcome};
@@ -22,6 +23,7 @@ pub fn begin(call: &mut Call, out: &mut Vec<Decision>) {
         region: call.record.region.clone(),
         fallback: call.record.fallback,
         context: call.record.context.clone(),
+        callback_of: None,
     };
     call.tell(received, out);
     out.push(Decision::Keep);
@@ -53,6 +55,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -92,21 +95,18 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     match call.line.greeting.clone() {
         Some(greeting) => {
             call.deadline = Some(now.moment + SOUND_DURATION_MAX);
-            match call.line.greeting_mode {
-                GreetingMode::Before => {
+            match (call.line.greeting_mode, &call.line.voice.menu) {
+                (GreetingMode::Before, _) | (GreetingMode::Meanwhile, Some(_)) => {
                     call.play(leg, vec![greeting], AfterSounds::Report, out);
                 }
-                GreetingMode::Meanwhile => {
+                (GreetingMode::Meanwhile, None) => {
                     let sounds = vec![greeting, call.line.music.clone()];
                     call.play(leg, sounds, AfterSounds::RepeatLast, out);
                     enter(call, now, out);
                 }
             }
         }
-        None => {
-            call.play(leg, vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
-            enter(call, now, out);
-        }
+        None => begin_waiting(call, now, out),
     }
 }
 
@@ -135,6 +135,7 @@ pub fn greeting(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -142,13 +143,16 @@ pub fn greeting(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
     }
 }
 
+/// The caller chooses, where the line has a menu, or waits.
 fn begin_waiting(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
-    enter(call, now, out);
+    match call.line.voice.menu.clone() {
+        Some(menu) => ivr::begin(call, &menu, Vec::new(), now, out),
+        None => ways::wait(call, Vec::new(), now, out),
+    }
 }
 
 /// The call enters the waiting room.
-fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+pub fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.record.queued_at = Some(now.utc);
     // A person who was not served a while ago goes on waiting where that wait ended.
     call.queued = now.before(Duration::from_millis(call.record.person.kept_wait_ms));

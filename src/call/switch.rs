@@ -9,13 +9,14 @@ use super::consult::{Consult, ConsultState};
 use super::decision::{CallInput, Decision};
 use super::errand::Errand;
 use super::life::{Begin, Call};
+use super::messages::VoiceInput;
 use super::outbound::Outward;
 use super::persons::Persons;
 use super::signal::{Gone, Incoming, LegOrder, Signal, Unserved};
 use crate::model::{
-    Alarm, CallId, Centre, Chance, Command, Counter, Fact, LegId, Line, LineId, MediaCommand, MediaReport, Moment, Now,
-    OfferEnd, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply, SealedRecording,
-    Subject, Ticket,
+    Alarm, CallId, Centre, Chance, Command, Counter, E164, Fact, LegId, Line, LineId, MediaCommand, MediaReport,
+    Moment, Now, OfferEnd, RecorderCommand, RecorderReport, RegulatorId, RegulatorState, Remembered, Reply,
+    SealedRecording, Subject, Ticket,
 };
 use crate::routing;
 use crate::waiting::{StateChange, WaitingRoom};
@@ -110,6 +111,8 @@ pub struct Switch {
     pub(super) regulator_sequences: HashMap<RegulatorId, u32>,
     /// The last event's number of each call whose recording failed: sealed late, it is told all the same.
     pub(super) unsealed: BTreeMap<CallId, u32>,
+    /// The call-back of each person, while it lives.
+    pub(super) call_backs: BTreeMap<E164, CallId>,
     pub(super) duty_check: Option<Moment>,
     pub(super) draining: bool,
     pub(super) drain_tickets: Vec<Ticket>,
@@ -140,6 +143,7 @@ impl Switch {
             scheduled: HashMap::new(),
             regulator_sequences: HashMap::new(),
             unsealed: BTreeMap::new(),
+            call_backs: BTreeMap::new(),
             duty_check: None,
             draining: false,
             drain_tickets: Vec::new(),
@@ -205,6 +209,7 @@ impl Switch {
             ("calls among colleagues", self.consults.len()),
             ("renamed legs", self.renamed.len()),
             ("timers of calls", self.timers.len().max(self.scheduled.len())),
+            ("call-backs", self.call_backs.len()),
             ("waiting", self.room.count_waiting()),
         ]
     }
@@ -368,6 +373,8 @@ impl Switch {
             for choice in choices {
                 self.queue.push_back((choice.call, CallInput::Chosen(Box::new(choice))));
             }
+            let messages = self.room.take_messages().into_iter();
+            self.queue.extend(messages.map(|(call, sound)| (call, CallInput::Voice(VoiceInput::Message(sound)))));
             self.tell_changes(now);
             self.keep_up_with_room(out);
             if self.queue.is_empty() {
@@ -445,6 +452,7 @@ impl Switch {
             | CallInput::Reoffered { .. }
             | CallInput::Ended { by: Gone::HungUp | Gone::Cancelled | Gone::NoAck | Gone::Lost, .. }
             | CallInput::DevicesGone
+            | CallInput::Voice(_)
             | CallInput::End(_)
             | CallInput::RecordingFailed(_)
             | CallInput::Due => {}
@@ -482,6 +490,7 @@ impl Switch {
         self.errands.remove(&id);
         self.consults.remove(&id);
         self.renamed.retain(|_, named| named.call != id);
+        self.call_backs.retain(|_, call| *call != id);
         self.room.leave(id);
         self.schedule(id);
     }

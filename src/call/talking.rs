@@ -3,11 +3,12 @@
 use super::bridge;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
+use super::leg::Leg;
 use super::life::{Call, State};
 use super::offer::LiveOffer;
 use super::signal::{Gone, LegOrder};
 use super::waiting::close_offer_record;
-use super::{taking, transfer};
+use super::{callback, opening, taking, transfer};
 use crate::model::media::AfterSounds;
 use crate::model::{
     Counter, Direction, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome,
@@ -30,16 +31,24 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
         answered.connect(remote.clone(), now);
     }
     call.accept_caller(now, out);
-    let first_answer = call.record.answered_at.is_none();
-    call.record.answered_at.get_or_insert(now.utc);
     call.record.regulator = Some(regulator.clone());
     out.extend(close_offer_record(call, number, (OfferEnd::Accepted, None), now));
     out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
+    out.push(Decision::Room(RoomChange::Answered { regulator }));
+    if call.recall.is_some() && !call.leg(call.caller_leg()).is_some_and(Leg::is_alive) {
+        return callback::picked_up(call, leg, number, now, out);
+    }
+    answered(call, leg, number, now, out);
+}
+
+/// A regulator and the caller are there: both are recorded and hear each other.
+pub fn answered(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: &mut Vec<Decision>) {
+    let first_answer = call.record.answered_at.is_none();
+    call.record.answered_at.get_or_insert(now.utc);
     let caller = call.caller_leg();
     call.record_leg(caller, now, out);
     call.record_leg(leg, now, out);
     join(call, leg, out);
-    out.push(Decision::Room(RoomChange::Answered { regulator }));
     if first_answer {
         out.push(Decision::Count(Counter::CallsAnswered));
     }
@@ -135,6 +144,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
         | CallInput::Confirmed { .. }
         | CallInput::Reoffered { .. }
         | CallInput::Chosen(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_) => {}
@@ -208,7 +218,9 @@ pub fn finish(call: &mut Call, by: EndedBy, detail: Option<String>, now: Now, ou
     if let State::Talking { leg } = call.state {
         release(call, leg, out);
     }
-    ending::end(call, Ending { outcome: Outcome::Answered, by, detail }, now, out);
+    // Who was put through to an outside number has talked with no regulator.
+    let outcome = if call.record.answered_at.is_some() { Outcome::Answered } else { Outcome::Forwarded };
+    ending::end(call, Ending { outcome, by, detail }, now, out);
 }
 
 /// Whoever talked over this leg is free again.
@@ -233,6 +245,10 @@ fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut
 pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     dismiss(call, None, now, out);
     call.held.retain(|held| held.number == 0);
+    if call.record.queued_at.is_none() {
+        call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
+        return opening::enter(call, now, out);
+    }
     call.state = State::Waiting;
     call.waits_until = now.moment + call.line.waiting_max;
     call.deadline = Some(call.waits_until);

@@ -235,6 +235,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::Sealed(_) => {}
     }

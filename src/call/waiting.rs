@@ -8,7 +8,7 @@ use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
 use super::signal::{Party, Refusal, RefusalKind};
-use super::{ending, talking};
+use super::{callback, ending, talking};
 use crate::model::{
     Counter, EndedBy, EventKind, LegId, MediaCommand, Now, OfferEnd, OfferNumber, OfferRecord, Outcome, Side,
 };
@@ -18,6 +18,7 @@ use crate::waiting::Choice;
 pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
     match input {
         CallInput::Chosen(choice) => offer(call, *choice, now, out),
+        CallInput::Due | CallInput::Nobody if call.recall.is_some() => callback::postpone(call, now, out),
         CallInput::Due => overflow(call, now, out),
         CallInput::Nobody => nobody(call, now, out),
         CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),
@@ -40,6 +41,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}
     }
@@ -161,6 +163,7 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::HandOn(_)
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
         | CallInput::Nobody
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}

@@ -11,6 +11,7 @@ use super::lines::read_lines;
 use super::outbound::read_outbound;
 use super::parts::seconds;
 use super::values;
+use super::voice::{read_menus, read_spoken};
 use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{CallerRules, Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
@@ -43,6 +44,8 @@ pub(super) fn read_centre(
         (id.as_str().into(), Association { name, number_shown })
     });
     let sounds = root.pairs("sounds", values::path);
+    let sounds = sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file)));
+    let (spoken, spoken_sounds) = read_spoken(root, folder);
     let centre = Centre {
         zone,
         associations: associations.collect(),
@@ -51,7 +54,9 @@ pub(super) fn read_centre(
         ddis,
         regulators,
         trunks: BTreeMap::new(),
-        sounds: sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file))).collect(),
+        menus: read_menus(root),
+        spoken,
+        sounds: sounds.chain(spoken_sounds).collect(),
         weights: read_weights(root),
         offers: read_offers(root),
         callers: read_callers(root),

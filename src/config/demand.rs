@@ -28,7 +28,7 @@ pub(super) fn read_demand(section: &Section<'_>, waiting_max: Duration) -> Deman
 }
 
 /// The expression `needs`, or the table `skills`; `None` when neither stands there.
-fn read_needs(section: &Section<'_>) -> Option<Needs> {
+pub(super) fn read_needs(section: &Section<'_>) -> Option<Needs> {
     if section.has("needs") && section.has("skills") {
         section.report.fault(
             &section.path("needs"),

@@ -333,6 +333,31 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// The tables inside the table `key`, each by a key of the telephone's pad.
+    pub(super) fn of_keys(&self, key: &'static str) -> Vec<(char, Section<'a>)> {
+        let outer = self.section(key);
+        let mut sections = Vec::new();
+        for (name, value) in outer.table.into_iter().flatten() {
+            let (name, path) = (name.get_ref(), outer.path(name.get_ref()));
+            let mut letters = name.chars();
+            let pad = letters.next().filter(|c| letters.next().is_none() && (c.is_ascii_digit() || "*#".contains(*c)));
+            match (pad, value.get_ref()) {
+                (Some(pad), DeValue::Table(table)) => {
+                    sections.push((pad, Section::new(self.report, path, Some(table))));
+                }
+                (Some(_), other) => {
+                    let problem = format!("must be a table, not {}", kind(other));
+                    self.report.fault(&path, problem, "write { number = \"15\" }, { wait = true }, { go_to = \"…\" }…");
+                }
+                (None, _) => {
+                    let problem = format!("`{name}` is no key of a telephone");
+                    self.report.fault(&path, problem, "keys are 0 to 9, \"*\" and \"#\"");
+                }
+            }
+        }
+        sections
+    }
+
     /// The tables of the array of tables `key`, in order.
     pub(super) fn each(&self, key: &'static str) -> Vec<Section<'a>> {
         let mut sections = Vec::new();

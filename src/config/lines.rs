@@ -8,6 +8,7 @@ use super::document::Section;
 use super::hours::read_hours;
 use super::parts::seconds;
 use super::values;
+use super::voice::read_line_voice;
 use crate::model::centre::{Accept, Farewell, GreetingMode, Line, RecordingPolicy};
 use crate::model::{E164, LineId, SkillId, SoundId};
 
@@ -54,6 +55,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         nobody: farewell("nobody_message"),
         closed: farewell("closed_message"),
         accept: section.or("accept", Accept::default(), values::choice(&accepts)),
+        voice: read_line_voice(section),
     }
 }
 

@@ -18,6 +18,8 @@ mod references;
 mod trunks;
 mod validity;
 mod values;
+mod voice;
+mod voice_checks;
 
 pub mod certificates;
 pub mod import;

@@ -21,7 +21,7 @@ const CODECS: [(&str, Codec); 4] =
     [("pcma", Codec::Pcma), ("pcmu", Codec::Pcmu), ("g722", Codec::G722), ("opus", Codec::Opus)];
 
 /// The event types that an endpoint may ask for.
-const EVENT_TYPES: [&str; 14] = [
+const EVENT_TYPES: [&str; 15] = [
     "call.received",
     "call.queued",
     "call.offered",
@@ -30,6 +30,7 @@ const EVENT_TYPES: [&str; 14] = [
     "call.held",
     "call.resumed",
     "call.transferred",
+    "call.forwarded",
     "call.one-way-audio",
     "call.abandoned",
     "call.ended",

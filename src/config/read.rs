@@ -14,6 +14,7 @@ use super::people::{PeopleFile, Usual, read_people, read_people_file};
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
 use super::trunks::{check_trunks, read_trunks};
+use super::voice_checks::check_voice;
 use crate::model::Centre;
 
 /// The largest configuration read, in bytes: a thousand lines and regulators fit many times over.
@@ -105,6 +106,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     centre.trunks = carriers;
     check_references(report, &centre, &skills);
     check_outbound(report, &centre);
+    check_voice(report, &centre, &skills);
     let settings = Settings {
         file: path.to_owned(),
         people: people.path,

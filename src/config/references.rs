@@ -223,7 +223,10 @@ fn check_codecs(report: &Report, centre: &Centre, media: &MediaSettings) {
 }
 
 fn check_sound(report: &Report, name: &SoundId, file: &Path) {
-    let key = format!("sounds.{name}");
+    let key = match name.as_str().split_once('/') {
+        Some((language, _)) => format!("spoken.{language}"),
+        None => format!("sounds.{name}"),
+    };
     let remedy = "put a WAV file there: PCM, 8000 Hz, mono, 16 bit (sox in.wav -r 8000 -c 1 -b 16 out.wav)";
     match hound::WavReader::open(file) {
         Err(hound::Error::IoError(error)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -247,7 +250,13 @@ fn check_sound(report: &Report, name: &SoundId, file: &Path) {
 }
 
 /// Tells `name` at `key` unless it is among `known` or was already told there.
-fn check_name<'a>(report: &Report, key: &str, name: &str, known: impl Iterator<Item = &'a str>, section: &str) {
+pub(super) fn check_name<'a>(
+    report: &Report,
+    key: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    section: &str,
+) {
     let known: Vec<&str> = known.collect();
     if known.contains(&name) || report.has_fault_under(key) {
         return;
@@ -337,7 +346,7 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
 }
 
 /// The skills that an expression names; those of one that was made of the step before are told where they were written.
-fn check_needs(report: &Report, key: &str, needs: &Needs, skills: &Skills) {
+pub(super) fn check_needs(report: &Report, key: &str, needs: &Needs, skills: &Skills) {
     let (expression, table) = (format!("{key}.needs"), format!("{key}.skills"));
     if report.has(&expression) {
         for skill in needs.skills() {
@@ -348,7 +357,7 @@ fn check_needs(report: &Report, key: &str, needs: &Needs, skills: &Skills) {
     }
 }
 
-fn check_skills<'a>(report: &Report, key: &str, asked: impl Iterator<Item = &'a SkillId>, skills: &Skills) {
+pub(super) fn check_skills<'a>(report: &Report, key: &str, asked: impl Iterator<Item = &'a SkillId>, skills: &Skills) {
     for skill in asked {
         check_name(report, &format!("{key}.{skill}"), skill.as_str(), skills.keys().map(SkillId::as_str), "skills");
     }

@@ -1,6 +1,6 @@
 //! The centre as configured: associations, regions, lines, regulators, trunks, sounds. Immutable once checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::beat::Transport;
 pub use super::demand::{Demand, DemandChange, Reach, Step};
-use super::ids::{AssociationId, LineId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
+use super::ids::{AssociationId, LineId, MenuId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
 use super::number::{E164, NumberPlan};
 use super::outbound::{Outbound, Period, ROLE_USUAL};
 use super::person::CallerRules;
 use super::srtp::SrtpPolicy;
+use super::voice::{LineVoice, Menu};
 
 /// Everything that routing knows about the centre.
 #[derive(Clone, Debug)]
@@ -35,6 +36,10 @@ pub struct Centre {
     pub regulators: BTreeMap<RegulatorId, Regulator>,
     /// By id.
     pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// What callers may choose from, by id.
+    pub menus: BTreeMap<MenuId, Menu>,
+    /// The languages in which positions and waits can be told.
+    pub spoken: BTreeSet<String>,
     /// The file of each sound.
     pub sounds: BTreeMap<SoundId, PathBuf>,
     /// What the parts of a candidate's cost weigh.
@@ -108,6 +113,8 @@ pub struct Line {
     pub closed: Farewell,
     /// When the caller's call is accepted, and so charged.
     pub accept: Accept,
+    /// What its callers hear and may press beside that.
+    pub voice: LineVoice,
 }
 
 /// When a call is accepted with 200.

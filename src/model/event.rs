@@ -50,6 +50,9 @@ pub enum EventKind {
         region: RegionId,
         fallback: bool,
         context: Box<CallContext>,
+        /// The call whose caller asked for this one: a call-back, not a caller who calls.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        callback_of: Option<CallId>,
     },
     /// It entered the waiting room.
     #[serde(rename = "call.queued")]
@@ -100,6 +103,9 @@ pub enum EventKind {
     /// A regulator handed the caller on, and the other party answered.
     #[serde(rename = "call.transferred")]
     CallTransferred { by: RegulatorId, to: TransferParty, kind: TransferKind },
+    /// No regulator has it: it was put through to an outside number, by a key or because the line says so.
+    #[serde(rename = "call.forwarded")]
+    CallForwarded { to: String },
     /// Sound began to go one way only on one of its legs, or does so no more (`is_over`).
     #[serde(rename = "call.one-way-audio")]
     CallOneWayAudio { leg: u16, side: Side, way: OneWay, is_over: bool },
@@ -168,6 +174,7 @@ impl EventKind {
             EventKind::CallHeld { .. } => "call.held",
             EventKind::CallResumed { .. } => "call.resumed",
             EventKind::CallTransferred { .. } => "call.transferred",
+            EventKind::CallForwarded { .. } => "call.forwarded",
             EventKind::CallOneWayAudio { .. } => "call.one-way-audio",
             EventKind::CallAbandoned { .. } => "call.abandoned",
             EventKind::CallEnded { .. } => "call.ended",

@@ -141,6 +141,8 @@ names! {
     LineId,
     /// A caller list's id in the configuration.
     ListId,
+    /// A menu's id in the configuration.
+    MenuId,
     /// A region's id in the configuration.
     RegionId,
     /// A regulator's id: also the user name that the softphone registers with.

@@ -13,6 +13,7 @@ pub mod media;
 pub mod needs;
 pub mod number;
 pub mod outbound;
+pub mod outside;
 pub mod person;
 pub mod record;
 pub mod recording;
@@ -20,6 +21,7 @@ pub mod regulator;
 pub mod reload;
 pub mod srtp;
 pub mod time;
+pub mod voice;
 
 pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Target, Transport};
 pub use centre::{Centre, Line, Regulator, Trunk};
@@ -30,8 +32,8 @@ pub use demand::{Demand, DemandChange, Reach, Step};
 pub use event::{Event, EventKind, Subject};
 pub use explain::{Asked, Cause, Excluded, Forecast, ForecastDay, NOTES_MAX, RoutingNote, RoutingTurn};
 pub use ids::{
-    AssociationId, CallId, DeviceId, EventId, LegId, LineId, ListId, OfferNumber, RegionId, RegulatorId, SkillId,
-    SoundId, Ticket, TrunkId,
+    AssociationId, CallId, DeviceId, EventId, LegId, LineId, ListId, MenuId, OfferNumber, RegionId, RegulatorId,
+    SkillId, SoundId, Ticket, TrunkId,
 };
 pub use media::{
     Codec, Direction, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, MixedLeg, MosScale, OneWay, RemoteMedia,
@@ -41,9 +43,11 @@ pub use number::{E164, NumberPlan, Redacted};
 pub use outbound::{Outbound, Period, Validity};
 pub use person::{AbandonedCaller, CallerRules, Person};
 pub use record::{
-    CallContext, CallRecord, Caller, EndedBy, LegRecord, Names, OfferEnd, OfferRecord, Outcome, Reasoning, Side,
+    CallContext, CallRecord, Caller, Choices, EndedBy, KeyChosen, LegRecord, Names, OfferEnd, OfferRecord, Outcome,
+    Reasoning, Side,
 };
 pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use reload::{Foresight, Reload, Stranded};
 pub use time::{Moment, Now, Utc};
+pub use voice::{Destination, LineVoice, Menu, Tells, Voicemail, WaitingMessage, Way};

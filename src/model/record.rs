@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::centre::RecordingPolicy;
 use super::demand::Reach;
 use super::explain::Excluded;
-use super::ids::{AssociationId, CallId, DeviceId, LineId, OfferNumber, RegionId, RegulatorId, SkillId, TrunkId};
+use super::ids::{
+    AssociationId, CallId, DeviceId, LineId, MenuId, OfferNumber, RegionId, RegulatorId, SkillId, TrunkId,
+};
 use super::media::{Codec, LegQuality};
 use super::number::E164;
 use super::person::Person;
@@ -129,6 +131,18 @@ pub enum Outcome {
     Closed,
     /// The call could not be served: no common codec, no port, trunk over its limit.
     Refused,
+    /// No regulator answered: the caller was put through to an outside number, by a key or because the line says so.
+    Forwarded,
+    /// The caller left a message.
+    Voicemail,
+    /// The caller asked to be called back, and keeps the place in another call.
+    CallBack,
+    /// The caller heard what there was to hear, and the menu hung up.
+    Informed,
+    /// The caller who had asked to be called back could not be reached.
+    Unreached,
+    /// A call-back that was not needed any more: the person had been answered.
+    Superseded,
     /// Vigie was stopped or failed during the call.
     Interrupted,
 }
@@ -302,6 +316,43 @@ pub struct Names {
     pub regulators: BTreeMap<RegulatorId, String>,
 }
 
+/// What a caller chose, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Choices {
+    /// The keys that led somewhere, in order; at most [`KEYS_KEPT_MAX`].
+    pub keys: Vec<KeyChosen>,
+    /// The call whose caller asked for this one: a call-back.
+    pub callback_of: Option<CallId>,
+    /// Which attempt of the call-back this is, from 1.
+    pub attempt: u8,
+}
+
+/// The most keys kept of one call: a caller who presses more is playing.
+pub const KEYS_KEPT_MAX: usize = 64;
+
+/// A key that led somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChosen {
+    /// When.
+    pub at: Utc,
+    /// In which menu; without one, while waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub menu: Option<MenuId>,
+    /// The key; without one nothing (or nothing that was offered) was pressed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<char>,
+    /// Where it led, in words: `wait`, `menu paediatrics`, `number 15`, `line rouen-en`, `voicemail`, `call-back`, `hang-up`.
+    pub to: String,
+}
+
+impl Choices {
+    /// Whether nothing was chosen.
+    pub fn is_empty(&self) -> bool {
+        *self == Choices::default()
+    }
+}
+
 /// The story of one call, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -359,6 +410,9 @@ pub struct CallRecord {
     pub legs: Vec<LegRecord>,
     /// What the line's policy said.
     pub recording: RecordingPolicy,
+    /// What the caller chose by keys, and which call this one calls back.
+    #[serde(default, skip_serializing_if = "Choices::is_empty")]
+    pub choices: Box<Choices>,
     /// The version of Vigie that wrote this.
     pub software: String,
     /// What the caller's earlier calls and the lists brought.

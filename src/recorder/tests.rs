@@ -108,6 +108,7 @@ impl World {
             offers: Vec::new(),
             legs: Vec::new(),
             recording: RecordingPolicy::Always,
+            choices: Default::default(),
             software: "test".into(),
             person: Default::default(),
         })

@@ -1,10 +1,9 @@
 //! From the number dialled and the hour to a line: a caller is never refused for dialling a number nobody knows.
 
-mod outside;
 #[cfg(test)]
 pub(crate) mod sample;
 
-pub use outside::outside;
+pub use crate::model::outside::outside;
 
 use crate::model::{Centre, E164, Line, Now, Trunk};
 

@@ -68,6 +68,7 @@ pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
         overflow: farewell.clone(),
         nobody: farewell.clone(),
         closed: farewell,
+        voice: Default::default(),
     }
 }
 
@@ -117,6 +118,8 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         ddis,
         regulators: regulators.into_iter().map(|one| (one.id.clone(), one)).collect(),
         trunks: BTreeMap::new(),
+        menus: BTreeMap::new(),
+        spoken: Default::default(),
         sounds: BTreeMap::new(),
         weights: Weights::default(),
         offers: OfferRules::default(),

@@ -307,6 +307,19 @@ pub fn came_out(record: &CallRecord, lang: Language) -> String {
         Some(Outcome::Abandoned) => ("L'appelant a raccroché.", "The caller hung up."),
         Some(Outcome::Overflowed) => ("Attente maximale atteinte.", "The longest wait was reached."),
         Some(Outcome::NobodyOnDuty) => ("Plus personne n'était de service.", "Nobody was on duty any more."),
+        Some(Outcome::Forwarded) => (
+            "L'appelant a été mis en relation avec un numéro extérieur.",
+            "The caller was put through to an outside number.",
+        ),
+        Some(Outcome::Voicemail) => ("L'appelant a laissé un message.", "The caller left a message."),
+        Some(Outcome::CallBack) => ("L'appelant a demandé à être rappelé.", "The caller asked to be called back."),
+        Some(Outcome::Informed) => {
+            ("Le menu a renseigné l'appelant.", "The menu told the caller what there was to know.")
+        }
+        Some(Outcome::Unreached) => ("La personne rappelée n'a pas répondu.", "The person called back did not answer."),
+        Some(Outcome::Superseded) => {
+            ("La personne a été servie par un autre appel.", "The person was served by another call.")
+        }
         Some(Outcome::Answered | Outcome::Closed | Outcome::Refused | Outcome::Interrupted) | None => {
             ("L'appel a pris fin.", "The call ended.")
         }

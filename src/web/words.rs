@@ -54,7 +54,8 @@ macro_rules! mirror {
 mirror! {
     /// How a call came to its end.
     OutcomeWord from model::Outcome {
-        Answered, Abandoned, Overflowed, NobodyOnDuty, Closed, Refused, Interrupted,
+        Answered, Abandoned, Overflowed, NobodyOnDuty, Closed, Refused, Forwarded, Voicemail, CallBack, Informed, Unreached,
+        Superseded, Interrupted,
     }
     /// Who or what ended a call or a leg.
     EndedByWord from model::EndedBy {

@@ -130,6 +130,7 @@ impl Talk {
             offers: Vec::new(),
             legs: Vec::new(),
             recording: RecordingPolicy::Always,
+            choices: Default::default(),
             software: "test".into(),
             person: Default::default(),
         })

@@ -80,6 +80,7 @@ struct Sketch {
 fn line(sketch: &Sketch) -> Line {
     let farewell = |name: &str| Farewell { message: Some(name.into()) };
     Line {
+        voice: Default::default(),
         accept: vigie::model::centre::Accept::AtOnce,
         id: sketch.id.into(),
         name: format!("SOS {}", sketch.id),
@@ -211,6 +212,8 @@ pub fn centre() -> Arc<Centre> {
     let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
     let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr", "longer-fr"];
     Arc::new(Centre {
+        menus: Default::default(),
+        spoken: Default::default(),
         zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
         associations: associations
             .iter()

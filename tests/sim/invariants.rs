@@ -114,7 +114,16 @@ impl Checks {
                     demand!(!room.is_waiting(call.id), "{} is handed on and waits", call.id);
                 }
                 State::Waiting => demand!(room.is_waiting(call.id), "{} waits outside the room", call.id),
-                State::Opening { .. } | State::Greeting | State::Farewell { .. } | State::Ending | State::Sealing => {
+                State::Opening { .. }
+                | State::Greeting
+                | State::Choosing(_)
+                | State::Forwarding(_)
+                | State::Voicemail(_)
+                | State::Postponed
+                | State::Recalling(_)
+                | State::Farewell { .. }
+                | State::Ending
+                | State::Sealing => {
                     demand!(!room.is_waiting(call.id), "{} waits as {:?}", call.id, call.state);
                 }
             }
@@ -304,7 +313,10 @@ fn longest(call: &Call) -> Duration {
         State::Waiting => call.line.waiting_max + NOBODY_GRACE,
         State::Offering(_) => call.centre.offers.ring_duration_max,
         State::Talking { .. } => TALK_MAX,
-        State::Transferring(_) => CONSULT_RING_MAX,
+        State::Transferring(_) | State::Forwarding(_) | State::Recalling(_) => CONSULT_RING_MAX,
+        State::Choosing(_) => Duration::from_secs(1200),
+        State::Voicemail(_) => call.line.voice.voicemail.duration_max + Duration::from_secs(120),
+        State::Postponed => Duration::from_secs(180),
         State::Sealing => Duration::from_secs(1800),
     }
 }

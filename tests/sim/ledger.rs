@@ -240,6 +240,10 @@ impl Ledger {
                 story.transferred += 1;
                 story.attended += u32::from(*kind == TransferKind::Attended);
             }
+            EventKind::CallForwarded { .. } => {
+                demand!(!story.talks, "{call} was put through while somebody had it");
+                story.talks = true;
+            }
             EventKind::CallHeld { .. } | EventKind::CallResumed { .. } | EventKind::CallOneWayAudio { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
             }

@@ -75,6 +75,7 @@ fn detail(kind: &EventKind) -> String {
         | EventKind::CallHeld { .. }
         | EventKind::CallResumed { .. }
         | EventKind::CallTransferred { .. }
+        | EventKind::CallForwarded { .. }
         | EventKind::CallOneWayAudio { .. }
         | EventKind::CallAbandoned { .. }
         | EventKind::RecordingSealed { .. }

@@ -119,6 +119,7 @@ pub fn call(n: u64) -> CallRecord {
         offers: vec![offer(1, Some(OfferEnd::Accepted))],
         legs: vec![leg(0, n), leg(1, n)],
         recording: RecordingPolicy::Always,
+        choices: Default::default(),
         software: "test".into(),
         person: Default::default(),
     }

@@ -318,6 +318,7 @@ pub fn record(call: CallId) -> CallRecord {
         offers: vec![offer],
         legs: vec![leg(0, Side::Caller, None), leg(1, Side::Regulator, Some("anne"))],
         recording: RecordingPolicy::Always,
+        choices: Default::default(),
         software: "vigie 0.1.0".into(),
         person: Default::default(),
     }

@@ -40,6 +40,7 @@ mod handing_on;
 mod hearing;
 mod holding;
 mod hostile;
+mod ivr;
 mod lamps;
 mod lines;
 mod loading;

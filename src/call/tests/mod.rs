@@ -6,6 +6,7 @@ mod faults;
 mod handing;
 mod listening;
 mod returning;
+mod voice;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -83,6 +83,8 @@ pub fn centre(calls_max: u32) -> Centre {
         ]
         .into(),
         trunks: [("carrier".into(), trunk)].into(),
+        menus: BTreeMap::new(),
+        spoken: Default::default(),
         sounds: BTreeMap::new(),
         weights: Weights::default(),
         offers: OfferRules::default(),

@@ -34,6 +34,7 @@ fn line(id: &str, ddi: &str, priority: u8) -> Line {
         nobody: farewell.clone(),
         closed: farewell,
         accept: Accept::default(),
+        voice: Default::default(),
     }
 }
 

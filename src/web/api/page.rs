@@ -44,7 +44,8 @@ pub struct CallQuery {
     /// The id of the regulator who answered.
     #[param(value_type = Option<String>)]
     regulator: Option<Id>,
-    /// How it came out: `answered`, `abandoned`, `overflowed`, `nobody-on-duty`, `closed`, `refused`, `interrupted`.
+    /// How it came out: `answered`, `abandoned`, `overflowed`, `nobody-on-duty`, `closed`, `refused`, `forwarded`,
+    /// `voicemail`, `call-back`, `informed`, `unreached`, `superseded`, `interrupted`.
     #[param(value_type = Option<String>)]
     outcome: Option<Outcome>,
     /// Rows of a page.

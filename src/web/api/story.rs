@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::context::ContextView;
 use crate::model::record::Candidate;
-use crate::model::{CallRecord, Excluded, LegQuality, LegRecord, OfferRecord, Reasoning};
+use crate::model::{CallRecord, Choices, Excluded, LegQuality, LegRecord, OfferRecord, Reasoning};
 use crate::storage::events::StoredEvent;
 use crate::web::words::{
     CallerView, CodecWord, EndedByWord, MosScaleWord, NamesView, OfferEndWord, OneWayWord, OutcomeWord,
@@ -71,10 +71,53 @@ pub struct CallView {
     detail: Option<String>,
     /// What the line's recording policy said.
     recording_policy: RecordingPolicyWord,
+    /// What the caller chose by keys, and whether this is a call-back.
+    choices: ChoicesView,
     /// The version of Vigie that wrote this.
     software: String,
     /// What the caller's earlier calls and the lists brought: persons count, not calls.
     person: PersonView,
+}
+
+/// What a caller chose.
+#[derive(Serialize, ToSchema)]
+pub struct ChoicesView {
+    /// The keys that led somewhere, in order.
+    keys: Vec<KeyView>,
+    /// The call whose caller asked for this one; null when the caller called.
+    #[schema(format = "uuid")]
+    callback_of: Option<String>,
+    /// Which attempt of a call-back this is, from 1; 0 of any other call.
+    attempt: u8,
+}
+
+/// A key that led somewhere.
+#[derive(Serialize, ToSchema)]
+pub struct KeyView {
+    /// When.
+    at: Stamp,
+    /// In which menu; null while waiting.
+    menu: Option<String>,
+    /// The key, `0`–`9`, `*`, `#`; null when nothing that was offered was pressed in time.
+    key: Option<String>,
+    /// Where it led: `wait`, `menu ID`, `number 15`, `line ID`, `voicemail`, `call-back`, `hang-up`.
+    to: String,
+}
+
+impl ChoicesView {
+    fn of(choices: &Choices, zone: &TimeZone) -> ChoicesView {
+        let keys = choices.keys.iter().map(|chosen| KeyView {
+            at: Stamp::of(chosen.at, zone),
+            menu: chosen.menu.as_ref().map(ToString::to_string),
+            key: chosen.key.map(String::from),
+            to: chosen.to.clone(),
+        });
+        ChoicesView {
+            keys: keys.collect(),
+            callback_of: choices.callback_of.map(|call| call.to_string()),
+            attempt: choices.attempt,
+        }
+    }
 }
 
 impl CallView {
@@ -107,6 +150,7 @@ impl CallView {
             ended_by: record.ended_by.map(EndedByWord::from),
             detail: record.detail.clone(),
             recording_policy: record.recording.into(),
+            choices: ChoicesView::of(&record.choices, zone),
             software: record.software.clone(),
             person: PersonView::of(record, zone),
         }

@@ -1,6 +1,7 @@
 //! From an outside number to the trunk that may dial it.
 
-use crate::model::{Centre, TrunkId};
+use super::centre::Centre;
+use super::ids::TrunkId;
 
 /// The most digits of a short number, such as `15`, `112` or `116117`; a longer one is told by its E.164 form.
 const SHORT_DIGITS_MAX: usize = 6;

@@ -1,0 +1,140 @@
+//! Where a choice leads: into the waiting room, to a menu, a number, another line, voicemail, a call-back, the end.
+
+use std::sync::Arc;
+
+use super::decision::{Decision, RoomChange};
+use super::forward::IfFailed;
+use super::life::{Call, State};
+use super::{forward, ivr, opening, voicemail, waiting};
+use crate::model::centre::DemandChange;
+use crate::model::media::AfterSounds;
+use crate::model::record::KEYS_KEPT_MAX;
+use crate::model::{Destination, EventKind, KeyChosen, LineId, Now, OfferEnd, Outcome, SoundId, Way};
+use crate::routing;
+
+/// Who comes back to the waiting room waits for at least so long before the overflow.
+const COME_BACK_MIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Follows a way, and keeps in the record which key led there.
+pub fn choose(call: &mut Call, key: Option<char>, way: Way, now: Now, out: &mut Vec<Decision>) {
+    let menu = match &call.state {
+        State::Choosing(choosing) => Some(choosing.menu.clone()),
+        _ => call.line.voice.menu.clone().filter(|_| call.state == State::Greeting),
+    };
+    if call.record.choices.keys.len() < KEYS_KEPT_MAX {
+        let chosen = KeyChosen { at: now.utc, menu, key, to: way.to.to_string() };
+        call.record.choices.keys.push(chosen);
+    }
+    follow(call, way, now, out);
+}
+
+fn follow(call: &mut Call, way: Way, now: Now, out: &mut Vec<Decision>) {
+    let Way { say, change, language, to } = way;
+    apply_change(call, &change);
+    if let Some(language) = language {
+        call.record.language = language;
+    }
+    match to {
+        Destination::Wait => wait(call, say, now, out),
+        Destination::Menu(menu) => {
+            leave_room(call, now, out);
+            ivr::begin(call, &menu, say, now, out);
+        }
+        Destination::Number(number) => forward::begin(call, &number, (say, IfFailed::Wait), now, out),
+        Destination::Line(line) => to_line(call, &line, say, now, out),
+        Destination::Voicemail => voicemail::begin(call, say, now, out),
+        Destination::CallBack => {
+            if !is_waiting(call) {
+                wait(call, say, now, out);
+            }
+            out.push(Decision::Room(RoomChange::AskCallBack));
+        }
+        Destination::HangUp => {
+            leave_room(call, now, out);
+            ivr::hang_up(call, say, now, out);
+        }
+    }
+}
+
+fn apply_change(call: &mut Call, change: &DemandChange) {
+    if *change != DemandChange::default() {
+        call.demand = call.demand.changed_by(change);
+        ask(call);
+    }
+}
+
+/// The record says what the call asks now.
+fn ask(call: &mut Call) {
+    call.record.region = call.demand.region.clone();
+    call.record.skills = call.demand.needs.levels();
+    call.record.priority = call.demand.priority;
+}
+
+/// Whether the call is in the waiting room, offered or not.
+pub fn is_waiting(call: &Call) -> bool {
+    matches!(call.state, State::Waiting | State::Offering(_))
+}
+
+/// The caller leaves the waiting room, and nobody's phone rings for it any more.
+pub fn leave_room(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    if matches!(call.state, State::Offering(_)) {
+        let detail = Some("the caller chose another way".to_owned());
+        waiting::end_offer(call, OfferEnd::Cancelled, detail, now, out);
+    }
+    out.push(Decision::Room(RoomChange::Leave));
+}
+
+/// The caller waits: for the first time, or again in the place that it had, with what it needs now.
+pub fn wait(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+    play_then_music(call, say, out);
+    if call.record.queued_at.is_none() {
+        return opening::enter(call, now, out);
+    }
+    leave_room(call, now, out);
+    call.state = State::Waiting;
+    call.waits_until = call.waits_until.max(now.moment + COME_BACK_MIN);
+    call.deadline = Some(call.waits_until);
+    let queued = EventKind::CallQueued {
+        skills: call.record.skills.clone(),
+        priority: call.record.priority,
+        region: call.record.region.clone(),
+        kept_wait_ms: call.record.person.kept_wait_ms,
+        needs: call.demand.needs.to_string(),
+    };
+    call.tell(queued, out);
+    out.push(Decision::Keep);
+    out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
+}
+
+/// These sounds, and then the line's music without end.
+pub fn play_then_music(call: &Call, say: Vec<SoundId>, out: &mut Vec<Decision>) {
+    let sounds = say.into_iter().chain([call.line.music.clone()]).collect();
+    call.play(call.caller_leg(), sounds, AfterSounds::RepeatLast, out);
+}
+
+/// The call goes on as one of another line, with that line's demand; the wait is kept, the greeting is not heard again.
+pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+    leave_room(call, now, out);
+    let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
+    call.demand = line.demand.clone();
+    let association = call.centre.associations.get(&line.association).map(|one| one.name.clone());
+    let record = &mut call.record;
+    record.names.line = line.name.clone();
+    record.names.association = association.unwrap_or_default();
+    (record.line, record.association) = (line.id.clone(), line.association.clone());
+    record.language = line.language.clone();
+    record.recording = line.recording;
+    ask(call);
+    let is_open = routing::is_open(&call.centre, &line, now);
+    call.waits_until = now.moment + line.waiting_max;
+    call.hears.due.clear();
+    call.line = Arc::new(line);
+    if !is_open {
+        let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
+        return call.say_farewell(message, (Outcome::Closed, detail), now, out);
+    }
+    match call.line.voice.menu.clone() {
+        Some(menu) => ivr::begin(call, &menu, say, now, out),
+        None => wait(call, say, now, out),
+    }
+}
