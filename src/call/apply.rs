@@ -1,10 +1,12 @@
 //! How the switch applies what calls decide, and tells what changed: total code, no decision of its own.
 
 use super::decision::{CallInput, Decision, RoomChange};
+use super::orders::Brings;
+use super::signal::Incoming;
 use super::switch::{NOBODY_GRACE, Order, Switch, UNSEALED_MAX};
 use crate::model::{
-    Alarm, CallId, Event, EventId, EventKind, Fact, LegId, Now, OneWay, PauseReason, RegulatorId, RegulatorState, Side,
-    Subject,
+    Alarm, CallId, Event, EventId, EventKind, Fact, LegId, Line, Now, OneWay, PauseReason, Person, RegulatorId,
+    RegulatorState, Side, Subject,
 };
 use std::time::Duration;
 
@@ -66,6 +68,17 @@ impl Switch {
     pub(super) fn tell(&mut self, subject: Subject, sequence: u32, kind: EventKind, now: Now) {
         let id = EventId::new(now.utc, &mut self.chance);
         self.facts.push(Fact::Event(Box::new(Event { id, subject, sequence, at: now.utc, kind })));
+    }
+
+    /// What is known of a caller before the call begins.
+    pub(super) fn brings(&mut self, incoming: &Incoming, line: &Line, now: Now) -> Brings {
+        let mut brings = self.orders.read(&self.centre, &incoming.caller, line, now);
+        if brings.blocked.is_none() {
+            let earlier = self.persons.arrive(incoming.leg.call, &incoming.caller, now, &mut self.facts);
+            let Person { list, is_test, .. } = brings.person;
+            brings.person = Person { list, is_test, ..earlier };
+        }
+        brings
     }
 
     fn change_room(&mut self, id: CallId, change: RoomChange, now: Now) {

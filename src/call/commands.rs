@@ -10,6 +10,7 @@ use super::switch::{Order, Switch};
 use crate::model::command::{Room, WaitingView};
 use crate::model::person::{CallBack, ClosedBy};
 use crate::model::record::Location;
+use crate::model::standing::StandingView;
 use crate::model::{CallId, Command, EndedBy, Now, PauseReason, RegulatorId, Reply, Ticket};
 use crate::waiting::{WaitingError, WaitingPlace};
 
@@ -103,6 +104,21 @@ impl Switch {
             Command::NoteCallBack { task, by, reached } => {
                 let call_back = CallBack { at: now.utc, by, reached };
                 if self.persons.note(task, call_back, &mut self.facts) { Reply::Done } else { Reply::Unknown }
+            }
+            Command::Standing => {
+                let (lists, orders) = (self.centre.lists.values().cloned().collect(), self.orders.all(now));
+                Reply::Standing(Box::new(StandingView { lists, orders }))
+            }
+            Command::Order(order) => match self.orders.give(*order, &self.centre, now, &mut self.facts) {
+                Ok(()) => Reply::Done,
+                Err(why) => Reply::Refused(why),
+            },
+            Command::Withdraw { order } => {
+                if self.orders.withdraw(&order, &mut self.facts) {
+                    Reply::Done
+                } else {
+                    Reply::Unknown
+                }
             }
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,

@@ -14,6 +14,7 @@ use super::ivr::Choosing;
 use super::leg::{Leg, LegState};
 use super::messages::Hearing;
 use super::offer::LiveOffer;
+use super::orders::Brings;
 use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::voicemail::Message;
@@ -22,7 +23,7 @@ use crate::model::centre::{Demand, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
-    Now, OfferEnd, Outcome, Person, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
+    Now, OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -92,6 +93,8 @@ pub struct Call {
     pub state: State,
     /// The line that it came in on, as it was when it came.
     pub line: Arc<Line>,
+    /// What is said before the wait, while its region is overrun.
+    pub surge: Option<SoundId>,
     /// What it needs: the line's demand, until a choice of the caller or somebody else changes it.
     pub demand: Demand,
     /// The centre as it was when the call came.
@@ -137,8 +140,8 @@ pub struct Call {
 pub struct Begin {
     /// What the trunk brought.
     pub incoming: Incoming,
-    /// What the caller's earlier calls brought.
-    pub person: Person,
+    /// What is known of the caller.
+    pub brings: Brings,
     /// The DDI, normalised.
     pub ddi: Option<E164>,
     /// Whether no line knew it.
@@ -156,10 +159,11 @@ pub struct Begin {
 impl Call {
     /// A call that has just come in; its first decisions ask for a port.
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
-        let Begin { incoming, person, ddi, fallback, open, line, centre, software } = begin;
+        let Begin { incoming, brings, ddi, fallback, open, line, centre, software } = begin;
         let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
         caller_leg.sip_call_id = incoming.sip_call_id;
         caller_leg.state = LegState::Opening;
+        let demand = line.demand.changed_by(&brings.change);
         let record = CallRecord {
             id: incoming.leg.call,
             trunk: incoming.trunk,
@@ -170,15 +174,15 @@ impl Call {
                 association: centre.associations.get(&line.association).map(|one| one.name.clone()).unwrap_or_default(),
                 regulators: BTreeMap::new(),
             },
-            region: line.demand.region.clone(),
+            region: demand.region.clone(),
             language: line.language.clone(),
             ddi_raw: incoming.ddi,
             ddi,
             fallback,
             caller: incoming.caller,
             context: incoming.context,
-            skills: line.demand.needs.levels(),
-            priority: line.demand.priority,
+            skills: demand.needs.levels(),
+            priority: demand.priority,
             received_at: now.utc,
             accepted_at: None,
             queued_at: None,
@@ -193,12 +197,13 @@ impl Call {
             recording: line.recording,
             choices: Box::default(),
             software,
-            person,
+            person: brings.person,
         };
         let mut call = Call {
             id: incoming.leg.call,
             state: State::Opening { remote: incoming.remote, open },
-            demand: line.demand.clone(),
+            demand,
+            surge: brings.surge,
             line,
             centre,
             record,
@@ -220,7 +225,7 @@ impl Call {
             #[cfg(test)]
             faulty: false,
         };
-        opening::begin(&mut call, out);
+        opening::begin(&mut call, brings.blocked, now, out);
         call
     }
 

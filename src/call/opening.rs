@@ -10,10 +10,10 @@ use super::signal::{LegOrder, Unserved};
 use super::{ivr, ways};
 use crate::model::centre::{Accept, GreetingMode};
 use crate::model::media::AfterSounds;
-use crate::model::{Counter, EndedBy, EventKind, MediaCommand, Now, Outcome};
+use crate::model::{Counter, EndedBy, EventKind, LegQuality, MediaCommand, Now, Outcome, SoundId};
 
 /// The first decisions of a call.
-pub fn begin(call: &mut Call, out: &mut Vec<Decision>) {
+pub fn begin(call: &mut Call, blocked: Option<String>, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Count(Counter::CallsReceived));
     let received = EventKind::CallReceived {
         caller: call.record.caller.clone(),
@@ -27,7 +27,21 @@ pub fn begin(call: &mut Call, out: &mut Vec<Decision>) {
     };
     call.tell(received, out);
     out.push(Decision::Keep);
-    out.push(Decision::Media(MediaCommand::Open { leg: call.caller_leg() }));
+    match blocked {
+        Some(why) => turn_away(call, why, now, out),
+        None => out.push(Decision::Media(MediaCommand::Open { leg: call.caller_leg() })),
+    }
+}
+
+/// A blocked caller is refused before a port is opened; the record says why.
+fn turn_away(call: &mut Call, why: String, now: Now, out: &mut Vec<Decision>) {
+    let leg = call.caller_leg();
+    out.push(Decision::Leg(LegOrder::Refuse { leg, why: Unserved::Declined }));
+    if let Some(caller) = call.leg_mut(leg) {
+        caller.end(EndedBy::Refused, Some(why.clone()), now);
+        caller.close(LegQuality::default());
+    }
+    ending::end(call, Ending::new(Outcome::Refused, EndedBy::Refused).saying(why), now, out);
 }
 
 /// The caller's port is being opened.
@@ -92,21 +106,20 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
         let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
         return call.say_farewell(message, (Outcome::Closed, detail), now, out);
     }
-    match call.line.greeting.clone() {
-        Some(greeting) => {
-            call.deadline = Some(now.moment + SOUND_DURATION_MAX);
-            match (call.line.greeting_mode, &call.line.voice.menu) {
-                (GreetingMode::Before, _) | (GreetingMode::Meanwhile, Some(_)) => {
-                    call.play(leg, vec![greeting], AfterSounds::Report, out);
-                }
-                (GreetingMode::Meanwhile, None) => {
-                    let sounds = vec![greeting, call.line.music.clone()];
-                    call.play(leg, sounds, AfterSounds::RepeatLast, out);
-                    enter(call, now, out);
-                }
-            }
+    let mut said: Vec<SoundId> = call.line.greeting.iter().chain(&call.surge).cloned().collect();
+    if said.is_empty() {
+        return begin_waiting(call, now, out);
+    }
+    call.deadline = Some(now.moment + SOUND_DURATION_MAX);
+    match (call.line.greeting_mode, &call.line.voice.menu) {
+        (GreetingMode::Before, _) | (GreetingMode::Meanwhile, Some(_)) => {
+            call.play(leg, said, AfterSounds::Report, out);
         }
-        None => begin_waiting(call, now, out),
+        (GreetingMode::Meanwhile, None) => {
+            said.push(call.line.music.clone());
+            call.play(leg, said, AfterSounds::RepeatLast, out);
+            enter(call, now, out);
+        }
     }
 }
 

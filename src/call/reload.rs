@@ -24,6 +24,7 @@ impl Switch {
             self.room.recentre(&reload.centre);
             self.lines = reload.centre.lines.iter().map(|(id, line)| (id.clone(), Arc::new(line.clone()))).collect();
             self.centre = reload.centre.clone();
+            self.persons.change_rules(self.centre.callers);
         }
         foresight
     }

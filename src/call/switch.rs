@@ -10,6 +10,7 @@ use super::decision::{CallInput, Decision};
 use super::errand::Errand;
 use super::life::{Begin, Call};
 use super::messages::VoiceInput;
+use super::orders::Orders;
 use super::outbound::Outward;
 use super::persons::Persons;
 use super::signal::{Gone, Incoming, LegOrder, Signal, Unserved};
@@ -105,6 +106,7 @@ pub struct Switch {
     pub(super) outward: Outward,
     pub(super) room: WaitingRoom,
     pub(super) persons: Persons,
+    pub(super) orders: Orders,
     pub(super) chance: Chance,
     timers: BTreeSet<(Moment, CallId)>,
     scheduled: HashMap<CallId, Moment>,
@@ -132,6 +134,7 @@ impl Switch {
             room: WaitingRoom::new(centre.clone()).explaining(),
             persons: Persons::new(centre.callers),
             outward: Outward::default(),
+            orders: Orders::default(),
             centre,
             software,
             calls: HashMap::new(),
@@ -167,6 +170,7 @@ impl Switch {
                 self.regulator_sequences.extend(remembered.regulator_sequences);
                 self.persons.restore(remembered.abandoned);
                 remembered.forecasts.into_iter().for_each(|day| self.room.remember_calibration(day));
+                self.orders.restore(remembered.orders);
             }
             SwitchInput::Named { leg, sip_call_id } => {
                 let call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
@@ -283,14 +287,15 @@ impl Switch {
             );
             out.push(Order::Alarm(Alarm { kind: "unknown-ddi".into(), call: Some(leg.call), text }));
         }
-        let person = self.persons.arrive(leg.call, &incoming.caller, now, &mut self.facts);
+        let line = line.clone();
+        let brings = self.brings(&incoming, &line, now);
         let begin = Begin {
             incoming,
-            person,
+            brings,
             ddi: routed.ddi,
             fallback: routed.fallback,
             open: routed.open,
-            line: line.clone(),
+            line,
             centre: centre.clone(),
             software: self.software.clone(),
         };

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::calendars::read_calendars;
 use super::document::Section;
 use super::lines::read_lines;
+use super::lists::read_lists;
 use super::outbound::read_outbound;
 use super::parts::seconds;
 use super::values;
@@ -36,7 +38,7 @@ pub(super) fn read_centre(
 ) -> (Centre, Skills) {
     let skills: Skills =
         root.pairs("skills", values::text).into_iter().map(|(id, text)| (id.as_str().into(), text)).collect();
-    let (lines, ddis) = read_lines(root);
+    let (lines, ddis) = read_lines(root, &read_calendars(root));
     let associations = root.named("associations").into_iter().map(|(id, section)| {
         let name = section.or("name", id.clone(), values::text);
         let number_shown = section.take("number_shown", values::number);
@@ -46,6 +48,7 @@ pub(super) fn read_centre(
     let sounds = root.pairs("sounds", values::path);
     let sounds = sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file)));
     let (spoken, spoken_sounds) = read_spoken(root, folder);
+    let lists = read_lists(root, &zone);
     let centre = Centre {
         zone,
         associations: associations.collect(),
@@ -61,6 +64,7 @@ pub(super) fn read_centre(
         offers: read_offers(root),
         callers: read_callers(root),
         outbound: read_outbound(root),
+        lists,
     };
     (centre, skills)
 }

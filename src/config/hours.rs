@@ -52,15 +52,20 @@ pub(super) fn read_hours(section: &Section<'_>) -> Option<WeeklyHours> {
 
 fn parse_span(written: &str) -> Option<(Vec<Weekday>, Time, Time)> {
     let (days, times) = written.trim().split_once(' ')?;
-    let (from, to) = times.trim().split_once('-')?;
-    let from: Time = parse_time(from)?;
-    let to = if to == "24:00" { Time::midnight() } else { parse_time(to)? };
-    let ends_later = from < to || to == Time::midnight();
+    let (from, to) = parse_times(times)?;
     let mut all = Vec::new();
     for part in days.split(',') {
         all.extend(parse_days(part)?);
     }
-    ends_later.then_some((all, from, to))
+    Some((all, from, to))
+}
+
+/// Reads `08:00-12:00`; `24:00` is the day's end.
+pub(super) fn parse_times(written: &str) -> Option<(Time, Time)> {
+    let (from, to) = written.trim().split_once('-')?;
+    let from: Time = parse_time(from)?;
+    let to = if to == "24:00" { Time::midnight() } else { parse_time(to)? };
+    (from < to || to == Time::midnight()).then_some((from, to))
 }
 
 fn parse_days(part: &str) -> Option<Vec<Weekday>> {
@@ -81,8 +86,13 @@ fn parse_time(written: &str) -> Option<Time> {
 }
 
 fn overlap(a: (Weekday, Time, Time), b: (Weekday, Time, Time)) -> bool {
+    a.0 == b.0 && overlaps((a.1, a.2), (b.1, b.2))
+}
+
+/// Whether two spans of one day overlap.
+pub(super) fn overlaps(a: (Time, Time), b: (Time, Time)) -> bool {
     let before = |from: Time, to: Time| to == Time::midnight() || from < to;
-    a.0 == b.0 && before(a.1, b.2) && before(b.1, a.2)
+    before(a.0, b.1) && before(b.0, a.1)
 }
 
 #[cfg(test)]

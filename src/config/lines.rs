@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::calendars::{Calendars, read_line_calendar};
 use super::demand::read_demand;
 use super::document::Section;
-use super::hours::read_hours;
 use super::parts::seconds;
 use super::values;
 use super::voice::read_line_voice;
@@ -13,11 +13,11 @@ use crate::model::centre::{Accept, Farewell, GreetingMode, Line, RecordingPolicy
 use crate::model::{E164, LineId, SkillId, SoundId};
 
 /// Reads every line, and the line of each DDI.
-pub(super) fn read_lines(root: &Section<'_>) -> (BTreeMap<LineId, Line>, HashMap<E164, LineId>) {
+pub(super) fn read_lines(root: &Section<'_>, calendars: &Calendars) -> (BTreeMap<LineId, Line>, HashMap<E164, LineId>) {
     let (mut lines, mut ddis) = (BTreeMap::new(), HashMap::new());
     for (id, section) in root.named("lines") {
         let id = LineId::from(id.as_str());
-        let line = read_line(&section, &id, &mut ddis);
+        let line = Line { hours: read_line_calendar(&section, calendars), ..read_line(&section, &id, &mut ddis) };
         section.close();
         lines.insert(id, line);
     }
@@ -50,7 +50,7 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         recording: section.or("recording", RecordingPolicy::Always, values::choice(&policies)),
         wrap_up: section.or("wrap_up", Duration::from_secs(30), values::duration(seconds(0, 3600))),
         waiting_max,
-        hours: read_hours(section),
+        hours: None,
         overflow: farewell("overflow_message"),
         nobody: farewell("nobody_message"),
         closed: farewell("closed_message"),

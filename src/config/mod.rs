@@ -1,5 +1,6 @@
 //! Typed settings, read from one TOML file; an unknown key or a bad value refuses to start and says where.
 
+mod calendars;
 mod centre;
 mod change;
 mod csv;
@@ -9,6 +10,7 @@ mod fault;
 mod hours;
 mod lines;
 mod listeners;
+mod lists;
 mod outbound;
 mod parts;
 mod people;

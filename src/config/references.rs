@@ -5,17 +5,27 @@ use std::path::Path;
 
 use super::centre::Skills;
 use super::document::{Report, nearest};
+use super::lists::check_lists;
 use super::reach::reach;
 use super::settings::{ListenerSettings, MediaSettings, SipSettings};
 use super::values::show_duration;
 use crate::model::centre::AddressBlock;
 use crate::model::srtp::SrtpPolicy;
+use crate::model::standing::ListKind;
 use crate::model::{Centre, Codec, LineId, Needs, RegionId, Regulator, SkillId, SoundId, Transport};
 
 /// Tells every reference that leads nowhere.
 pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills) {
     check_regions(report, centre);
     check_lines(report, centre, skills);
+    check_lists(report, centre);
+    for list in centre.lists.values() {
+        if let ListKind::Priority(change) = &list.kind
+            && let Some(needs) = &change.needs
+        {
+            check_needs(report, &format!("lists.{}", list.id), needs, skills);
+        }
+    }
     check_regulators(report, centre, skills);
     check_trunks(report, centre);
 }

@@ -1,5 +1,7 @@
 //! The configuration against files that are right and files that are wrong.
 
+mod calling;
+
 use std::path::Path;
 use std::time::Duration;
 

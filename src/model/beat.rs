@@ -15,6 +15,7 @@ use super::person::AbandonedCaller;
 use super::record::{CallRecord, OfferRecord};
 use super::recording::{RecorderCommand, RecorderReport, SealedRecording};
 use super::regulator::{Binding, RegulatorState};
+use super::standing::StandingOrder;
 use super::time::{Moment, Utc};
 
 /// Which way a SIP message goes: the listener, by its index in the configuration, and the peer.
@@ -147,6 +148,9 @@ pub struct Remembered {
     /// How true the forecasts of the last day were, and what they are scaled by.
     #[serde(default)]
     pub forecasts: Option<ForecastDay>,
+    /// What people have ordered until further notice.
+    #[serde(default)]
+    pub orders: Vec<StandingOrder>,
 }
 
 /// What the decisions ask for.
@@ -201,6 +205,10 @@ pub enum Fact {
     Routing { call: CallId, note: Box<RoutingNote> },
     /// How true a day's forecasts have been so far (insert or replace by the day).
     Forecast(ForecastDay),
+    /// Somebody's order that holds until further notice (insert or replace by its key).
+    Ordered(Box<StandingOrder>),
+    /// The order of this key holds no more.
+    Withdrawn(String),
 }
 
 /// One SIP message in a call's ladder.

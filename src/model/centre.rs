@@ -10,13 +10,15 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::beat::Transport;
+use super::calendar::{Calendar, DayHours};
 pub use super::demand::{Demand, DemandChange, Reach, Step};
-use super::ids::{AssociationId, LineId, MenuId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
+use super::ids::{AssociationId, LineId, ListId, MenuId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
 use super::number::{E164, NumberPlan};
 use super::outbound::{Outbound, Period, ROLE_USUAL};
 use super::person::CallerRules;
 use super::srtp::SrtpPolicy;
+use super::standing::CallerList;
 use super::voice::{LineVoice, Menu};
 
 /// Everything that routing knows about the centre.
@@ -50,6 +52,8 @@ pub struct Centre {
     pub callers: CallerRules,
     /// Which outside numbers regulators may dial.
     pub outbound: Outbound,
+    /// Lists of callers, by id.
+    pub lists: BTreeMap<ListId, CallerList>,
 }
 
 /// The organisation that a line belongs to.
@@ -104,7 +108,7 @@ pub struct Line {
     /// The longest wait before the overflow.
     pub waiting_max: Duration,
     /// When it is open; `None` is always.
-    pub hours: Option<WeeklyHours>,
+    pub hours: Option<Calendar>,
     /// What becomes of a caller who waited too long.
     pub overflow: Farewell,
     /// What becomes of a caller when nobody is on duty.
@@ -468,11 +472,21 @@ pub struct WeeklyHours {
 }
 
 impl WeeklyHours {
-    /// Whether the line is open at this local time.
+    /// Day and night.
+    pub fn always() -> WeeklyHours {
+        let week = Weekday::Monday.cycle_forward().take(7);
+        WeeklyHours { spans: week.map(|day| (day, Time::midnight(), Time::midnight())).collect() }
+    }
+
+    /// Whether it is open at this local time.
     pub fn contains(&self, local: DateTime) -> bool {
-        self.spans.iter().any(|(day, from, to)| {
-            *day == local.weekday() && *from <= local.time() && (local.time() < *to || *to == Time::midnight())
-        })
+        let time = local.time();
+        self.on(local.weekday()).iter().any(|(from, to)| *from <= time && (time < *to || *to == Time::midnight()))
+    }
+
+    /// The opening times of one day of the week.
+    pub fn on(&self, weekday: Weekday) -> DayHours {
+        self.spans.iter().filter(|(day, ..)| *day == weekday).map(|(_, from, to)| (*from, *to)).collect()
     }
 }
 

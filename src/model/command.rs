@@ -11,6 +11,7 @@ use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId,
 use super::record::{Caller, LegRecord};
 use super::regulator::RegulatorState;
 use super::reload::{Foresight, Reload};
+use super::standing::{StandingOrder, StandingView};
 use super::time::Utc;
 
 /// Asked through the API.
@@ -49,6 +50,12 @@ pub enum Command {
     /// Go on under another configuration, or say what would follow. Never written down: it holds what files hold.
     #[serde(skip)]
     Reload(Reload),
+    /// The lists of callers, and every standing order.
+    Standing,
+    /// Let something hold until further notice.
+    Order(Box<StandingOrder>),
+    /// Take the order of this key back.
+    Withdraw { order: String },
 }
 
 /// The answer to a command.
@@ -74,6 +81,8 @@ pub enum Reply {
     Trunks(Vec<TrunkView>),
     /// What another configuration means for who waits and who answers now.
     Foreseen(Box<Foresight>),
+    /// The lists and the standing orders.
+    Standing(Box<StandingView>),
 }
 
 /// What a ban is against.

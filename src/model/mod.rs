@@ -1,6 +1,7 @@
 //! The words that every part shares: plain values, no behaviour beyond reading and showing themselves.
 
 pub mod beat;
+pub mod calendar;
 pub mod centre;
 pub mod chance;
 pub mod command;
@@ -20,6 +21,7 @@ pub mod recording;
 pub mod regulator;
 pub mod reload;
 pub mod srtp;
+pub mod standing;
 pub mod time;
 pub mod voice;
 

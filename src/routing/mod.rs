@@ -35,7 +35,7 @@ pub fn route<'a>(centre: &'a Centre, trunk: &Trunk, ddi_raw: &str, now: Now) -> 
 pub fn is_open(centre: &Centre, line: &Line, now: Now) -> bool {
     match &line.hours {
         None => true,
-        Some(hours) => hours.contains(now.utc.timestamp().to_zoned(centre.zone.clone()).datetime()),
+        Some(hours) => hours.is_open(now.utc, &centre.zone),
     }
 }
 
@@ -46,6 +46,7 @@ mod tests {
     use super::sample::{centre, demand, line, trunk};
     use super::*;
     use crate::model::Utc;
+    use crate::model::calendar::Calendar;
     use crate::model::centre::WeeklyHours;
 
     fn two_lines() -> Centre {
@@ -88,7 +89,7 @@ mod tests {
     fn opening_hours_are_read_on_the_centres_own_clock_in_summer_and_winter() {
         let mut centre = two_lines();
         let hours = WeeklyHours { spans: vec![(Weekday::Monday, Time::constant(8, 0, 0, 0), Time::midnight())] };
-        centre.lines.values_mut().for_each(|line| line.hours = Some(hours.clone()));
+        centre.lines.values_mut().for_each(|line| line.hours = Some(Calendar::of_week(hours.clone())));
         let open = |text| route(&centre, &trunk("rouen"), "0235020202", at(text)).expect("a line").open;
         // Winter: Paris is UTC+1; summer: UTC+2.
         assert!(!open("2026-11-23T06:59:59Z") && open("2026-11-23T07:00:00Z"));

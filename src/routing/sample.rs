@@ -125,5 +125,6 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         offers: OfferRules::default(),
         callers: Default::default(),
         outbound: Default::default(),
+        lists: Default::default(),
     }
 }

@@ -14,7 +14,7 @@ use crate::model::{
 
 use super::database::{self, Connection};
 use super::writer::Batch;
-use super::{Storage, abandoned, bindings, calls, events, ladder, outbox, recordings, regulators, routing};
+use super::{Storage, abandoned, bindings, calls, events, ladder, orders, outbox, recordings, regulators, routing};
 
 /// What several batches come to, by kind. The kinds are stored in this order: what is spoken of before what speaks of
 /// it.
@@ -92,6 +92,8 @@ async fn put_other(connection: &mut Connection, fact: &Fact) -> Result<(), sqlx:
         | Fact::SipMessage(_)
         | Fact::Routing { .. }
         | Fact::Forecast(_) => Ok(()),
+        Fact::Ordered(order) => orders::put(connection, order).await,
+        Fact::Withdrawn(order) => orders::remove(connection, order).await,
     }
 }
 
@@ -112,7 +114,9 @@ impl<'a> Grouped<'a> {
                 | Fact::RecordingFailed { .. }
                 | Fact::Binding(_)
                 | Fact::BindingGone { .. }
-                | Fact::Abandoned(_) => grouped.others.push(fact),
+                | Fact::Abandoned(_)
+                | Fact::Ordered(_)
+                | Fact::Withdrawn(_) => grouped.others.push(fact),
                 Fact::Routing { call, note } => grouped.notes.push((*call, note)),
                 Fact::Forecast(day) => grouped.days.push(day),
             }

@@ -12,6 +12,7 @@ pub mod events;
 mod facts;
 pub mod filter;
 pub mod ladder;
+pub mod orders;
 pub mod outbox;
 pub mod recordings;
 pub mod regulators;
@@ -115,7 +116,8 @@ impl Storage {
         let abandoned = abandoned::remembered(self, now).await?;
         let forecasts = routing::forecast_days(self).await?.into_iter().next();
         let bindings = bindings::unexpired(self, now).await?;
-        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned, forecasts })
+        let orders = orders::all(self).await?;
+        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned, forecasts, orders })
     }
 
     /// Changes after every commit that may have put something into the outbox.

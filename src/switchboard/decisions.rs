@@ -141,7 +141,10 @@ impl Decisions {
             | Command::EndCall { .. }
             | Command::Legs { .. }
             | Command::CloseAbandoned { .. }
-            | Command::NoteCallBack { .. }) => {
+            | Command::NoteCallBack { .. }
+            | Command::Standing
+            | Command::Order(_)
+            | Command::Withdraw { .. }) => {
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
         };

@@ -135,7 +135,8 @@ fn lines() -> Vec<Line> {
     let mut night = sketch("night", "+33233000007", "sos-cherbourg", "cotentin", general, 5);
     // 2026-11-21 is a Saturday; the day of the simulation begins at 17:00 UTC, 18:00 in Paris.
     let (from, to) = (jiff::civil::time(18, 30, 0, 0), jiff::civil::time(23, 0, 0, 0));
-    night.hours = Some(WeeklyHours { spans: vec![(jiff::civil::Weekday::Saturday, from, to)] });
+    let week = WeeklyHours { spans: vec![(jiff::civil::Weekday::Saturday, from, to)] };
+    night.hours = Some(vigie::model::calendar::Calendar::of_week(week));
     let cherbourg = sketch("cherbourg", "+33233000001", "sos-cherbourg", "cotentin", general, 5);
     vec![cherbourg, rouen, dijon, cannes, child, english, urgent, office, night]
 }
@@ -229,5 +230,6 @@ pub fn centre() -> Arc<Centre> {
         offers: OfferRules::default(),
         callers: Default::default(),
         outbound: Default::default(),
+        lists: Default::default(),
     })
 }

@@ -58,6 +58,8 @@ fn fact(fact: &Fact) -> String {
         Fact::BindingGone { regulator, .. } => format!("binding gone of {regulator}"),
         Fact::Regulator { regulator, state, .. } => format!("{regulator} is {state}"),
         Fact::SipMessage(_) => "ladder".to_owned(),
+        Fact::Ordered(order) => format!("order {}", order.key()),
+        Fact::Withdrawn(key) => format!("no order {key}"),
         Fact::Abandoned(task) => format!("task {} {:?}", task.id, task.closed),
         Fact::Routing { call, note } => format!("note {} of {call}: {:?}", note.number, note.turn),
         Fact::Forecast(day) => format!("forecasts of {day:?}"),

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use vigie::config::settings::StorageSettings;
 use vigie::model::person::{Closed, ClosedBy, KeptWait};
+use vigie::model::standing::{StandingOrder, Surge};
 use vigie::model::{
     AbandonedCaller, Binding, DeviceId, E164, Fact, OfferEnd, Outcome, PauseReason, RegulatorState, SipTrace, Utc,
 };
@@ -77,6 +78,19 @@ async fn a_caller_who_hung_up_is_remembered_while_the_task_is_open_or_the_wait_i
     assert_eq!(ids(&page.items), [call_id(4), call_id(3)]);
     let last = abandoned::list(&house.storage, &rest).await.expect("lists");
     assert_eq!((ids(&last.items), last.next), (vec![call_id(2), call_id(1)], None));
+}
+
+#[tokio::test]
+async fn a_standing_order_is_remembered_until_it_is_withdrawn() {
+    let house = House::open(&[]).await;
+    let surge = |region: &str, at| {
+        StandingOrder::Surge(Surge { region: region.into(), message: None, until: None, by: "ops".into(), at: Utc(at) })
+    };
+    let order = |region, at| Fact::Ordered(Box::new(surge(region, at)));
+    house.store(vec![order("here", 1), order("there", 1), order("here", 2)]).await;
+    assert_eq!(house.storage.remembered(Utc(T0)).await.expect("reads").orders, [surge("here", 2), surge("there", 1)]);
+    house.store(vec![Fact::Withdrawn("surge/here".into())]).await;
+    assert_eq!(house.storage.remembered(Utc(T0)).await.expect("reads").orders, [surge("there", 1)]);
 }
 
 fn number(text: &str) -> E164 {

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use vigie::model::command::{BanKind, BanView, RegulatorView, TargetView, TrunkView, WaitingView};
 use vigie::model::person::{Closed, ClosedBy};
+use vigie::model::standing::{CallerList, ListKind, ListedNumber, Numbers, StandingOrder, StandingView, Surge};
 use vigie::model::{
     AbandonedCaller, CallRecord, Caller, Command, DeviceId, Fact, Input, PauseReason, RegulatorState, Reply, Room, Utc,
 };
@@ -95,7 +96,72 @@ fn answer(command: Command) -> Reply {
         Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } | Command::Reload(_) => {
             Reply::Unknown
         }
+        Command::Standing => Reply::Standing(Box::new(standing())),
+        Command::Order(order) => match order.key().as_str() {
+            "surge/nowhere" => Reply::Refused("there is no such region in the configuration".into()),
+            _ => Reply::Done,
+        },
+        Command::Withdraw { order } if order == "list/blocked/+33612345678" || order == "surge/cotentin" => Reply::Done,
+        Command::Withdraw { .. } => Reply::Unknown,
     }
+}
+
+/// A list of blocked callers with a number added, and a region that is overrun.
+fn standing() -> StandingView {
+    let list = CallerList {
+        id: "blocked".into(),
+        name: "Blocked".into(),
+        kind: ListKind::Blocked,
+        numbers: Vec::new(),
+        lines: vec!["cherbourg".into()],
+        reason: None,
+        until: None,
+    };
+    let listed = ListedNumber {
+        list: "blocked".into(),
+        number: Numbers::parse("+33612345678").expect("a number"),
+        reason: Some("shouted".into()),
+        until: Some(RECEIVED),
+        by: "ops".into(),
+        at: RECEIVED,
+    };
+    let surge = Surge { region: "cotentin".into(), message: None, until: None, by: "ops".into(), at: RECEIVED };
+    StandingView { lists: vec![list], orders: vec![StandingOrder::Listed(listed), StandingOrder::Surge(surge)] }
+}
+
+#[tokio::test]
+async fn lists_and_surges_are_shown_changed_and_audited_as_described() {
+    let centre = Centre::open().await;
+    let openapi = read_description(&centre.desk).await;
+    let (one, surge) = ("/api/v1/lists/{list}/numbers/{number}", "/api/v1/surges/{region}");
+    for (method, template, path, status) in [
+        ("get", "/api/v1/lists", "/api/v1/lists".to_owned(), 200),
+        ("get", "/api/v1/surges", "/api/v1/surges".to_owned(), 200),
+        ("put", one, "/api/v1/lists/blocked/numbers/0612345678".to_owned(), 204),
+        ("put", one, "/api/v1/lists/blocked/numbers/nobody".to_owned(), 400),
+        ("put", one, "/api/v1/lists/nolist/numbers/anonymous".to_owned(), 404),
+        ("delete", one, "/api/v1/lists/blocked/numbers/+33612345678".to_owned(), 204),
+        ("delete", one, "/api/v1/lists/blocked/numbers/anonymous".to_owned(), 404),
+        ("put", surge, "/api/v1/surges/cotentin".to_owned(), 204),
+        ("put", surge, "/api/v1/surges/nowhere".to_owned(), 409),
+        ("delete", surge, "/api/v1/surges/cotentin".to_owned(), 204),
+        ("delete", surge, "/api/v1/surges/nowhere".to_owned(), 404),
+    ] {
+        let answered = hold_against(&centre.desk, &openapi, method, template, &path).await;
+        assert_eq!(answered.as_u16(), status, "{method} {path}");
+    }
+    let lists = centre.desk.read(COMPLIANCE, "/api/v1/lists").await.json();
+    assert_eq!(lists[0]["added"][0]["number"], "+33612345678", "{lists:#}");
+    let past = r#"{"reason": "shouted", "until": "2001-01-01T00:00:00Z"}"#;
+    let bearer = format!("Bearer {ADMIN}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let answer = centre.desk.ask(Method::PUT, "/api/v1/lists/blocked/numbers/+33612345678", &headers, past).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
+    let acts: Vec<_> = centre.audit().await.into_iter().map(|[act, ..]| act).collect();
+    for act in ["list.add", "list.add.refused", "list.remove", "surge.on", "surge.on.refused", "surge.off"] {
+        assert!(acts.contains(&json!(act)), "{act} is not among {acts:?}");
+    }
+    centre.close().await;
 }
 
 fn trunk() -> TrunkView {

@@ -62,6 +62,13 @@ impl Api {
         request.send().await.expect("an answer").status().as_u16()
     }
 
+    /// A PUT as admin; its status.
+    pub async fn put(&self, path: &str, body: Value) -> u16 {
+        let request = self.client.put(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.admin);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
     /// A DELETE as admin; its status.
     pub async fn delete(&self, path: &str) -> u16 {
         let request = self.client.delete(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.admin);

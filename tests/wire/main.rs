@@ -51,6 +51,7 @@ mod quality;
 mod refusing;
 mod registering;
 mod reloading;
+mod returning;
 mod scanning;
 mod scenarios;
 mod securing;

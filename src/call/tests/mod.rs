@@ -6,6 +6,7 @@ mod faults;
 mod handing;
 mod listening;
 mod returning;
+mod standing;
 mod voice;
 
 use std::net::SocketAddr;
@@ -32,6 +33,10 @@ struct Room {
 
 impl Room {
     fn new(change: impl FnOnce(&mut Line)) -> Room {
+        Room::changed(change, |_| {})
+    }
+
+    fn changed(change: impl FnOnce(&mut Line), more: impl FnOnce(&mut Centre)) -> Room {
         let mut line =
             sample::line("cherbourg", "+33233010101", sample::demand("cherbourg", &[("regulation", 50)], &[]));
         change(&mut line);
@@ -39,6 +44,7 @@ impl Room {
         let mut centre: Centre = sample::centre(people.to_vec(), vec![line]);
         let trunk = Trunk { dials: vec!["+336".into(), "15".into()], ..sample::trunk("cherbourg") };
         centre.trunks.insert("trunk".into(), trunk);
+        more(&mut centre);
         let switch = Switch::new(Arc::new(centre), "Vigie/test".into(), Chance::from_number(1));
         let now = Now { moment: Moment(1_000_000), utc: Utc(1_800_000_000_000_000) };
         Room { switch, chance: Chance::from_number(2), now, orders: Vec::new() }

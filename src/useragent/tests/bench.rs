@@ -90,6 +90,7 @@ pub fn centre(calls_max: u32) -> Centre {
         offers: OfferRules::default(),
         callers: Default::default(),
         outbound: Default::default(),
+        lists: Default::default(),
     }
 }
 

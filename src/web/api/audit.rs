@@ -93,8 +93,8 @@ pub struct AuditView {
     source: String,
     /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`,
     /// `outbox.replay`, `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`,
-    /// `regulator.wrap-up.end`, `regulator.log-out`, `regulators.import`. An entry is written before the deed and
-    /// never changed: when the deed was then refused, a
+    /// `regulator.wrap-up.end`, `regulator.log-out`, `regulators.import`, `list.add`, `list.remove`, `surge.on`,
+    /// `surge.off`. An entry is written before the deed and never changed: when the deed was then refused, a
     /// second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.

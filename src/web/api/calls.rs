@@ -156,7 +156,8 @@ async fn hang_up(desk: &Desk, call: CallId) -> Result<StatusCode, Problem> {
             | Reply::Bans(_)
             | Reply::Legs(_)
             | Reply::Trunks(_)
-            | Reply::Foreseen(_)),
+            | Reply::Foreseen(_)
+            | Reply::Standing(_)),
         ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }

@@ -31,6 +31,7 @@ mod recordings;
 mod regulators;
 mod room;
 mod routing;
+mod standing;
 mod story;
 mod trunks;
 
@@ -86,6 +87,12 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(abandoned::close))
         .routes(routes!(routing::show))
         .routes(routes!(routing::forecasts))
+        .routes(routes!(standing::lists))
+        .routes(routes!(standing::add))
+        .routes(routes!(standing::remove))
+        .routes(routes!(standing::surges))
+        .routes(routes!(standing::raise))
+        .routes(routes!(standing::lower))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::show))
         .routes(routes!(recordings::manifest))

@@ -251,7 +251,8 @@ pub(super) async fn command(desk: &Desk, command: Command) -> Result<Json<StateN
             | Reply::Bans(_)
             | Reply::Legs(_)
             | Reply::Trunks(_)
-            | Reply::Foreseen(_)),
+            | Reply::Foreseen(_)
+            | Reply::Standing(_)),
         ) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }

@@ -157,6 +157,7 @@ pub fn unexpected(reply: &Reply) -> Problem {
         Reply::Legs(_) => "Legs",
         Reply::Trunks(_) => "Trunks",
         Reply::Foreseen(_) => "Foreseen",
+        Reply::Standing(_) => "Standing",
     };
     Problem::fault(format!("the switchboard replied {name}, which answers another question; report this"))
 }
