@@ -3,28 +3,62 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Cause, Excluded, Moment, Now, Reasoning, RegulatorState};
+use crate::model::{Cause, Excluded, Moment, Now, Reasoning, RegulatorState, SkillId};
 
 use super::cost::{Ask, Parts};
 use super::crowd::Crowd;
 use super::desk::{Desk, Turn};
 use super::matching::{self, NEVER};
-use super::need::{Need, Place};
+use super::need::{Need, NeedId, Place};
 use super::regulators::Regulators;
 use super::room::Waiter;
 use super::{CANDIDATES_MAX, Choice, EXCLUDED_MAX, MATCHING_MAX, StateChange, WaitingRoom};
 
+/// Everybody who is free and fits one need, with what does not depend on the call: weighed once for all who need it.
+struct Pool {
+    need: NeedId,
+    people: Vec<Free>,
+    skills: BTreeMap<SkillId, u8>,
+    text: String,
+    excluded: (BTreeMap<String, u32>, Vec<Excluded>),
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct Free {
+    index: usize,
+    /// The cost but for the region's.
+    rest: f64,
+    since: Moment,
+}
+
+/// A person's cost for one call; of equal ones the longest idle goes first, and then the first id.
+#[derive(Clone, Copy)]
+struct Weighed {
+    total: f64,
+    since: Moment,
+    index: usize,
+}
+
+impl Weighed {
+    fn is_before(&self, other: &Weighed) -> bool {
+        let order = self.total.total_cmp(&other.total).then(self.since.cmp(&other.since));
+        order.then(self.index.cmp(&other.index)).is_lt()
+    }
+}
+
 /// One call with those who are free and fit it, the cheapest first; of many only as many as can matter.
 struct Row {
     place: Place,
-    weighed: Vec<(f64, usize)>,
-    /// How many there are in all.
-    fitting: usize,
+    /// Its pool's place among those of this choice.
+    pool: usize,
+    weighed: Vec<Weighed>,
 }
 
 impl WaitingRoom {
     /// Makes every offer that can be made now: afterwards nobody ready fits anybody who waits without an offer.
     pub fn choose(&mut self, now: Now, out: &mut Vec<StateChange>) -> Vec<Choice> {
+        self.welcome(now);
         self.tick(now, out);
         let mut choices = Vec::new();
         loop {
@@ -33,14 +67,18 @@ impl WaitingRoom {
             if places.is_empty() {
                 return choices;
             }
-            let kept = places.len().max(CANDIDATES_MAX);
-            let rows: Vec<Row> = places.into_iter().filter_map(|place| self.weigh(place, kept, now.moment)).collect();
+            let (kept, mut pools) = (places.len().max(CANDIDATES_MAX), Vec::new());
+            let rows: Vec<Row> =
+                places.into_iter().filter_map(|place| self.weigh(place, kept, &mut pools, now.moment)).collect();
             let given = give_out(&rows);
             // Reasoned about before anything changes: all were weighed among the same people.
             let made: Vec<(Place, usize, Reasoning)> = rows
                 .iter()
                 .zip(given)
-                .filter_map(|(row, index)| Some((row.place, index?, self.reason(row, index?, rows.len(), now.moment)?)))
+                .filter_map(|(row, index)| {
+                    let reasoning = self.reason(row, pools.get(row.pool)?, (index?, rows.len()), now.moment)?;
+                    Some((row.place, index?, reasoning))
+                })
                 .collect();
             if made.is_empty() {
                 return choices;
@@ -52,6 +90,15 @@ impl WaitingRoom {
         }
     }
 
+    /// What is foreseen for those who have just come, and noted of them, before anything else happens to them.
+    fn welcome(&mut self, now: Now) {
+        for call in std::mem::take(&mut self.fresh) {
+            let Some(place) = self.places.get(&call).copied() else { continue };
+            self.foresee(place, now);
+            self.note_entering(place, now);
+        }
+    }
+
     fn ask<'a>(&'a self, waiter: &Waiter, need: &'a Need, now: Moment) -> Ask<'a> {
         let full = self.regulators.centre.weights.region_fade.as_secs_f64();
         let waited = now.since(waiter.entered.moment).as_secs_f64();
@@ -59,36 +106,56 @@ impl WaitingRoom {
         Ask { need, ways: self.regulators.people.ways(&waiter.demand.region), fade, now }
     }
 
-    /// Everybody who is ready and fits, the cheapest `kept` of them in order.
-    fn weigh(&self, place: Place, kept: usize, now: Moment) -> Option<Row> {
-        let waiter = self.waiters.get(&place)?;
-        let Regulators { centre, people, desks, costs, ready, needs, .. } = &self.regulators;
-        let need = needs.find(waiter.need)?;
-        let ask = self.ask(waiter, need, now);
-        let free_since = |index: usize| desks.get(index).map_or(now, |desk| desk.free_since);
-        let all = need.fitting.shared(ready);
-        let mut weighed: Vec<(f64, usize)> =
-            all.map(|index| (costs.weigh(centre, people, &ask, (index, free_since(index))).total(), index)).collect();
-        let by_cost = |a: &(f64, usize), b: &(f64, usize)| {
-            a.0.total_cmp(&b.0).then_with(|| free_since(a.1).cmp(&free_since(b.1))).then(a.1.cmp(&b.1))
-        };
-        let fitting = weighed.len();
-        if fitting > kept {
-            weighed.select_nth_unstable_by(kept, by_cost);
-            weighed.truncate(kept);
+    fn pool(&self, id: NeedId, need: &Need, now: Moment) -> Pool {
+        let Regulators { centre, people, desks, costs, ready, .. } = &self.regulators;
+        let ask = Ask { need, ways: None, fade: 0.0, now };
+        let free = need.fitting.shared(ready).map(|index| {
+            let since = desks.get(index).map_or(now, |desk| desk.free_since);
+            Free { index, rest: costs.weigh(centre, people, &ask, (index, since)).total(), since }
+        });
+        let wanted = &need.wanted.needs;
+        Pool {
+            need: id,
+            people: free.collect(),
+            skills: wanted.levels(),
+            text: wanted.to_string(),
+            excluded: self.exclude(need),
         }
-        weighed.sort_unstable_by(by_cost);
-        Some(Row { place, weighed, fitting })
     }
 
-    /// Why the call of `row` is given to this regulator.
-    fn reason(&self, row: &Row, chosen: usize, together: usize, now: Moment) -> Option<Reasoning> {
+    /// Everybody who is ready and fits, the cheapest `kept` of them in order.
+    fn weigh(&self, place: Place, kept: usize, pools: &mut Vec<Pool>, now: Moment) -> Option<Row> {
+        let waiter = self.waiters.get(&place)?;
+        let need = self.regulators.needs.find(waiter.need)?;
+        let pool = match pools.iter().position(|pool| pool.need == waiter.need) {
+            Some(known) => known,
+            None => {
+                pools.push(self.pool(waiter.need, need, now));
+                pools.len() - 1
+            }
+        };
+        let ask = self.ask(waiter, need, now);
+        let mut weighed: Vec<Weighed> = Vec::with_capacity(kept + 1);
+        for Free { index, rest, since } in pools.get(pool)?.people.iter().copied() {
+            let way = self.regulators.people.way(ask.ways, index);
+            let one = Weighed { total: f64::from(way.cost) * ask.fade + rest, since, index };
+            if weighed.len() < kept || weighed.last().is_some_and(|last| one.is_before(last)) {
+                let at = weighed.partition_point(|other| other.is_before(&one));
+                weighed.insert(at, one);
+                weighed.truncate(kept);
+            }
+        }
+        Some(Row { place, pool, weighed })
+    }
+
+    /// Why the call of `row` is given to this regulator, one of so many that are given out together.
+    fn reason(&self, row: &Row, pool: &Pool, (chosen, together): (usize, usize), now: Moment) -> Option<Reasoning> {
         let waiter = self.waiters.get(&row.place)?;
         let Regulators { centre, people, desks, costs, needs, .. } = &self.regulators;
         let need = needs.find(waiter.need)?;
         let ask = self.ask(waiter, need, now);
-        let position = row.weighed.iter().position(|(_, index)| *index == chosen)?;
-        let named = row.weighed.iter().map(|(_, index)| *index).take(CANDIDATES_MAX);
+        let position = row.weighed.iter().position(|one| one.index == chosen)?;
+        let named = row.weighed.iter().map(|one| one.index).take(CANDIDATES_MAX);
         let apart = Some(chosen).filter(|_| position >= CANDIDATES_MAX);
         let mut candidates = Vec::with_capacity(row.weighed.len().min(CANDIDATES_MAX) + usize::from(apart.is_some()));
         candidates.extend(named.chain(apart).filter_map(|index| {
@@ -96,15 +163,15 @@ impl WaitingRoom {
             let parts: Parts = costs.weigh(centre, people, &ask, (index, desk.free_since));
             Some(parts.of(desk.regulator.clone()))
         }));
-        let (excluded, excluded_people) = self.exclude(need);
+        let (excluded, excluded_people) = pool.excluded.clone();
         Some(Reasoning {
             step: waiter.step as u32,
-            skills: need.wanted.needs.levels(),
-            needs: need.wanted.needs.to_string(),
+            skills: pool.skills.clone(),
+            needs: pool.text.clone(),
             reach: need.wanted.reach(),
             candidates,
             together: together as u32,
-            fitting: row.fitting as u32,
+            fitting: pool.people.len() as u32,
             excluded,
             excluded_people,
         })
@@ -173,28 +240,25 @@ fn cause_of(desk: &Desk, skilled: &Crowd, index: usize) -> Cause {
 /// The regulator of each row, by index. Of n rows none needs more than its n cheapest: that many others can be taken.
 fn give_out(rows: &[Row]) -> Vec<Option<usize>> {
     if let [only] = rows {
-        return vec![only.weighed.first().map(|(_, index)| *index)];
+        return vec![only.weighed.first().map(|one| one.index)];
     }
-    let nearest = |row: &'_ Row| row.weighed.iter().take(rows.len()).copied().collect::<Vec<_>>();
-    let mut columns: Vec<usize> = Vec::new();
-    for (_, index) in rows.iter().flat_map(nearest) {
-        if !columns.contains(&index) {
-            columns.push(index);
-        }
-    }
+    let mut columns: Vec<(Moment, usize)> =
+        rows.iter().flat_map(|row| row.weighed.iter().take(rows.len())).map(|one| (one.since, one.index)).collect();
+    columns.sort_unstable();
+    columns.dedup();
     let costs: Vec<Vec<f64>> = rows
         .iter()
         .map(|row| {
             let mut line = vec![NEVER; columns.len()];
-            for (total, index) in nearest(row) {
-                let at = columns.iter().position(|column| *column == index);
+            for one in row.weighed.iter().take(rows.len()) {
+                let at = columns.binary_search(&(one.since, one.index)).ok();
                 if let Some(cost) = at.and_then(|at| line.get_mut(at)) {
-                    *cost = total;
+                    *cost = one.total;
                 }
             }
             line
         })
         .collect();
     let given = matching::assign(&costs);
-    given.into_iter().map(|column| column.and_then(|column| columns.get(column).copied())).collect()
+    given.into_iter().map(|column| column.and_then(|column| columns.get(column)).map(|(_, index)| *index)).collect()
 }

@@ -205,24 +205,24 @@ impl WaitingRoom {
     }
 
     /// Keeps what is foreseen for somebody who enters and finds nobody free.
-    pub(super) fn foresee(&mut self, place: Place, since: Now) {
+    pub(super) fn foresee(&mut self, place: Place, now: Now) {
         let Some(waiter) = self.waiters.get(&place) else { return };
         let Regulators { needs, ready, .. } = &self.regulators;
         if needs.find(waiter.need).is_some_and(|need| need.fitting.meets(ready)) {
             return;
         }
         let call = waiter.call;
-        let foreseen = self.forecast(call, since).filter(|forecast| forecast.nine_in_ten_ms > 0);
+        let foreseen = self.forecast(call, now).filter(|forecast| forecast.nine_in_ten_ms > 0);
         if let Some(waiter) = self.waiters.get_mut(&place) {
-            waiter.foreseen = foreseen;
+            waiter.foreseen = foreseen.map(|forecast| (now.moment, forecast));
         }
     }
 
     /// Holds what came against what was foreseen.
     pub(super) fn judge(&mut self, call: CallId, answered: bool, now: Now) {
         let Some(waiter) = self.places.get(&call).and_then(|place| self.waiters.get_mut(place)) else { return };
-        let Some(foreseen) = waiter.foreseen.take() else { return };
-        let waited = now.moment.since(waiter.entered.moment);
+        let Some((at, foreseen)) = waiter.foreseen.take() else { return };
+        let waited = now.moment.since(at);
         let zone = self.regulators.centre.zone.clone();
         let day = now.utc.timestamp().to_zoned(zone).date().to_string();
         self.regulators.learned.judge(&foreseen, waited, answered, day);

@@ -81,7 +81,7 @@ impl WaitingRoom {
 
     pub(super) fn note_entering(&mut self, place: Place, now: Now) {
         let Some(waiter) = self.waiters.get(&place) else { return };
-        let (region, forecast) = (waiter.demand.region.clone(), waiter.foreseen);
+        let (region, forecast) = (waiter.demand.region.clone(), waiter.foreseen.map(|(_, forecast)| forecast));
         let turn = self.asked(place).map(|asked| RoutingTurn::Entered { region, asked, forecast });
         self.note(place, turn, now);
     }
@@ -101,5 +101,65 @@ impl WaitingRoom {
             let by_priority = served.priority < place.priority;
             self.note(place, Some(RoutingTurn::Passed { regulator: regulator.clone(), to, by_priority }), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use crate::model::centre::{Demand, Step};
+    use crate::model::{Cause, RoutingTurn};
+    use crate::routing::sample::{centre, demand, line, regulator};
+
+    const PLAIN: &[(&str, u8)] = &[("regulation", 50)];
+
+    fn stage() -> Stage {
+        let people = vec![regulator("anne", PLAIN, &[]), regulator("bruno", &[("administration", 9)], &[])];
+        let lines = vec![line("line", "+33233010101", demand("cherbourg", PLAIN, &[]))];
+        let mut stage = Stage::of(centre(people, lines));
+        stage.room = super::WaitingRoom::new(stage.centre()).explaining();
+        stage
+    }
+
+    #[test]
+    fn each_turn_of_a_wait_is_noted_with_who_was_not_free_and_why() {
+        let mut stage = stage();
+        stage.register(&["anne", "bruno"]);
+        let first = stage.talk("anne");
+        let step = Step {
+            after: Some(std::time::Duration::from_secs(20)),
+            needs: Some("regulation".parse().expect("one")),
+            ..Step::default()
+        };
+        let call = stage.enter(Demand { steps: vec![step], ..demand("cherbourg", PLAIN, &[]) });
+        let urgent = stage.enter(Demand { priority: 2, ..demand("cherbourg", PLAIN, &[]) });
+        stage.choose();
+        stage.pass(20);
+        stage.choose();
+        stage.release("anne", 0);
+        assert_eq!(stage.pairs(), [(urgent, "anne".to_owned())]);
+        let notes: Vec<_> =
+            stage.room.take_notes().into_iter().filter(|(of, _)| *of == call).map(|(_, note)| note).collect();
+        assert_eq!(
+            notes.iter().map(|note| (note.number, note.wait_ms)).collect::<Vec<_>>(),
+            [(1, 0), (2, 20_000), (3, 20_000)]
+        );
+        let RoutingTurn::Entered { asked, forecast, .. } = &notes[0].turn else { panic!("{notes:?}") };
+        let named: Vec<(&str, Cause)> = asked.people.iter().map(|one| (one.regulator.as_str(), one.why)).collect();
+        assert_eq!((asked.free, named), (0, vec![("anne", Cause::Talking), ("bruno", Cause::Skills)]));
+        assert!(forecast.is_some_and(|forecast| forecast.pool == 1));
+        let RoutingTurn::Step { step, by_forecast, asked, .. } = &notes[1].turn else { panic!("{notes:?}") };
+        assert_eq!((*step, *by_forecast, asked.needs.to_string().as_str()), (1, false, "regulation"));
+        let passed = RoutingTurn::Passed { regulator: "anne".into(), to: urgent, by_priority: true };
+        assert_eq!(notes[2].turn, passed);
+        assert!(stage.room.take_notes().is_empty() && first != call);
+    }
+
+    #[test]
+    fn a_room_that_is_not_to_explain_keeps_nothing() {
+        let mut stage = Stage::new(vec![regulator("anne", PLAIN, &[])]);
+        stage.enter_plain();
+        stage.choose();
+        assert!(stage.room.take_notes().is_empty());
     }
 }

@@ -26,6 +26,8 @@ pub struct WaitingRoom {
     arrivals: u64,
     /// When each caller's next step may begin.
     pub(super) wakes: BTreeSet<(Moment, Place)>,
+    /// Who has entered since the last choice.
+    pub(super) fresh: Vec<CallId>,
     pub(super) notes: Notes,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Waiter {
     /// When its next step may begin.
     pub wake: Option<Moment>,
     /// What was foreseen when it entered and nobody was free: to be held against what came.
-    pub foreseen: Option<Forecast>,
+    pub foreseen: Option<(Moment, Forecast)>,
     /// Notes kept of it so far.
     pub notes: u16,
 }
@@ -59,6 +61,7 @@ impl WaitingRoom {
             places: HashMap::new(),
             arrivals: 0,
             wakes: BTreeSet::new(),
+            fresh: Vec::new(),
             notes: Notes::default(),
         }
     }
@@ -186,8 +189,7 @@ impl WaitingRoom {
             Waiter { call, line, demand, entered, step, need, offered_to: None, offers: 0, wake, foreseen, notes };
         self.waiters.insert(place, waiter);
         self.places.insert(call, place);
-        self.foresee(place, since);
-        self.note_entering(place, since);
+        self.fresh.push(call);
         self.set_wake(place, since.moment);
         Ok(())
     }

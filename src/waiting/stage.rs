@@ -28,6 +28,10 @@ impl Stage {
         Stage { room: WaitingRoom::new(Arc::new(centre)), now, out: Vec::new(), chance: Chance::from_number(1) }
     }
 
+    pub fn centre(&self) -> Arc<Centre> {
+        self.room.regulators.centre.clone()
+    }
+
     /// Registers each one's device 1.
     pub fn register(&mut self, who: &[&str]) {
         for one in who {

@@ -4,6 +4,7 @@ mod consulting;
 mod early;
 mod faults;
 mod handing;
+mod keeping;
 mod listening;
 mod returning;
 mod standing;
