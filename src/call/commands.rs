@@ -32,7 +32,6 @@ pub struct Census {
 impl Switch {
     /// Counts everybody.
     pub fn census(&self, now: Now) -> Census {
-        let waiting = self.room.waiting(now);
         let calls_live = self.calls.values().filter(|call| is_live(call)).count() as u32;
         let states = ["offline", "ready", "ringing", "talking", "wrap-up", "paused"];
         let mut regulators: BTreeMap<&'static str, u32> = states.into_iter().map(|state| (state, 0)).collect();
@@ -42,8 +41,8 @@ impl Switch {
         Census {
             calls_live,
             calls_sealing: (self.calls.len() as u32).saturating_sub(calls_live),
-            waiting: waiting.len() as u32,
-            wait_longest: waiting.iter().map(|place| place.waited).max().unwrap_or_default(),
+            waiting: self.room.calls().count() as u32,
+            wait_longest: self.room.wait_longest(now),
             regulators,
         }
     }

@@ -353,8 +353,8 @@ impl Switch {
         }
         if self.duty_check.is_some_and(|at| at <= now.moment) {
             self.duty_check = None;
-            for place in self.room.waiting(now) {
-                let Some(call) = self.calls.get(&place.call) else { continue };
+            for id in self.room.calls() {
+                let Some(call) = self.calls.get(&id) else { continue };
                 let demand = &call.demand;
                 if self.room.anyone_on_duty(demand) {
                     continue;
@@ -362,7 +362,7 @@ impl Switch {
                 if self.room.anyone_off_duty_within(demand, NOBODY_GRACE, now) {
                     self.duty_check = Some(now.moment + NOBODY_GRACE);
                 } else {
-                    self.queue.push_back((place.call, CallInput::Nobody));
+                    self.queue.push_back((id, CallInput::Nobody));
                 }
             }
         }

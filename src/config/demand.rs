@@ -7,6 +7,7 @@ use super::lines::read_levels;
 use super::parts::seconds;
 use super::values;
 use crate::model::centre::{Demand, Reach, Step};
+use crate::model::demand::PRIORITY_NEVER_HELD;
 use crate::model::{Needs, SkillId, SoundId};
 
 /// The most steps a demand may have.
@@ -181,5 +182,15 @@ fn tell_what_is_no_step(section: &Section<'_>, mut so_far: (Reach, u8), steps: &
             );
         }
         so_far = (step.reach.unwrap_or(so_far.0).max(so_far.0), step.priority.unwrap_or(so_far.1).min(so_far.1));
+    }
+    if so_far.0 != Reach::All && so_far.1 > PRIORITY_NEVER_HELD {
+        section.report.warn(
+            &section.path("reach"),
+            format!(
+                "callers are kept waiting within \"{}\" although somebody farther away may be free",
+                so_far.0.name()
+            ),
+            "let the last step look everywhere: { after = \"60s\", reach = \"all\" }",
+        );
     }
 }

@@ -221,6 +221,9 @@ fn each_fault_is_told_with_its_key_its_line_and_a_remedy() {
         (r#"neighbours = ["there"]"#, r#"neighbours = ["ther"]"#, "regions.here.neighbours[0]", "`there`"),
         (r#"neighbours = ["there"]"#, r#"neighbours = ["here"]"#, "regions.here.neighbours[0]", "take it out"),
         (r#"neighbours = ["there"]"#, r#"parent = "here""#, "regions.here.parent", "no parent"),
+        (r#"neighbours = ["there"]"#, r#"second = "here""#, "regions.here.second", "another region"),
+        (r#"neighbours = ["there"]"#, r#"second = "ther""#, "regions.here.second", "`there`"),
+        (r#"region = "here""#, "region = \"there\"\nreach = \"home\"", "lines.main.skills", "lower the levels"),
         (r#"ddis = ["+33199000101"]"#, r#"ddis = ["0199000101"]"#, "lines.main.ddis[0]", "E.164 form|country code"),
         (r#"ddis = ["+33199000101"]"#, r#"ddis = "+33199000101""#, "lines.main.ddis", "brackets"),
         (r#"association = "sos""#, r#"association = "soss""#, "lines.main.association", "`sos`"),
@@ -544,4 +547,41 @@ fn a_trunk_of_the_whole_world_is_a_warning() {
         Err(faults) => faults.warnings,
     };
     assert!(warnings.iter().any(|warning| warning.problem.contains("without a password")), "{warnings:?}");
+}
+
+#[test]
+fn what_a_line_asks_in_vain_is_told_with_its_place_and_remedy() {
+    let folder = folder();
+    let read = |from: &str, to: &str| {
+        let text = changed(from, to);
+        let file = folder.path().join("vain.toml");
+        std::fs::write(&file, &text).expect("a file");
+        let (_, warnings) = Settings::read_with_warnings(&file).unwrap_or_else(|faults| panic!("{faults}"));
+        let told: Vec<(String, usize, String)> =
+            warnings.into_iter().map(|one| (one.key, one.line, format!("{} {}", one.problem, one.remedy))).collect();
+        (text, told)
+    };
+    for (from, to, key, expected) in [
+        (
+            "skills = { regulation = 50 }",
+            "needs = \"regulation >= 50 or regulation >= 90\"",
+            "lines.main.needs",
+            "`regulation >= 90`",
+        ),
+        ("skills = { regulation = 50 }", "needs = \"regulation >= 70\"", "lines.main.needs", "before 20s"),
+        ("lowered_by = 20", "reach = \"all\"", "lines.main.steps[0].reach", "nothing changes"),
+        ("lowered_by = 20", "priority = 7", "lines.main.steps[0].priority", "lower number"),
+        (
+            "region = \"here\"",
+            "region = \"here\"\nreach = \"neighbours\"",
+            "lines.main.reach",
+            "farther away may be free",
+        ),
+    ] {
+        let (text, told) = read(from, to);
+        let found = told.iter().find(|(at, _, what)| at == key && what.contains(expected));
+        let (_, line, _) = found.unwrap_or_else(|| panic!("{key}: {expected} is not in {told:?}"));
+        let place = text.lines().position(|line| line.contains(to.lines().last().unwrap_or_default())).expect("there");
+        assert_eq!(*line, place + 1, "{key}");
+    }
 }

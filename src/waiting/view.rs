@@ -62,6 +62,16 @@ impl WaitingRoom {
         places.collect()
     }
 
+    /// Every call in the room, in the order of service.
+    pub fn calls(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.waiters.values().map(|waiter| waiter.call)
+    }
+
+    /// The longest present wait.
+    pub fn wait_longest(&self, now: Now) -> Duration {
+        self.waiters.values().map(|waiter| now.moment.since(waiter.entered.moment)).max().unwrap_or_default()
+    }
+
     /// Every regulator of the configuration, by id.
     pub fn regulators(&self, now: Now) -> Vec<RegulatorView> {
         let people = self.regulators.desks.iter().zip(self.regulators.centre.regulators.values());

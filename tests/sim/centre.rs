@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use vigie::model::Transport;
 use vigie::model::centre::{
-    AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy,
-    Region, Regulator, Step, Trunk, WeeklyHours, Weights,
+    AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, Reach,
+    RecordingPolicy, Region, Regulator, Step, Trunk, WeeklyHours, Weights,
 };
 use vigie::model::{Credential, E164, Needs, NumberPlan, SkillId};
 use vigie::useragent::{Listener, Rules};
@@ -119,6 +119,13 @@ fn lines() -> Vec<Line> {
     rouen.wrap_up = Duration::from_secs(45);
     let mut dijon = sketch("dijon", "+33380000001", "sos-dijon", "cote-d-or", general, 5);
     dijon.greeting_mode = GreetingMode::Meanwhile;
+    // Held for its region at first, and then looked for farther and farther; asked for by an expression.
+    dijon.demand.needs = "regulation >= 50 and (lang-en or regulation >= 70)".parse().expect("an expression");
+    dijon.demand.reach = Reach::Home;
+    for (step, reach) in dijon.demand.steps.iter_mut().zip([Reach::Parent, Reach::All]) {
+        step.reach = Some(reach);
+        step.priority = Some(4);
+    }
     dijon.wrap_up = Duration::ZERO;
     let mut cannes = sketch("cannes", "+33493000001", "sos-cannes", "azur", general, 5);
     cannes.greeting = None;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, NOBODY_GRACE, State, Switch};
 use vigie::model::{
-    Action, CallId, Centre, EventKind, Fact, Input, LegId, Moment, Needs, Now, PauseReason, Regulator, RegulatorId,
+    Action, CallId, Centre, EventKind, Fact, Input, LegId, LineId, Moment, Now, PauseReason, Regulator, RegulatorId,
     RegulatorState,
 };
 
@@ -29,6 +29,8 @@ pub struct Checks {
     states: BTreeMap<RegulatorId, (RegulatorState, Moment)>,
     calls: HashMap<CallId, (Discriminant<State>, usize, Moment)>,
     missed: Option<(Moment, String)>,
+    /// Who can answer each line at each step.
+    reach: HashMap<(LineId, usize), Vec<RegulatorId>>,
     late: u32,
     /// The colleagues whom regulators' own calls ring.
     consulted: BTreeSet<(CallId, RegulatorId)>,
@@ -36,7 +38,9 @@ pub struct Checks {
 
 impl Checks {
     pub fn new(centre: Arc<Centre>) -> Checks {
+        let all = vigie::config::reach(&centre).into_iter();
         Checks {
+            reach: all.map(|one| ((one.line, one.step), one.regulators)).collect(),
             centre,
             ledger: Ledger::default(),
             states: BTreeMap::new(),
@@ -235,11 +239,12 @@ impl Checks {
         let waiting = switch.calls().filter(|call| call.state == State::Waiting);
         let mut missed = None;
         for call in waiting {
-            let asked = self.asked(call, now);
+            let step = step_of(call, now);
             let is_free = |one: &&Regulator| switch.room().state_of(&one.id) == Some(&RegulatorState::Ready);
             let mut free = self.centre.regulators.values().filter(is_free);
-            if let Some(one) = free.find(|one| can(one, asked)) {
-                missed = Some(format!("{} waits for {asked:?} beside {}, who is ready", call.id, one.id));
+            if let Some(one) = free.find(|one| self.can(one, call, step)) {
+                let asked = call.demand.needs_at(step);
+                missed = Some(format!("{} waits for {asked} beside {}, who is ready", call.id, one.id));
                 break;
             }
         }
@@ -266,27 +271,22 @@ impl Checks {
             }
             let served = switch.calls().find(|call| Some(call.id) == event.call());
             let (Some(served), Some(one)) = (served, self.centre.regulators.get(regulator)) else { continue };
-            let place = |call: &Call| (call.record.priority, call.queued.moment);
+            let place = |call: &Call| (call.demand.priority_at(step_of(call, now)), call.queued.moment);
             let waiting = switch.calls().filter(|call| call.state == State::Waiting && place(call) < place(served));
             for call in waiting {
-                let is_passed = can(one, self.asked(call, now));
+                let is_passed = self.can(one, call, step_of(call, now));
                 demand!(!is_passed, "{regulator} was given {} and {} was before it", served.id, call.id);
             }
         }
         Ok(())
     }
 
-    /// What the step in force asks.
-    fn asked(&self, call: &Call, now: Moment) -> &Needs {
-        let demand = &self.centre.lines[&call.record.line].demand;
-        let waited = now.since(call.queued.moment);
-        let mut asked = &demand.needs;
-        for step in &demand.steps {
-            if step.after.is_some_and(|after| waited >= after) {
-                asked = step.needs.as_ref().unwrap_or(asked);
-            }
-        }
-        asked
+    /// Whether somebody has the skills that the step asks, and is near enough: as the configuration's own check reckons,
+    /// which shares nothing with the waiting room. Another demand than the line's looks everywhere.
+    fn can(&self, one: &Regulator, call: &Call, step: usize) -> bool {
+        let is_near = || self.reach.get(&(call.line.id.clone(), step)).is_some_and(|near| near.contains(&one.id));
+        let is_lines = call.demand == call.line.demand;
+        call.demand.needs_at(step).is_met_by(&one.skills) && (!is_lines || is_near())
     }
 
     /// What must hold when the day is over and two hours have passed.
@@ -301,8 +301,10 @@ impl Checks {
     }
 }
 
-fn can(one: &Regulator, asked: &Needs) -> bool {
-    asked.is_met_by(&one.skills)
+/// The step in force, by the wait.
+fn step_of(call: &Call, now: Moment) -> usize {
+    let waited = now.since(call.queued.moment);
+    call.demand.steps.iter().take_while(|step| step.after.is_some_and(|after| waited >= after)).count()
 }
 
 /// How long a call may stay in one state.

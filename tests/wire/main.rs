@@ -34,6 +34,7 @@ mod dispatching;
 mod duty;
 mod early;
 mod early_media;
+mod explaining;
 mod failing_disk;
 mod garbage;
 mod handing_on;
