@@ -1,4 +1,4 @@
-//! The commands: serve, demo, check, reload, verify, password, import, call, load.
+//! The commands: serve, demo, check, reload, verify, password, import, call, load, simulate.
 
 pub mod call;
 pub mod check;
@@ -9,6 +9,7 @@ pub mod password;
 pub mod phone;
 pub mod reload;
 pub mod serve;
+pub mod simulate;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ enum Command {
     Import(import::ImportArguments),
     Call(call::CallArguments),
     Load(load::LoadArguments),
+    Simulate(simulate::SimulateArguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -61,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     }
 }
 

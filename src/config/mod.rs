@@ -31,6 +31,7 @@ pub mod settings;
 pub use change::{Change, ChangeKind, ReachChange, changes, reach_changes, takes_restart};
 pub use fault::{Fault, Faults};
 pub use reach::{StepReach, reach};
+pub use read::read_centre_alone;
 pub use secrets::{ApiRole, ApiToken, Secrets, SecretsError};
 pub use settings::Settings;
 

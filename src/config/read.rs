@@ -135,6 +135,30 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     settings
 }
 
+/// Reads and checks the centre alone of `text`, as if it stood in the file `path`: what routing knows, without the machine,
+/// the trunks and the sounds' files. For a simulation, which has none of them.
+pub fn read_centre_alone(text: &str, path: &Path) -> Result<Centre, Faults> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(Faults { errors: no_toml(text, path, &errors), warnings: Vec::new() });
+    }
+    let report = Report::new(path, text, document.get_ref());
+    let root = Section::root(&report, document.get_ref());
+    let (node, sip) = (root.section("node"), root.section("sip"));
+    let (zone, ours) = (read_zone(&node), read_phone_defaults(&sip));
+    let (mut centre, skills) = read_centre(&root, path.parent().unwrap_or(Path::new("")), zone, ours);
+    check_references(&report, &centre, &skills);
+    make_neighbours_mutual(&mut centre);
+    for section in [node, sip, root] {
+        section.close();
+    }
+    if !["lines", "regulators", "skills"].iter().any(|key| report.has_fault_under(key)) {
+        check_reach(&report, &centre, &skills);
+    }
+    let (errors, warnings) = report.into_parts();
+    if errors.is_empty() { Ok(centre) } else { Err(Faults { errors, warnings }) }
+}
+
 /// A neighbour's neighbour is oneself, even when only one of the two says so.
 fn make_neighbours_mutual(centre: &mut Centre) {
     let pairs: Vec<_> = centre

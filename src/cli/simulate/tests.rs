@@ -1,0 +1,118 @@
+//! Profiles, policies and rosters played for short times.
+
+use std::path::Path;
+
+use super::*;
+
+const ONE_SITE: &str = include_str!("../../../config/profiles/one-site.toml");
+
+fn site(text: &str, staff: Option<u32>) -> Site {
+    Site::new(&Source::of(text), staff).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn fault(text: &str) -> String {
+    Site::new(&Source::of(text), None).err().map(|error| error.to_string()).expect("a fault")
+}
+
+fn figure(played: &Played, policy: usize, key: &str) -> f64 {
+    let place = FIGURES.iter().position(|figure| figure.key == key).expect("a figure");
+    played.outcomes[policy].figures[place].expect("a value").mean
+}
+
+fn two_weeks() -> String {
+    ONE_SITE.replace("days = 56", "days = 14")
+}
+
+#[test]
+fn one_pool_answers_what_separate_queues_cannot_and_vigie_no_less_than_the_longest_idle() {
+    let policies = [Policy::Vigie, Policy::LongestIdle, Policy::PerAssociation];
+    let played = play(&site(&two_weeks(), None), &policies, 2);
+    let within = |policy| figure(&played, policy, "answered_within_30s");
+    assert!(within(0) > within(1) && within(1) > 0.85, "{} {}", within(0), within(1));
+    assert!((0.42..0.56).contains(&within(2)), "{}", within(2));
+    for key in ["skill_mismatch", "cross_region_share", "wait_p95_s"] {
+        assert!(figure(&played, 0, key) < figure(&played, 1, key), "{key}");
+    }
+    assert_eq!(figure(&played, 2, "cross_region_share"), 0.0);
+}
+
+#[test]
+fn with_fewer_people_callers_wait_longer() {
+    let text = two_weeks();
+    let within = |staff| figure(&play(&site(&text, Some(staff)), &[Policy::Vigie], 2), 0, "answered_within_30s");
+    let (few, many) = (within(30), within(40));
+    assert!(few + 0.05 < many, "{few} {many}");
+}
+
+#[test]
+fn the_same_seeds_give_the_same_figures_on_however_many_threads() {
+    let site = site(&two_weeks(), None);
+    let shown = || told::json(&play(&site, &[Policy::Vigie, Policy::Xivo], 2)).to_string();
+    assert_eq!(shown(), shown());
+}
+
+#[test]
+fn every_person_is_counted_once_and_every_call_has_one_end() {
+    let site = site(&two_weeks(), None);
+    for policy in [Policy::Vigie, Policy::Rrmemory, Policy::Leastrecent, Policy::Xivo, Policy::PerAssociation] {
+        let scenario = site.scenario(1);
+        let mut tally = policy.play(&scenario);
+        assert_eq!(tally.persons, scenario.callers.len() as u64);
+        let figures = tally.figures();
+        let of = |key: &str| {
+            let place = FIGURES.iter().position(|figure| figure.key == key).expect("a figure");
+            figures[place].expect("a value")
+        };
+        let ends = of("answered") + of("abandonment");
+        assert!((ends - 1.0).abs() < 1e-9, "{}: {ends}", policy.name());
+    }
+}
+
+#[test]
+fn the_roster_is_that_of_thirty_five_people_with_an_average_of_six() {
+    let scenario = site(ONE_SITE, None).scenario(1);
+    assert!((scenario.on_duty_mean() * 168.0 - 1065.0).abs() < 5.0, "{}", scenario.on_duty_mean());
+    for (place, duty) in scenario.duties.iter().enumerate() {
+        let own = scenario.duties.iter().skip(place + 1).find(|other| other.person == duty.person);
+        assert!(own.is_none_or(|next| next.from >= duty.to), "{duty:?} overlaps {own:?}");
+    }
+}
+
+#[test]
+fn the_network_keeps_its_people_busy_and_every_region_is_called_from() {
+    let source = Source::read(Path::new("network")).expect("built in");
+    let site = Site::new(&source, None).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = site.scenario(1);
+    assert_eq!((site.staff(), scenario.centre.associations.len()), (245, 63));
+    let handling: f64 = scenario.callers.iter().map(|one| (one.handling + one.wrap_up).as_secs_f64()).sum();
+    let offered = handling / scenario.span.as_secs_f64() / scenario.on_duty_mean();
+    assert!((0.75..0.9).contains(&offered), "{offered}");
+    let lines: std::collections::BTreeSet<usize> = scenario.callers.iter().map(|one| one.line).collect();
+    assert!(lines.len() > 150, "{}", lines.len());
+}
+
+#[test]
+fn what_is_wrong_with_a_profile_is_said_with_its_place_and_what_to_do() {
+    let cases = [
+        ("days = 56", "days = 0", "test.toml:7:8: days is 0", "from 1 to 366"),
+        ("unanswered_share = 0.02", "unanswered_share = 2", "ringing.unanswered_share is 2", "from 0 to 0.9"),
+        ("weekdays = [1, 1,", "weekdays = [1,", "arrivals.weekdays is no list of weights", "7 numbers"),
+        ("day_cv = 0.12", "day_dv = 0.12", "day_dv", "compare it with"),
+        ("days = \"Sat\"", "days = \"Sam\"", "`Sam` names no days", "Mon-Fri"),
+        ("kinds = { language = 0.08 }", "kinds = { langage = 0.08 }", "`langage`, which is not there", "[[kinds]]"),
+        (
+            "skills = { regulation = 50 }",
+            "skills = { regulation = 99 }",
+            "no regulator can answer this line",
+            "lower the levels",
+        ),
+        ("priority = 3", "prioritty = 3", "prioritty", "what to do"),
+    ];
+    for (old, new, problem, remedy) in cases {
+        assert!(ONE_SITE.contains(old), "{old}");
+        let told = fault(&ONE_SITE.replacen(old, new, 1));
+        assert!(told.contains(problem) && told.contains(remedy), "{new}:\n{told}");
+    }
+    let gone = Source::read(Path::new("gone.toml")).err().map(|error| error.to_string()).expect("a fault");
+    assert!(gone.contains("gone.toml") && gone.contains("one-site, network"), "{gone}");
+}
