@@ -123,6 +123,7 @@ fn read_weights(root: &Section<'_>) -> Weights {
         region_far: section.or("region_far", default.region_far, values::whole(0..=1000)),
         region_fade: section.or("region_fade", default.region_fade, values::duration(seconds(0, 14_400))),
         skill_fit: section.or("skill_fit", default.skill_fit, values::decimal(0.0..=1000.0)),
+        skill_wait: section.or("skill_wait", default.skill_wait, values::duration(seconds(0, 600))),
         scarcity: section.or("scarcity", default.scarcity, values::decimal(0.0..=1000.0)),
         idle_minute: section.or("idle_minute", default.idle_minute, values::decimal(0.0..=100.0)),
         idle_max: section.or("idle_max", default.idle_max, values::decimal(0.0..=1000.0)),

@@ -116,7 +116,7 @@ pub(super) fn read_people(root: &Section<'_>, file: &PeopleFile, usual: &Usual) 
     regulators
 }
 
-fn read_regulators(root: &Section<'_>, usual: &Usual) -> BTreeMap<RegulatorId, Regulator> {
+pub(super) fn read_regulators(root: &Section<'_>, usual: &Usual) -> BTreeMap<RegulatorId, Regulator> {
     let mut regulators = BTreeMap::new();
     for (id, section) in root.named("regulators") {
         let association = section.must("association", "write the id of one of the [associations.ID]", values::id);

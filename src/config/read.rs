@@ -10,7 +10,7 @@ use super::document::{LineStarts, Report, Section};
 use super::fault::{Fault, Faults};
 use super::outbound::check_outbound;
 use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
-use super::people::{PeopleFile, Usual, read_people, read_people_file};
+use super::people::{PeopleFile, Usual, read_people, read_people_file, read_regulators};
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
 use super::trunks::{check_trunks, read_trunks};
@@ -146,7 +146,8 @@ pub fn read_centre_alone(text: &str, path: &Path) -> Result<Centre, Faults> {
     let root = Section::root(&report, document.get_ref());
     let (node, sip) = (root.section("node"), root.section("sip"));
     let (zone, ours) = (read_zone(&node), read_phone_defaults(&sip));
-    let (mut centre, skills) = read_centre(&root, path.parent().unwrap_or(Path::new("")), zone, ours);
+    let regulators = read_regulators(&root, &Usual { ours, zone: zone.clone() });
+    let (mut centre, skills) = read_centre(&root, path.parent().unwrap_or(Path::new("")), zone, regulators);
     check_references(&report, &centre, &skills);
     make_neighbours_mutual(&mut centre);
     for section in [node, sip, root] {

@@ -379,6 +379,9 @@ pub struct Weights {
     pub region_fade: Duration,
     /// Cost of a person who lacks a hundred levels of what the call asked at first, before any step relaxed it.
     pub skill_fit: f64,
+    /// Whoever would be given to somebody lacking what was asked at first is served as if come so much later, while others
+    /// wait whom that regulator suits. Zero: strictly by arrival. Never for priority 1.
+    pub skill_wait: Duration,
     /// Cost of taking a person whose unused skill nobody else on duty has; less when several have it.
     pub scarcity: f64,
     /// What one minute of idleness takes off the cost.
@@ -396,6 +399,7 @@ impl Default for Weights {
             region_far: 40,
             region_fade: Duration::from_secs(300),
             skill_fit: 30.0,
+            skill_wait: Duration::ZERO,
             scarcity: 15.0,
             idle_minute: 0.5,
             idle_max: 9.0,

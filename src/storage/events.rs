@@ -11,6 +11,9 @@ use super::{Storage, StorageError, failed, read_json};
 /// The most events that one question answers: a call has far fewer.
 const EVENTS_MAX: i64 = 2000;
 
+/// The most events of one kind that one question answers: half a year of one site's changes of state.
+const KIND_MAX: i64 = 5_000_000;
+
 /// One stored event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredEvent {
@@ -51,6 +54,22 @@ pub(super) async fn read_of_call(
     .fetch_all(from)
     .await
     .map_err(failed("reading the events of a call"))?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The events of one kind from `from` until before `to`, by their time; at most [`KIND_MAX`].
+pub async fn of_kind(storage: &Storage, kind: &str, from: Utc, to: Utc) -> Result<Vec<StoredEvent>, StorageError> {
+    let rows: Vec<EventRow> = sqlx::query_as(
+        "SELECT id, subject, call, sequence, at, kind, payload FROM events
+         WHERE kind = $1 AND at >= $2 AND at < $3 ORDER BY at, subject, sequence LIMIT $4",
+    )
+    .bind(kind)
+    .bind(from.0)
+    .bind(to.0)
+    .bind(KIND_MAX)
+    .fetch_all(&storage.read)
+    .await
+    .map_err(failed("reading the events of one kind"))?;
     rows.into_iter().map(read).collect()
 }
 

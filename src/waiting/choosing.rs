@@ -62,8 +62,8 @@ impl WaitingRoom {
         self.tick(now, out);
         let mut choices = Vec::new();
         loop {
-            let Regulators { needs, ready, .. } = &self.regulators;
-            let places = needs.first_served(ready, MATCHING_MAX.min(ready.len()));
+            let Regulators { needs, ready, centre, .. } = &self.regulators;
+            let places = needs.first_served(ready, MATCHING_MAX.min(ready.len()), centre.weights.skill_wait);
             if places.is_empty() {
                 return choices;
             }

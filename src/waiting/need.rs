@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::model::centre::Demand;
+use crate::model::demand::PRIORITY_NEVER_HELD;
 use crate::model::{Centre, Moment, Needs, Reach, RegionId};
 
 use super::crowd::Crowd;
@@ -91,6 +93,14 @@ impl Need {
     }
 }
 
+impl Need {
+    /// Whether everybody of `ready` who fits lacks some of what was asked at first.
+    fn lacks_all(&self, ready: &Crowd) -> bool {
+        let lacks = |index: usize| self.lacking.get(index).copied().unwrap_or(0) > 0;
+        !self.lacking.is_empty() && self.fitting.shared(ready).all(lacks)
+    }
+}
+
 fn indices(people: &People, is: impl Fn(usize) -> bool) -> Crowd {
     (0..people.levels.len()).filter(|index| is(*index)).collect()
 }
@@ -166,13 +176,21 @@ impl NeedBook {
         }
     }
 
-    /// The first so many, in the order of service, who wait for what somebody ready can do.
-    pub fn first_served(&self, ready: &Crowd, count: usize) -> Vec<Place> {
+    /// The first so many, in the order of service, who wait for what somebody ready can do. Those for whom nobody is ready
+    /// who has what they asked at first are served as if they had come `skill_wait` later.
+    pub fn first_served(&self, ready: &Crowd, count: usize, skill_wait: Duration) -> Vec<Place> {
         let servable = self.needs.values().filter(|need| !need.waiting.is_empty() && need.fitting.meets(ready));
-        let mut places: Vec<Place> = servable.flat_map(|need| need.waiting.iter().copied().take(count)).collect();
+        let mut places: Vec<(Place, Place)> = Vec::new();
+        for need in servable {
+            let lags = !skill_wait.is_zero() && need.lacks_all(ready);
+            let as_if = |place: Place| match lags && place.priority > PRIORITY_NEVER_HELD {
+                true => Place { since: place.since + skill_wait, ..place },
+                false => place,
+            };
+            places.extend(need.waiting.iter().take(count).map(|place| (as_if(*place), *place)));
+        }
         places.sort_unstable();
-        places.truncate(count);
-        places
+        places.into_iter().take(count).map(|(_, place)| place).collect()
     }
 
     /// Who fits what is wanted.

@@ -65,7 +65,7 @@ mod tests {
     use super::super::measure::FIGURES;
     use super::super::profile::Source;
     use super::super::site::Site;
-    use super::super::{Policy, play};
+    use super::super::{Material, Policy, play};
     use super::*;
 
     /// 60 calls an hour of 180 s on average, patience 120 s; `people` always on duty: nothing but what Erlang-A knows.
@@ -100,7 +100,7 @@ kinds = [{{ name = "general", line = {{ skills = {{ regulation = 50 }}, waiting_
         for (people, policy) in [(3, Policy::Vigie), (4, Policy::Vigie), (4, Policy::LongestIdle)] {
             let theory = ErlangA { arrivals: 1.0 / 60.0, service: 1.0 / 180.0, impatience: 1.0 / 120.0, people };
             let site = Site::new(&Source::of(&profile(people, 5)), None).unwrap_or_else(|error| panic!("{error}"));
-            let played = play(&site, &[policy], 8);
+            let played = play(&Material::Profile(site), &[policy], 8);
             let outcome = played.outcomes.first().expect("a policy");
             let found = |key: &str| {
                 let place = FIGURES.iter().position(|figure| figure.key == key).expect("a figure");

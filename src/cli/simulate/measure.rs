@@ -211,6 +211,25 @@ impl Tally {
         ]
     }
 
+    /// The share of the answered who waited at most so long, second by second up to `seconds`, of all but the short ones.
+    pub fn answered_by_second(&self, seconds: usize) -> Vec<f64> {
+        let mut counts = vec![0_u64; seconds + 1];
+        for ms in &self.waits_ms {
+            if let Some(count) = counts.get_mut((*ms as usize).div_ceil(1000)) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        let total = (self.calls - self.abandoned_short).max(1) as f64;
+        counts
+            .into_iter()
+            .map(|count| {
+                sum += count;
+                sum as f64 / total
+            })
+            .collect()
+    }
+
     /// Mean over the time on duty, and standard deviation between those who were on duty at all.
     fn occupancy(&self) -> (Option<f64>, Option<f64>) {
         let people = || self.busy.iter().zip(&self.on_duty).filter(|(_, on_duty)| !on_duty.is_zero());

@@ -3,7 +3,9 @@
 mod arrivals;
 #[cfg(test)]
 mod erlang;
+mod history;
 mod measure;
+mod picture;
 mod profile;
 mod rivals;
 mod roster;
@@ -20,7 +22,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::{Args, ValueEnum};
 
-use measure::{Estimate, FIGURES, Tally, estimate};
+use history::History;
+use measure::{Estimate, FIGURES, Tally, WEEK_HOURS, estimate};
+use picture::SHOWN_S;
 use profile::Source;
 use rivals::{Rival, Strategy};
 use router::Production;
@@ -41,18 +45,27 @@ const STAFF_MAX: i64 = 10_000;
 ///
 ///   vigie simulate --profile one-site --policy vigie,longest-idle,per-association
 ///   vigie simulate --profile config/profiles/one-site.toml --staff 34 --seeds 20 --json
+///   vigie simulate --history 2026-11-01..2026-11-08 --policy vigie,xivo --plot week.svg
 ///
 /// A profile is a TOML file; `one-site` and `network` are built in, and config/profiles/one-site.toml explains each key.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct SimulateArguments {
     /// The arrival profile: a file, or `one-site` or `network`.
-    #[arg(long, value_name = "FILE", default_value = "one-site")]
+    #[arg(long, value_name = "FILE", default_value = "one-site", conflicts_with = "history")]
     pub profile: PathBuf,
+    /// Real calls instead, as stored: from a day (or time) on until before another, such as 2026-11-01..2026-11-08. Who was
+    /// on duty is taken from the stored changes of state, and lines, people and weights from --config as it is now.
+    #[arg(long, value_name = "FROM..TO")]
+    pub history: Option<String>,
+    /// With --history: the configuration, whose database is read.
+    #[arg(long, value_name = "FILE", default_value = "config/vigie.toml", requires = "history")]
+    pub config: PathBuf,
     /// Who chooses; several with commas.
     #[arg(long, value_enum, value_name = "POLICY", value_delimiter = ',', default_value = "vigie")]
     pub policy: Vec<Policy>,
-    /// People on the roster, 1 to 10000, instead of the profile's number: shifts are filled in proportion.
+    /// People on the roster, 1 to 10000, instead of the profile's number: shifts are filled in proportion. With
+    /// --history: so many of those who were on duty, the longest of them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=STAFF_MAX))]
     pub staff: Option<u32>,
     /// How many times, each with other callers, 1 to 10000.
@@ -61,6 +74,9 @@ pub struct SimulateArguments {
     /// End with one JSON object on standard output, and nothing else there.
     #[arg(long)]
     pub json: bool,
+    /// Draw a picture of it into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// A way to choose who gets which call.
@@ -132,6 +148,58 @@ pub struct Outcome {
     pub persons: u64,
     /// The figures, in the order of [`FIGURES`].
     pub figures: Vec<Option<Estimate>>,
+    /// The share answered by each second of wait, mean over the seeds.
+    pub by_second: Vec<f64>,
+    /// Calls by the hour of the week, and how many of them were answered within 30 s, over all seeds.
+    pub hours: Vec<(u64, u64)>,
+}
+
+impl Outcome {
+    /// As it is written on the command line.
+    pub fn policy_name(&self) -> &'static str {
+        self.policy.name()
+    }
+}
+
+/// What is played.
+enum Material {
+    Profile(Site),
+    History(Box<History>),
+}
+
+impl Material {
+    fn read(arguments: &SimulateArguments) -> Result<Material, String> {
+        match &arguments.history {
+            Some(span) => History::read(span, &arguments.config, arguments.staff)
+                .map(|history| Material::History(Box::new(history)))
+                .map_err(|error| error.to_string()),
+            None => Source::read(&arguments.profile)
+                .and_then(|source| Site::new(&source, arguments.staff))
+                .map(Material::Profile)
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Material::Profile(site) => site.name(),
+            Material::History(history) => history.name(),
+        }
+    }
+
+    fn staff(&self) -> usize {
+        match self {
+            Material::Profile(site) => site.staff(),
+            Material::History(history) => history.staff(),
+        }
+    }
+
+    fn scenario(&self, seed: u64) -> Scenario {
+        match self {
+            Material::Profile(site) => site.scenario(seed),
+            Material::History(history) => history.scenario(seed),
+        }
+    }
 }
 
 /// What was played.
@@ -152,23 +220,36 @@ pub struct Played {
 
 /// Plays it and tells; exit status 0 unless it could not be played.
 pub fn run(arguments: &SimulateArguments) -> ExitCode {
-    let site = match Source::read(&arguments.profile).and_then(|source| Site::new(&source, arguments.staff)) {
-        Ok(site) => site,
-        Err(error) => {
-            eprintln!("vigie simulate: {error}");
-            return ExitCode::FAILURE;
+    match tell(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(told) => {
+            eprintln!("vigie simulate: {told}");
+            ExitCode::FAILURE
         }
-    };
-    let played = play(&site, &arguments.policy, arguments.seeds);
+    }
+}
+
+fn tell(arguments: &SimulateArguments) -> Result<(), String> {
+    let is_svg = |file: &PathBuf| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"));
+    if let Some(file) = arguments.plot.as_ref().filter(|file| !is_svg(file)) {
+        return Err(format!("--plot {}: pictures are SVG: write a name that ends in .svg", file.display()));
+    }
+    let mut policies = arguments.policy.clone();
+    policies.dedup();
+    let played = play(&Material::read(arguments)?, &policies, arguments.seeds);
+    if let Some(file) = &arguments.plot {
+        let drawn = std::fs::write(file, picture::draw(&played));
+        drawn.map_err(|error| format!("writing the picture to {}: {error}", file.display()))?;
+    }
     match arguments.json {
         true => println!("{}", told::json(&played)),
         false => print!("{}", told::words(&played)),
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 /// Plays every seed with every policy, on all cores.
-fn play(site: &Site, policies: &[Policy], seeds: u32) -> Played {
+fn play(site: &Material, policies: &[Policy], seeds: u32) -> Played {
     let (next, done) = (AtomicU32::new(0), AtomicU32::new(0));
     let tallies: Mutex<Vec<(u32, usize, Tally)>> = Mutex::new(Vec::new());
     let work = || {
@@ -216,7 +297,19 @@ fn sum_up(policy: Policy, mut tallies: Vec<Tally>) -> Outcome {
         let values: Vec<f64> = each.iter().filter_map(|run| run.get(place).copied().flatten()).collect();
         estimate(&values)
     };
+    let runs = tallies.len().max(1) as f64;
+    let (mut by_second, mut hours) = (vec![0.0; SHOWN_S + 1], vec![(0, 0); WEEK_HOURS]);
+    for tally in &tallies {
+        for (sum, share) in by_second.iter_mut().zip(tally.answered_by_second(SHOWN_S)) {
+            *sum += share / runs;
+        }
+        for (sum, hour) in hours.iter_mut().zip(&tally.hours) {
+            (sum.0, sum.1) = (sum.0 + hour.0, sum.1 + hour.1);
+        }
+    }
     Outcome {
+        by_second,
+        hours,
         policy,
         calls: tallies.iter().map(|tally| tally.calls).sum(),
         persons: tallies.iter().map(|tally| tally.persons).sum(),

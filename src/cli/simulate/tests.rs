@@ -6,8 +6,8 @@ use super::*;
 
 const ONE_SITE: &str = include_str!("../../../config/profiles/one-site.toml");
 
-fn site(text: &str, staff: Option<u32>) -> Site {
-    Site::new(&Source::of(text), staff).unwrap_or_else(|error| panic!("{error}"))
+fn site(text: &str, staff: Option<u32>) -> Material {
+    Material::Profile(Site::new(&Source::of(text), staff).unwrap_or_else(|error| panic!("{error}")))
 }
 
 fn fault(text: &str) -> String {
@@ -115,4 +115,31 @@ fn what_is_wrong_with_a_profile_is_said_with_its_place_and_what_to_do() {
     }
     let gone = Source::read(Path::new("gone.toml")).err().map(|error| error.to_string()).expect("a fault");
     assert!(gone.contains("gone.toml") && gone.contains("one-site, network"), "{gone}");
+}
+
+#[test]
+fn at_the_networks_scale_vigie_gives_half_as_many_calls_to_somebody_without_the_skill() {
+    let source = include_str!("../../../config/profiles/network.toml").replace("days = 7", "days = 2");
+    let policies = [Policy::Vigie, Policy::Rrmemory, Policy::Leastrecent, Policy::LongestIdle, Policy::Xivo];
+    let played = play(&site(&source, None), &policies, 1);
+    let mismatch = |policy| figure(&played, policy, "skill_mismatch");
+    for rival in 1..policies.len() {
+        assert!(
+            mismatch(0) <= mismatch(rival) / 2.0,
+            "{}: {} {}",
+            policies[rival].name(),
+            mismatch(0),
+            mismatch(rival)
+        );
+    }
+    assert!(figure(&played, 0, "answered_within_30s") > figure(&played, 3, "answered_within_30s"));
+}
+
+#[test]
+fn a_picture_shows_every_policy() {
+    let played = play(&site(&ONE_SITE.replace("days = 56", "days = 1"), None), &[Policy::Vigie, Policy::Xivo], 1);
+    let drawn = picture::draw(&played);
+    let lines = drawn.matches("stroke-width=\"2\"").count();
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n") && lines == 4, "{lines}");
+    assert!(drawn.contains(">vigie</text>") && drawn.contains(">xivo</text>") && !drawn.contains("NaN"));
 }
