@@ -100,7 +100,7 @@ kinds = [{{ name = "general", line = {{ skills = {{ regulation = 50 }}, waiting_
         for (people, policy) in [(3, Policy::Vigie), (4, Policy::Vigie), (4, Policy::LongestIdle)] {
             let theory = ErlangA { arrivals: 1.0 / 60.0, service: 1.0 / 180.0, impatience: 1.0 / 120.0, people };
             let site = Site::new(&Source::of(&profile(people, 5)), None).unwrap_or_else(|error| panic!("{error}"));
-            let played = play(&Material::Profile(site), &[policy], 8);
+            let played = play(&Material::Profile(Box::new(site)), &[policy], 8);
             let outcome = played.outcomes.first().expect("a policy");
             let found = |key: &str| {
                 let place = FIGURES.iter().position(|figure| figure.key == key).expect("a figure");

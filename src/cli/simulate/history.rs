@@ -26,6 +26,9 @@ const GAP_MAX: Duration = Duration::from_secs(90 * 60);
 /// Patience when nobody ever gave up.
 const PATIENCE_UNKNOWN: Duration = Duration::from_secs(1200);
 
+/// When each regulator was on duty, by id.
+type Shifts = BTreeMap<String, Vec<(Utc, Utc)>>;
+
 /// Why a history cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -107,7 +110,7 @@ impl History {
         span: &str,
         centre: Centre,
         (from, to): (Utc, Utc),
-        (records, mut shifts): (&[CallRecord], BTreeMap<String, Vec<(Utc, Utc)>>),
+        (records, mut shifts): (&[CallRecord], Shifts),
     ) -> Result<History, HistoryError> {
         let people: Vec<_> = centre.regulators.keys().cloned().collect();
         let lines: Vec<_> = centre.lines.keys().cloned().collect();
@@ -256,8 +259,8 @@ fn is_on_duty(state: &serde_json::Value) -> bool {
 }
 
 /// Who was on duty from when to when, as the changes of state tell.
-fn shifts_of_states(states: &[events::StoredEvent], to: Utc) -> BTreeMap<String, Vec<(Utc, Utc)>> {
-    let mut shifts: BTreeMap<String, Vec<(Utc, Utc)>> = BTreeMap::new();
+fn shifts_of_states(states: &[events::StoredEvent], to: Utc) -> Shifts {
+    let mut shifts: Shifts = BTreeMap::new();
     let mut since: BTreeMap<String, Option<Utc>> = BTreeMap::new();
     for event in states {
         let Some(id) = event.subject.strip_prefix("regulators/") else { continue };
@@ -283,8 +286,8 @@ fn shifts_of_states(states: &[events::StoredEvent], to: Utc) -> BTreeMap<String,
 }
 
 /// Who was on duty from when to when, as the calls that they answered let one guess.
-fn shifts_of_calls(records: &[CallRecord]) -> BTreeMap<String, Vec<(Utc, Utc)>> {
-    let mut talks: BTreeMap<String, Vec<(Utc, Utc)>> = BTreeMap::new();
+fn shifts_of_calls(records: &[CallRecord]) -> Shifts {
+    let mut talks: Shifts = BTreeMap::new();
     for record in records {
         if let (Some(regulator), Some(from), Some(to)) = (&record.regulator, record.answered_at, record.ended_at) {
             talks.entry(regulator.as_str().to_owned()).or_default().push((from, to));
@@ -322,4 +325,58 @@ fn ringing(records: &[CallRecord]) -> Ringing {
     let unanswered = if offers > 0.0 { (f64::from(unanswered) / offers).min(0.9) } else { 0.0 };
     let mean = if accepted > 0 { rang / f64::from(accepted) } else { 4.0 };
     Ringing { mean: Duration::from_secs_f64(mean), unanswered }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::EventId;
+
+    fn at(minute: i64) -> Utc {
+        Utc(1_767_567_600_000_000 + minute * 60_000_000)
+    }
+
+    fn change(minute: i64, who: &str, was: serde_json::Value, state: serde_json::Value) -> events::StoredEvent {
+        events::StoredEvent {
+            id: EventId::new(at(minute), &mut Chance::from_number(minute as u64)),
+            subject: format!("regulators/{who}"),
+            call: None,
+            sequence: 1,
+            at: at(minute),
+            kind: "regulator.state".to_owned(),
+            payload: json!({ "regulator": who, "was": was, "state": state }),
+        }
+    }
+
+    #[test]
+    fn duty_is_what_the_changes_of_state_tell() {
+        let (off, ready) = (json!({"state": "offline"}), json!({"state": "ready"}));
+        let lunch = json!({"state": "paused", "reason": {"reason": "own"}});
+        let missed = json!({"state": "paused", "reason": {"reason": "no-answer"}});
+        let told = [
+            change(1, "anne", off.clone(), ready.clone()),
+            change(5, "bruno", ready.clone(), missed.clone()),
+            change(6, "bruno", missed, ready.clone()),
+            change(10, "anne", ready.clone(), lunch.clone()),
+            change(12, "anne", lunch, ready.clone()),
+            change(20, "bruno", ready, off),
+        ];
+        let shifts = shifts_of_states(&told, at(30));
+        assert_eq!(shifts["anne"], [(at(1), at(10)), (at(12), at(30))]);
+        // On duty before the first event: from the beginning.
+        assert_eq!(shifts["bruno"], [(Utc(i64::MIN), at(20))]);
+    }
+
+    #[test]
+    fn a_span_is_read_on_the_centres_clock_and_ends_before_its_second_day() {
+        let centre = crate::routing::sample::centre(Vec::new(), Vec::new());
+        let span = |text| parse_span(text, &centre).map(|(from, to)| to.since(from).as_secs() / 3600);
+        assert_eq!(span("2026-11-01..2026-11-08"), Some(168));
+        assert_eq!(span("2026-11-01T08:00..2026-11-01T20:00"), Some(12));
+        // The night on which summer begins has an hour less.
+        assert_eq!(span("2026-03-29..2026-03-30"), Some(23));
+        assert_eq!((span("2026-11-08..2026-11-01"), span("yesterday"), span("2026-11-01")), (None, None, None));
+    }
 }

@@ -163,7 +163,7 @@ impl Outcome {
 
 /// What is played.
 enum Material {
-    Profile(Site),
+    Profile(Box<Site>),
     History(Box<History>),
 }
 
@@ -175,7 +175,7 @@ impl Material {
                 .map_err(|error| error.to_string()),
             None => Source::read(&arguments.profile)
                 .and_then(|source| Site::new(&source, arguments.staff))
-                .map(Material::Profile)
+                .map(|site| Material::Profile(Box::new(site)))
                 .map_err(|error| error.to_string()),
         }
     }

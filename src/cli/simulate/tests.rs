@@ -7,7 +7,7 @@ use super::*;
 const ONE_SITE: &str = include_str!("../../../config/profiles/one-site.toml");
 
 fn site(text: &str, staff: Option<u32>) -> Material {
-    Material::Profile(Site::new(&Source::of(text), staff).unwrap_or_else(|error| panic!("{error}")))
+    Material::Profile(Box::new(Site::new(&Source::of(text), staff).unwrap_or_else(|error| panic!("{error}"))))
 }
 
 fn fault(text: &str) -> String {
