@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_is_drawn_has_the_mean_and_the_variation_asked_for() {
-        let cases: [(&str, (f64, f64), (f64, f64)); 3] = [
+        let cases = [
             ("lognormal", moments(|chance| draw_lognormal(chance, 165.0, 0.8)), (165.0, 0.8)),
             ("gamma", moments(|chance| draw_gamma(chance, 0.12)), (1.0, 0.12)),
             ("exponential", moments(|chance| draw_exponential(chance, 30.0)), (30.0, 1.0)),

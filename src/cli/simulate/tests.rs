@@ -123,14 +123,8 @@ fn at_the_networks_scale_vigie_gives_half_as_many_calls_to_somebody_without_the_
     let policies = [Policy::Vigie, Policy::Rrmemory, Policy::Leastrecent, Policy::LongestIdle, Policy::Xivo];
     let played = play(&site(&source, None), &policies, 1);
     let mismatch = |policy| figure(&played, policy, "skill_mismatch");
-    for rival in 1..policies.len() {
-        assert!(
-            mismatch(0) <= mismatch(rival) / 2.0,
-            "{}: {} {}",
-            policies[rival].name(),
-            mismatch(0),
-            mismatch(rival)
-        );
+    for (rival, policy) in policies.iter().enumerate().skip(1) {
+        assert!(mismatch(0) <= mismatch(rival) / 2.0, "{}: {} {}", policy.name(), mismatch(0), mismatch(rival));
     }
     assert!(figure(&played, 0, "answered_within_30s") > figure(&played, 3, "answered_within_30s"));
 }
