@@ -9,7 +9,6 @@ use super::consult::{Consult, ConsultState};
 use super::decision::{CallInput, Decision};
 use super::errand::Errand;
 use super::life::{Begin, Call};
-use super::messages::VoiceInput;
 use super::orders::Orders;
 use super::outbound::Outward;
 use super::persons::Persons;
@@ -378,10 +377,8 @@ impl Switch {
             for choice in choices {
                 self.queue.push_back((choice.call, CallInput::Chosen(Box::new(choice))));
             }
-            let messages = self.room.take_messages().into_iter();
-            self.queue.extend(messages.map(|(call, sound)| (call, CallInput::Voice(VoiceInput::Message(sound)))));
             self.tell_changes(now);
-            self.keep_up_with_room(out);
+            self.keep_up_with_room();
             if self.queue.is_empty() {
                 break;
             }

@@ -196,3 +196,96 @@ impl Checks<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Fault, Settings};
+    use std::path::Path;
+
+    /// A centre with one line, whose trunk may dial what this says; `more` stands at its end, `line` in the line.
+    fn read(dials: &str, line: &str, more: &str) -> Result<Vec<Fault>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let form = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(folder.path().join("music.wav"), form).expect("a file");
+        wav.write_sample(1_i16).expect("a sample");
+        wav.finalize().expect("a header");
+        let text = format!(
+            "[sip]\n[media]\nports = \"20000-20999\"\n[skills]\nregulation = \"r\"\n[associations.sos]\n[regions.here]\n\
+             [regulators.anne]\nassociation = \"sos\"\nskills = {{ regulation = 60 }}\nregions = {{ here = 0 }}\n\
+             [trunks.carrier]\nhost = \"127.0.0.2\"\nfallback_line = \"main\"\ndials = {dials}\n\
+             [sounds]\nmusic = \"music.wav\"\n[lines.main]\nassociation = \"sos\"\nddis = [\"+33199000101\"]\n\
+             region = \"here\"\nskills = {{ regulation = 50 }}\n{line}\n{more}\n"
+        );
+        let file = folder.path().join("test.toml");
+        std::fs::write(&file, &text).expect("written");
+        let at = |fault: &Fault| text.lines().nth(fault.line.saturating_sub(1)).unwrap_or_default().to_owned();
+        match Settings::read_with_warnings(Path::new(&file)) {
+            Ok((_, warnings)) => Ok(warnings),
+            Err(faults) => {
+                let told =
+                    faults.errors.iter().map(|f| format!("{} | {} | {} | {}", f.key, at(f), f.problem, f.remedy));
+                Err(told.collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+
+    const MENU: &str = "[menus.a]\nsay = [\"music\"]\nkeys.1 = { number = \"15\" }\nkeys.2 = { call_back = true }";
+
+    #[test]
+    fn a_menu_that_leads_somewhere_is_taken() {
+        let warnings = read("[\"15\", \"+33\"]", "menu = \"a\"", MENU).unwrap_or_else(|told| panic!("{told}"));
+        assert!(!warnings.iter().any(|warning| warning.key.starts_with("menus")), "{warnings:?}");
+        let warnings = read("[\"15\", \"+33\"]", "", MENU).unwrap_or_else(|told| panic!("{told}"));
+        assert!(warnings.iter().any(|warning| warning.key == "menus.a" && warning.problem.contains("nothing leads")));
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_told_at_its_line_with_what_to_do() {
+        let say = "say = [\"music\"]";
+        let cases = [
+            ("[]", "", MENU, "menus.a.keys.1.number | keys.1 = ", "no trunk may dial `15`"),
+            ("[]", "", MENU, "menus.a.keys.2.call_back | keys.2 = ", "nobody could be called back"),
+            ("[]", "menu = \"b\"", "", "lines.main.menu | menu = ", "`b` is not configured"),
+            ("[]", "keys.x = { wait = true }", "", "lines.main.keys.x | keys.x", "`x` is no key of a telephone"),
+            ("[]", "keys.1 = { go_to = \"z\" }", "", "lines.main.keys.1.go_to | keys.1", "`z` is not configured"),
+            (
+                "[]",
+                "keys.1 = { voicemail = true, hang_up = true }",
+                "",
+                "lines.main.keys.1.hang_up | keys.1",
+                "a second place",
+            ),
+            (
+                "[]",
+                "keys.1 = { needs = \"regulation >= 90\" }",
+                "",
+                "lines.main.keys.1.needs | keys.1",
+                "no regulator can answer who chooses this",
+            ),
+            (
+                "[]",
+                "messages = [{ after = \"5s\" }]",
+                "",
+                "lines.main.messages[0] | messages",
+                "nothing would be heard",
+            ),
+            ("[]", "voicemail_prompt = \"none\"", "", "lines.main.voicemail_prompt | voicemail", "not configured"),
+        ];
+        for (dials, line, more, place, problem) in cases {
+            let told = read(dials, line, more).expect_err(line);
+            assert!(told.contains(place) && told.contains(problem), "{line}{more}:\n{told}");
+        }
+        let circle = format!(
+            "[menus.a]\n{say}\notherwise = {{ go_to = \"b\" }}\n[menus.b]\n{say}\notherwise = {{ go_to = \"a\" }}"
+        );
+        let told = read("[]", "menu = \"a\"", &circle).expect_err("a circle");
+        assert!(told.contains("menus.a.otherwise | otherwise") && told.contains("again and again"), "{told}");
+        let told = read("[]", "", "[spoken]\nfr = \"nowhere\"").expect_err("no such folder");
+        assert!(told.contains("spoken.fr | fr = ") && told.contains("next.wav is missing"), "{told}");
+    }
+}

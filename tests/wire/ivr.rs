@@ -2,6 +2,7 @@
 //! call-back.
 
 use super::api::event_types;
+use super::baresip::Baresip;
 use super::harness::{free_port, until};
 use super::phone::{Manner, Phone};
 use super::server::{Server, Setup};
@@ -230,4 +231,30 @@ async fn who_asks_for_it_is_called_back_when_the_turn_comes() {
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 1600.0) >= 400 && length_of_tone_ms(&right, 1000.0) >= 400);
     assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+}
+
+#[tokio::test]
+async fn a_baresip_chooses_by_its_own_keys() {
+    let (server, carrier) = centre().await;
+    let anne = Phone::regulator(&server, "anne").await;
+    anne.voice.says(Words::Tone(1000.0));
+    let caller = Baresip::caller(&server, "+33612345678", 440.0).await;
+    caller.dial(&server, "0261910101");
+    server.api.lives(1).await;
+    let ear = caller.listens();
+    ear.command("sndcode", "2");
+    anne.talks().await;
+    anne.voice.hears(440.0, 300).await;
+    caller.command("hangup", "");
+    anne.is_over().await;
+    assert_eq!(server.api.ended().await["call"]["choices"]["keys"][0]["key"].as_str(), Some("2"));
+
+    let second = Baresip::caller(&server, "+33612345679", 700.0).await;
+    second.dial(&server, "0261910101");
+    server.api.lives(1).await;
+    second.listens().command("sndcode", "1");
+    carrier.talks().await;
+    carrier.voice.hears(700.0, 300).await;
+    second.command("hangup", "");
+    carrier.is_over().await;
 }

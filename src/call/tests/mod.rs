@@ -471,7 +471,7 @@ fn feature_codes_pause_and_make_ready() {
     let orders = dial(&mut room, "*11");
     assert_eq!(room.state("anne"), RegulatorState::Ready);
     assert!(orders.iter().any(|order| matches!(order, Order::Leg(LegOrder::Hangup { .. }))), "{orders:?}");
-    let wrong = dial(&mut room, "*12");
+    let wrong = dial(&mut room, "*99");
     assert!(wrong.iter().any(|order| matches!(order, Order::Leg(LegOrder::Refuse { why: Unserved::NotFound, .. }))));
 }
 
