@@ -28,6 +28,14 @@ pub enum Plant {
     StoppedClock(u32),
     /// The regulators' `Ready` again after the n-th registration is kept from the decisions: an input is lost.
     DoubledFact(u32),
+    /// The events of a transaction are stored in the wrong order.
+    WrongOrder(u32),
+    /// An event is never stored: what dispatch is told has a hole.
+    LostEvent(u32),
+    /// The caller's call record is not stored with `call.ended`.
+    LostRecord(u32),
+    /// A question from the API is never answered.
+    LostReply(u32),
 }
 
 /// The decisions under test.
@@ -78,6 +86,12 @@ impl Subject {
             }
             Plant::SecondOffer(nth) => self.offer_again(nth, out),
             Plant::DoubledFact(nth) => self.double(nth, out),
+            Plant::WrongOrder(nth) => self.turn_round(nth, out),
+            Plant::LostEvent(nth) => self.forget(nth, out, |fact| matches!(fact, Fact::Event(_))),
+            Plant::LostRecord(nth) => {
+                self.forget(nth, out, |fact| matches!(fact, Fact::Call(record) if record.ended_at.is_some()));
+            }
+            Plant::LostReply(nth) => self.lose(nth, out, |action| matches!(action, Action::Reply { .. })),
         }
     }
 
@@ -97,6 +111,37 @@ impl Subject {
                 if self.seen == nth {
                     facts.push(ended);
                 }
+            }
+        }
+    }
+
+    /// One fact is missing in its transaction.
+    fn forget(&mut self, nth: u32, out: &mut [Action], is_it: impl Fn(&Fact) -> bool) {
+        for action in out {
+            let Action::Store(facts) = action else { continue };
+            facts.retain(|fact| {
+                self.seen += u32::from(is_it(fact));
+                !(is_it(fact) && self.seen == nth)
+            });
+        }
+    }
+
+    /// The events of one call in one transaction, the last first.
+    fn turn_round(&mut self, nth: u32, out: &mut [Action]) {
+        for action in out {
+            let Action::Store(facts) = action else { continue };
+            let of = |fact: &Fact| match fact {
+                Fact::Event(event) => event.call(),
+                _ => None,
+            };
+            let first = facts.iter().find_map(of);
+            let of_call = facts.iter().filter(|fact| first.is_some() && of(fact) == first).count();
+            if of_call < 2 {
+                continue;
+            }
+            self.seen += 1;
+            if self.seen == nth {
+                facts.reverse();
             }
         }
     }

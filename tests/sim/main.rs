@@ -89,6 +89,10 @@ fn a_planted_fault_is_caught() {
         (Plant::SecondOffer(3), "never offered"),
         (Plant::StoppedClock(30), "busy loop"),
         (Plant::DoubledFact(2), "number"),
+        (Plant::WrongOrder(5), "number"),
+        (Plant::LostEvent(50), "number"),
+        (Plant::LostRecord(3), "record"),
+        (Plant::LostReply(2), "replies"),
     ] {
         let what = caught(plant);
         assert!(what.contains(word), "{plant:?} was caught as: {what}");
