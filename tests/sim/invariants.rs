@@ -174,7 +174,9 @@ impl Checks {
             if known.0 != *state {
                 *known = (state.clone(), now);
                 let told = self.ledger.state_of(id);
-                demand!(told == *state, "{id} is {state:?}; storage knows {told:?}");
+                // A pause asked for is remembered in place of the absence, so that a restart does not end it.
+                let ahead = room.pause_ahead(id).map(|reason| RegulatorState::Paused { reason: reason.clone() });
+                demand!(told == ahead.unwrap_or(state.clone()), "{id} is {state:?}; storage knows {told:?}");
             }
             let stay = now.since(known.1);
             let rules = &self.centre.offers;
