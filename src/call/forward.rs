@@ -7,6 +7,7 @@ use super::decision::{CallInput, Decision};
 use super::ending::{self, Ending};
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
+use super::onward::{self, Unmet};
 use super::signal::Party;
 use super::{talking, ways};
 use crate::model::{
@@ -30,8 +31,8 @@ pub struct Forward {
 pub enum IfFailed {
     /// Waits, in the place that it had.
     Wait,
-    /// Hears the overflow message: it has waited long enough.
-    Overflow,
+    /// Hears the last message of the line that could not serve it.
+    End(Unmet),
 }
 
 /// The number is dialled; the caller hears `say` and then music. Nobody else rings for the caller meanwhile.
@@ -136,9 +137,6 @@ fn failed(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
 fn give_up(call: &mut Call, if_failed: IfFailed, now: Now, out: &mut Vec<Decision>) {
     match if_failed {
         IfFailed::Wait => ways::wait(call, Vec::new(), now, out),
-        IfFailed::Overflow => {
-            let detail = "nobody answered at the outside number either".to_owned();
-            call.say_farewell(call.line.overflow.message.clone(), (Outcome::Overflowed, detail), now, out);
-        }
+        IfFailed::End(why) => onward::end(call, why, now, out),
     }
 }

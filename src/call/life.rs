@@ -19,7 +19,7 @@ use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKi
 use super::transfer::{self, Handover, Taking};
 use super::voicemail::Message;
 use super::{callback, ending, forward, ivr, messages, opening, talking, voicemail, waiting};
-use crate::model::centre::{Demand, RecordingPolicy};
+use crate::model::centre::{Demand, DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
@@ -93,6 +93,10 @@ pub struct Call {
     pub state: State,
     /// The line that it came in on, as it was when it came.
     pub line: Arc<Line>,
+    /// What a list changes of every line's demand.
+    pub listed: DemandChange,
+    /// How often a line that could not serve it has led it on.
+    pub led_on: u8,
     /// What is said before the wait, while its region is overrun.
     pub surge: Option<SoundId>,
     /// What it needs: the line's demand, until a choice of the caller or somebody else changes it.
@@ -204,6 +208,8 @@ impl Call {
             state: State::Opening { remote: incoming.remote, open },
             demand,
             surge: brings.surge,
+            listed: brings.change,
+            led_on: 0,
             line,
             centre,
             record,

@@ -17,6 +17,7 @@ mod leg;
 mod life;
 mod messages;
 mod offer;
+mod onward;
 mod opening;
 mod orders;
 mod outbound;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, SOUND_DURATION_MAX, State};
+use super::onward::{self, Unmet};
 use super::signal::{LegOrder, Unserved};
 use super::{ivr, ways};
 use crate::model::centre::{Accept, GreetingMode};
@@ -103,8 +104,7 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
         Accept::Answered => out.push(Decision::Leg(LegOrder::Progress { leg, local: rtp })),
     }
     if !open {
-        let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
-        return call.say_farewell(message, (Outcome::Closed, detail), now, out);
+        return onward::lead(call, Unmet::Closed, now, out);
     }
     let mut said: Vec<SoundId> = call.line.greeting.iter().chain(&call.surge).cloned().collect();
     if said.is_empty() {

@@ -7,6 +7,7 @@ use super::ending::Ending;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::{LiveOffer, Refusals};
+use super::onward::{self, Unmet};
 use super::signal::{Party, Refusal, RefusalKind};
 use super::{callback, ending, talking};
 use crate::model::{
@@ -48,13 +49,11 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
 }
 
 fn overflow(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    let detail = format!("waited {} s, the most that the line allows", call.line.waiting_max.as_secs());
-    call.say_farewell(call.line.overflow.message.clone(), (Outcome::Overflowed, detail), now, out);
+    onward::lead(call, Unmet::WaitedTooLong, now, out);
 }
 
 fn nobody(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
-    let detail = "nobody who could answer was on duty".to_owned();
-    call.say_farewell(call.line.nobody.message.clone(), (Outcome::NobodyOnDuty, detail), now, out);
+    onward::lead(call, Unmet::Nobody, now, out);
 }
 
 /// Rings at the chosen regulator: one leg per device.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::decision::{Decision, RoomChange};
 use super::forward::IfFailed;
 use super::life::{Call, State};
+use super::onward::{self, Unmet};
 use super::{forward, ivr, opening, voicemail, waiting};
 use crate::model::centre::DemandChange;
 use crate::model::media::AfterSounds;
 use crate::model::record::KEYS_KEPT_MAX;
-use crate::model::{Destination, EventKind, KeyChosen, LineId, Now, OfferEnd, Outcome, SoundId, Way};
+use crate::model::{Destination, EventKind, KeyChosen, LineId, Now, OfferEnd, SoundId, Way};
 use crate::routing;
 
 /// Who comes back to the waiting room waits for at least so long before the overflow.
@@ -116,7 +117,8 @@ pub fn play_then_music(call: &Call, say: Vec<SoundId>, out: &mut Vec<Decision>) 
 pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     leave_room(call, now, out);
     let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
-    call.demand = line.demand.clone();
+    // Who goes first on one line does so on the next.
+    call.demand = line.demand.changed_by(&call.listed);
     let association = call.centre.associations.get(&line.association).map(|one| one.name.clone());
     let record = &mut call.record;
     record.names.line = line.name.clone();
@@ -130,8 +132,7 @@ pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &
     call.hears.due.clear();
     call.line = Arc::new(line);
     if !is_open {
-        let (message, detail) = (call.line.closed.message.clone(), "the line is closed at this hour".to_owned());
-        return call.say_farewell(message, (Outcome::Closed, detail), now, out);
+        return onward::lead(call, Unmet::Closed, now, out);
     }
     match call.line.voice.menu.clone() {
         Some(menu) => ivr::begin(call, &menu, say, now, out),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::calendars::{Calendars, read_line_calendar};
 use super::demand::read_demand;
 use super::document::Section;
+use super::farewells::read_farewells;
 use super::parts::seconds;
 use super::values;
 use super::voice::read_line_voice;
-use crate::model::centre::{Accept, Farewell, GreetingMode, Line, RecordingPolicy};
+use crate::model::centre::{Accept, GreetingMode, Line, RecordingPolicy};
 use crate::model::{E164, LineId, SkillId, SoundId};
 
 /// Reads every line, and the line of each DDI.
@@ -29,7 +30,7 @@ pub(super) fn read_lines(root: &Section<'_>, calendars: &Calendars) -> (BTreeMap
 
 fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId>) -> Line {
     let sound = |key| section.take(key, values::id).map(|name| SoundId::from(name.as_str()));
-    let farewell = |key| Farewell { message: sound(key) };
+    let [overflow, nobody, closed] = read_farewells(section);
     let reference = |key, remedy| section.must(key, remedy, values::id).unwrap_or_default();
     let music = sound("music").unwrap_or_else(|| SoundId::from("music"));
     let waiting_max = section.or("waiting_max", Duration::from_secs(600), values::duration(seconds(5, 14_400)));
@@ -51,9 +52,9 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         wrap_up: section.or("wrap_up", Duration::from_secs(30), values::duration(seconds(0, 3600))),
         waiting_max,
         hours: None,
-        overflow: farewell("overflow_message"),
-        nobody: farewell("nobody_message"),
-        closed: farewell("closed_message"),
+        overflow,
+        nobody,
+        closed,
         accept: section.or("accept", Accept::default(), values::choice(&accepts)),
         voice: read_line_voice(section),
     }

@@ -6,6 +6,7 @@ mod change;
 mod csv;
 mod demand;
 mod document;
+mod farewells;
 mod fault;
 mod hours;
 mod lines;

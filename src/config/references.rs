@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::centre::Skills;
 use super::document::{Report, nearest};
+use super::farewells::check_farewells;
 use super::lists::check_lists;
 use super::reach::reach;
 use super::settings::{ListenerSettings, MediaSettings, SipSettings};
@@ -19,6 +20,7 @@ pub(super) fn check_references(report: &Report, centre: &Centre, skills: &Skills
     check_regions(report, centre);
     check_lines(report, centre, skills);
     check_lists(report, centre);
+    check_farewells(report, centre);
     for list in centre.lists.values() {
         if let ListKind::Priority(change) = &list.kind
             && let Some(needs) = &change.needs
@@ -334,7 +336,7 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
                 check_name(report, &format!("{step_key}.message"), message.as_str(), known, "sounds");
             }
         }
-        if line.hours.is_some() && line.closed.message.is_none() {
+        if line.hours.is_some() && line.closed.message.is_none() && line.closed.to.is_none() {
             report.warn(
                 &key("hours"),
                 "callers out of hours would hear nothing before the hang-up",

@@ -19,7 +19,7 @@ use super::outbound::{Outbound, Period, ROLE_USUAL};
 use super::person::CallerRules;
 use super::srtp::SrtpPolicy;
 use super::standing::CallerList;
-use super::voice::{LineVoice, Menu};
+use super::voice::{Destination, LineVoice, Menu};
 
 /// Everything that routing knows about the centre.
 #[derive(Clone, Debug)]
@@ -149,6 +149,8 @@ pub enum GreetingMode {
 pub struct Farewell {
     /// Played once before the hang-up; without it the call just ends.
     pub message: Option<SoundId>,
+    /// Where the caller is led after the message, in place of the hang-up: a line, a number or voicemail.
+    pub to: Option<Destination>,
 }
 
 /// Whether a line's calls are recorded.

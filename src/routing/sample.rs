@@ -48,7 +48,7 @@ pub(crate) fn regulator(id: &str, levels: Levels<'_>, regions: &[(&str, u32)]) -
 }
 
 pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
-    let farewell = Farewell { message: None };
+    let farewell = Farewell { message: None, to: None };
     Line {
         accept: Default::default(),
         id: id.into(),

@@ -78,7 +78,7 @@ struct Sketch {
 }
 
 fn line(sketch: &Sketch) -> Line {
-    let farewell = |name: &str| Farewell { message: Some(name.into()) };
+    let farewell = |name: &str| Farewell { message: Some(name.into()), to: None };
     Line {
         voice: Default::default(),
         accept: vigie::model::centre::Accept::AtOnce,

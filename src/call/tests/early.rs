@@ -47,7 +47,7 @@ fn a_last_message_is_heard_early_and_then_the_call_is_refused() {
     let mut room = Room::new(|line| {
         answered_line(line);
         line.greeting = None;
-        line.nobody = Farewell { message: Some("nobody-fr".into()) };
+        line.nobody = Farewell { message: Some("nobody-fr".into()), to: None };
     });
     let caller = room.call();
     let orders = room.media(MediaReport::Played { leg: caller });

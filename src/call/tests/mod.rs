@@ -6,6 +6,7 @@ mod faults;
 mod handing;
 mod keeping;
 mod listening;
+mod onward;
 mod returning;
 mod standing;
 mod voice;
@@ -350,7 +351,7 @@ fn hold_plays_music_to_the_other_side_and_is_told_once() {
 
 #[test]
 fn nobody_on_duty_is_said_and_the_reason_recorded() {
-    let mut room = Room::new(|line| line.nobody = Farewell { message: Some("nobody-fr".into()) });
+    let mut room = Room::new(|line| line.nobody = Farewell { to: None, message: Some("nobody-fr".into()) });
     let caller = room.call();
     room.media(MediaReport::Played { leg: caller });
     room.close(caller, 1);

@@ -41,6 +41,44 @@ fn each_fault_of_a_calendar_is_told_with_its_line() {
     table.iter().for_each(told);
 }
 
+#[test]
+fn each_fault_of_where_a_line_leads_is_told() {
+    let table = [
+        (
+            r#"region = "here""#,
+            "region = \"here\"\noverflow_to = { line = \"mian\" }",
+            "lines.main.overflow_to.line",
+            "`main`",
+        ),
+        (
+            r#"region = "here""#,
+            "region = \"here\"\noverflow_to = { line = \"main\" }",
+            "lines.main.overflow_to.line",
+            "circle",
+        ),
+        (
+            r#"region = "here""#,
+            "region = \"here\"\nclosed_to = { number = \"15\" }",
+            "lines.main.closed_to.number",
+            "dials",
+        ),
+        (r#"region = "here""#, "region = \"here\"\nnobody_to = {}", "lines.main.nobody_to", "voicemail = true"),
+        (
+            r#"region = "here""#,
+            "region = \"here\"\nnobody_to = { voicemail = true, line = \"main\" }",
+            "lines.main.nobody_to",
+            "one of",
+        ),
+        (
+            r#"region = "here""#,
+            "region = \"here\"\nnobody_to = { lin = \"main\" }",
+            "lines.main.nobody_to.lin",
+            "`line`",
+        ),
+    ];
+    table.iter().for_each(told);
+}
+
 const LIST: &str = "[lists.l]\nkind = \"blocked\"\n";
 
 #[test]

@@ -8,7 +8,7 @@ use crate::model::{E164, Line, Needs};
 use crate::useragent::Rules;
 
 fn line(id: &str, ddi: &str, priority: u8) -> Line {
-    let farewell = Farewell { message: None };
+    let farewell = Farewell { message: None, to: None };
     Line {
         id: id.into(),
         name: id.to_owned(),
