@@ -103,6 +103,16 @@ impl Switch {
             }
             RoomChange::Foresee => self.foresee(id, now),
             RoomChange::AskCallBack => self.ask_call_back(id),
+            RoomChange::TakesOver { regulator } => {
+                let is_known = self.room.hand_over(&regulator, id, id, now, &mut self.changes);
+                debug_assert!(is_known, "somebody takes over who is not on the call");
+            }
+            RoomChange::Redemand => {
+                if let Some(demand) = self.calls.get(&id).map(|call| call.demand.clone()) {
+                    // Somebody on duty fits, as was looked at before; and who has stopped waiting will be asked anew.
+                    let _ = self.room.redemand(id, demand, now);
+                }
+            }
             RoomChange::Lost { regulator } => {
                 // Unknown only when the configuration lost the person, and then there is nobody to pause.
                 let _ = self.room.pause(&regulator, PauseReason::Unreachable, now, &mut self.changes);
@@ -187,6 +197,7 @@ impl Switch {
             Some(Side::Caller) => "the caller's side",
             Some(Side::Regulator) => "the regulator's phone",
             Some(Side::Outside) => "the outside number's side",
+            Some(Side::Supervisor) => "the supervisor's phone",
             None => "a phone",
         };
         let (kind, text) = if is_over {

@@ -246,6 +246,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_) => {}

@@ -90,6 +90,7 @@ impl Switch {
                 None => Reply::Unknown,
             },
             Command::Reload(reload) => Reply::Foreseen(Box::new(self.reload(&reload, now))),
+            Command::Control { call, control } => self.control(call, control, now, out),
             Command::Drain => {
                 self.draining = true;
                 self.end_idle_consults();

@@ -211,6 +211,7 @@ impl Consult {
             | CallInput::HandOn(_)
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
+            | CallInput::Steer(_)
             | CallInput::Sealed(_)
             | CallInput::RecordingFailed(_) => {}
         }

@@ -7,6 +7,7 @@ use super::callback::Plan;
 use super::messages::VoiceInput;
 use super::persons::Parting;
 use super::signal::{Gone, LegOrder, Refusal};
+use super::steering::Steer;
 use super::transfer::{HandOn, HandedOver, TakeOver};
 use crate::model::event::EventKind;
 use crate::model::{
@@ -52,6 +53,8 @@ pub enum CallInput {
     TakeOver(Box<TakeOver>),
     /// What the caller is to hear of the wait, or of a wish.
     Voice(VoiceInput),
+    /// Somebody asks for something to be done with the call.
+    Steer(Box<Steer>),
     /// Nobody who could ever answer is on duty any more.
     Nobody,
     /// The offered regulator's last device is gone.
@@ -67,6 +70,36 @@ pub enum CallInput {
 }
 
 impl CallInput {
+    /// The leg that it is about.
+    pub fn leg(&self) -> Option<LegId> {
+        match self {
+            CallInput::Opened { leg, .. }
+            | CallInput::OpenFailed { leg, .. }
+            | CallInput::Played { leg }
+            | CallInput::Dtmf { leg, .. }
+            | CallInput::Silent { leg }
+            | CallInput::Closed { leg, .. }
+            | CallInput::Ringing { leg }
+            | CallInput::Accepted { leg, .. }
+            | CallInput::Refused { leg, .. }
+            | CallInput::Confirmed { leg }
+            | CallInput::Reoffered { leg, .. }
+            | CallInput::Ended { leg, .. } => Some(*leg),
+            CallInput::Chosen(_)
+            | CallInput::HandOn(_)
+            | CallInput::HandedOver(_)
+            | CallInput::TakeOver(_)
+            | CallInput::Voice(_)
+            | CallInput::Steer(_)
+            | CallInput::Nobody
+            | CallInput::DevicesGone
+            | CallInput::End(_)
+            | CallInput::Sealed(_)
+            | CallInput::RecordingFailed(_)
+            | CallInput::Due => None,
+        }
+    }
+
     /// The same of a leg under another name.
     pub fn of_leg(self, leg: LegId) -> CallInput {
         match self {
@@ -87,6 +120,7 @@ impl CallInput {
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
             | CallInput::Voice(_)
+            | CallInput::Steer(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::End(_)
@@ -149,4 +183,8 @@ pub enum RoomChange {
     Foresee,
     /// The caller wants to be called back: [`VoiceInput`] says whether that can be.
     AskCallBack,
+    /// Whoever joined, or rings to join, has the caller as if the waiting room had given him.
+    TakesOver { regulator: RegulatorId },
+    /// The caller who waits needs something else from now on ([`Call::demand`](super::life::Call::demand)).
+    Redemand,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::callback::{self, Plan};
 use super::decision::{CallInput, Decision, RoomChange};
+use super::guests;
 use super::leg::LegState;
 use super::life::{Call, MEDIA_ANSWER_MAX, SEAL_WAIT_MAX, State};
 use super::persons::Parting;
@@ -70,6 +71,7 @@ pub fn farewell(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_)
@@ -118,6 +120,7 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     if call.early.take().is_some() {
         refuse_unaccepted(call, (outcome, by), now, out);
     }
+    guests::dismiss(call, by, now, out);
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
     for leg in legs {
         call.hang_up(leg, by, now, out);
@@ -214,6 +217,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_)
@@ -276,6 +280,7 @@ pub fn sealing(call: &mut Call, input: CallInput, out: &mut Vec<Decision>) {
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::End(_) => {}

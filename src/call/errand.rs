@@ -97,6 +97,7 @@ impl Errand {
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
             | CallInput::Voice(_)
+            | CallInput::Steer(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::Sealed(_)

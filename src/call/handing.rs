@@ -6,8 +6,10 @@ use super::dialling::unserved;
 use super::leg::Leg;
 use super::life::{LEGS_MAX, State};
 use super::signal::{LegOrder, TransferStep, TransferTo, Unserved};
+use super::steering::Steer;
 use super::switch::{Order, Switch};
 use super::transfer::{HandOn, HandedOver};
+use crate::model::control::Destination;
 use crate::model::{CallId, LegId, MediaCommand, Now, OfferEnd, RegulatorId, RegulatorState};
 use crate::waiting::LentTo;
 
@@ -15,6 +17,7 @@ impl Switch {
     /// A phone asks by its transfer button; what cannot be done is refused at once.
     pub(super) fn transfer_asked(&mut self, leg: LegId, to: TransferTo, now: Now, out: &mut Vec<Order>) {
         let asked = match to {
+            TransferTo::User(text) if self.is_place(leg, &text) => self.hand_to_room(leg, &text, out),
             TransferTo::User(text) => self.hand_on(leg, &text, now, out),
             TransferTo::PartnerOf(other) => self.hand_to_partner(leg, other, now, out),
         };
@@ -51,8 +54,29 @@ impl Switch {
         call.leg(leg).and_then(|leg| leg.regulator.clone()).ok_or(Unserved::Forbidden)
     }
 
+    /// Whether a line or a skill is meant, and not a person or an outside number.
+    fn is_place(&self, leg: LegId, text: &str) -> bool {
+        let to = Destination { to: text.to_owned(), level: 1 };
+        self.calls.get(&leg.call).and_then(|call| self.redirect(call, &to)).is_some()
+    }
+
+    /// The caller waits again, for whoever answers a line or has a skill.
+    fn hand_to_room(&mut self, by: LegId, text: &str, out: &mut Vec<Order>) -> Result<(), Unserved> {
+        self.owner(by)?;
+        let to = Destination { to: text.to_owned(), level: 1 };
+        let redirect = self.calls.get(&by.call).and_then(|call| self.redirect(call, &to)).ok_or(Unserved::NotFound)?;
+        if !self.room.anyone_on_duty(&redirect.demand) {
+            return Err(Unserved::Unavailable);
+        }
+        for step in [TransferStep::Trying, TransferStep::Done] {
+            out.push(Order::Leg(LegOrder::Transfer { leg: by, step }));
+        }
+        self.queue.push_back((by.call, CallInput::Steer(Box::new(Steer::Redirect(redirect)))));
+        Ok(())
+    }
+
     /// Blind: it is yet to ring at the other party.
-    fn hand_on(&mut self, by: LegId, text: &str, now: Now, out: &mut Vec<Order>) -> Result<(), Unserved> {
+    pub(super) fn hand_on(&mut self, by: LegId, text: &str, now: Now, out: &mut Vec<Order>) -> Result<(), Unserved> {
         let owner = self.owner(by)?;
         let mut to = self.partner_for(&owner, text, now, out)?;
         if to.regulator() == Some(&owner) {
@@ -101,7 +125,13 @@ impl Switch {
     }
 
     /// The other party's legs go on in the caller's call; their names there.
-    fn carry_over(&mut self, from: CallId, to: CallId, now: Now, out: &mut Vec<Order>) -> Result<Vec<LegId>, Unserved> {
+    pub(super) fn carry_over(
+        &mut self,
+        from: CallId,
+        to: CallId,
+        now: Now,
+        out: &mut Vec<Order>,
+    ) -> Result<Vec<LegId>, Unserved> {
         let free = self.calls.get(&to).map_or(0, |call| (LEGS_MAX as usize).saturating_sub(call.legs.len()));
         let consult = self.consults.get_mut(&from).filter(|consult| consult.legs.len() <= free);
         let legs: Vec<Leg> = consult.map(|consult: &mut Consult| consult.hand_over(now)).ok_or(Unserved::Overloaded)?;

@@ -10,6 +10,7 @@ use super::callback::Recalling;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
 use super::forward::Forward;
+use super::guests::Guest;
 use super::ivr::Choosing;
 use super::leg::{Leg, LegState};
 use super::messages::Hearing;
@@ -18,7 +19,7 @@ use super::orders::Brings;
 use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::voicemail::Message;
-use super::{callback, ending, forward, ivr, messages, opening, talking, voicemail, waiting};
+use super::{callback, ending, forward, ivr, messages, opening, steering, talking, voicemail, waiting};
 use crate::model::centre::{Demand, DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
@@ -129,6 +130,10 @@ pub struct Call {
     pub taking: Option<Taking>,
     /// The caller's RTP socket while it hears us without being accepted ([`Accept::Answered`](crate::model::centre::Accept)).
     pub early: Option<SocketAddr>,
+    /// Further parties of the conversation, in the order in which they were asked.
+    pub guests: Vec<Guest>,
+    /// Whether we play music to the caller while the others talk on.
+    pub on_hold: bool,
     /// The codecs that legs were offered in mid-call, so that the other side's was kept without transcoding.
     pub offered: Vec<(LegId, Codec)>,
     /// What it has heard and pressed.
@@ -224,6 +229,8 @@ impl Call {
             held: Vec::new(),
             leaving: Vec::new(),
             taking: None,
+            guests: Vec::new(),
+            on_hold: false,
             early: None,
             offered: Vec::new(),
             hears: Hearing::default(),
@@ -248,6 +255,7 @@ impl Call {
             return out.push(Decision::Room(RoomChange::OfferEnded { regulator, end }));
         }
         let Some(input) = transfer::turn_away(self, input, now, out) else { return };
+        let Some(input) = steering::steer(self, input, now, out) else { return };
         if let Some(input) = messages::take(self, input, now, out) {
             self.advance(input, now, out);
         }
@@ -321,6 +329,7 @@ impl Call {
             | CallInput::HandedOver(_)
             | CallInput::TakeOver(_)
             | CallInput::Voice(_)
+            | CallInput::Steer(_)
             | CallInput::Nobody
             | CallInput::DevicesGone
             | CallInput::End(_)

@@ -442,7 +442,9 @@ impl Switch {
             }
             CallInput::Nobody => self.room.leave(id),
             // Each is pushed for a call that is there, and taken before it can go.
-            CallInput::HandOn(_) | CallInput::HandedOver(_) | CallInput::TakeOver(_) => self.free_regulators(id, now),
+            CallInput::HandOn(_) | CallInput::HandedOver(_) | CallInput::TakeOver(_) | CallInput::Steer(_) => {
+                self.free_regulators(id, now);
+            }
             CallInput::OpenFailed { .. }
             | CallInput::Played { .. }
             | CallInput::Dtmf { .. }

@@ -8,7 +8,7 @@ use super::life::{Call, State};
 use super::offer::LiveOffer;
 use super::signal::{Gone, LegOrder};
 use super::waiting::close_offer_record;
-use super::{callback, opening, taking, transfer};
+use super::{callback, guests, mixed, opening, taking, transfer};
 use crate::model::media::AfterSounds;
 use crate::model::{
     Counter, Direction, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome,
@@ -90,6 +90,9 @@ pub fn tell_answer(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, o
 
 /// Joins the two sides as their holds allow: bridged when neither holds, music to a side that is held by the other.
 pub fn join(call: &Call, leg: LegId, out: &mut Vec<Decision>) {
+    if call.on_hold || call.guests.iter().any(|guest| guest.live_leg().is_some()) {
+        return mixed::join(call, leg, out);
+    }
     if let (Some(caller), Some(other)) = (call.leg(call.caller_leg()), call.leg(leg)) {
         bridge::join(caller, other, Some(&call.line.hold_music), out);
     }
@@ -97,6 +100,7 @@ pub fn join(call: &Call, leg: LegId, out: &mut Vec<Decision>) {
 
 /// In conversation over `leg`.
 pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut Vec<Decision>) {
+    let Some(input) = guests::step(call, leg, input, now, out) else { return };
     match input {
         CallInput::Reoffered { leg: by, remote } if by == leg || by.number == 0 => {
             join(call, leg, out);
@@ -113,6 +117,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
             finish(call, call.ended_by(gone, by), detail, now, out);
         }
         CallInput::Ended { leg: gone, by, detail } if gone == leg => match by {
+            Gone::HungUp | Gone::Cancelled | Gone::NoAck if guests::succeed(call, leg, false, now, out) => {}
             Gone::HungUp | Gone::Cancelled | Gone::NoAck => {
                 let is_outside = call.leg(gone).is_some_and(|leg| leg.side == Side::Outside);
                 let detail = detail.or_else(|| is_outside.then(|| "the outside party hung up".to_owned()));
@@ -128,7 +133,10 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
             return_to_room(call, leg, EndedBy::Silence, now, out);
         }
         CallInput::Ended { leg: gone, .. } => taking::give_up(call, gone, now, out),
-        CallInput::Closed { leg: closed, .. } if closed.number == 0 => ending::media_is_lost(call, now, out),
+        CallInput::Closed { leg: closed, .. } if closed.number == 0 => {
+            release(call, leg, out);
+            ending::media_is_lost(call, now, out);
+        }
         CallInput::Closed { leg: closed, .. } if closed == leg => {
             return_to_room(call, leg, EndedBy::Fault, now, out);
         }
@@ -145,6 +153,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
         | CallInput::Reoffered { .. }
         | CallInput::Chosen(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_) => {}
@@ -154,6 +163,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
 /// What was to happen by now: a phone that does not leave by itself is hung up, a place not taken is given up.
 fn due(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     dismiss(call, Some(now.moment), now, out);
+    guests::due(call, now, out);
     if let Some(taking) = call.taking.as_ref().filter(|taking| taking.until <= now.moment) {
         let leg = taking.leg;
         taking::give_up(call, leg, now, out);
@@ -174,7 +184,8 @@ pub fn dismiss(call: &mut Call, due: Option<Moment>, now: Now, out: &mut Vec<Dec
 /// In conversation only these wait for the clock.
 pub fn set_deadline(call: &mut Call) {
     let leaving = call.leaving.iter().map(|(_, at)| *at);
-    call.deadline = leaving.chain(call.taking.iter().map(|taking| taking.until)).min();
+    let taking = call.taking.iter().map(|taking| taking.until);
+    call.deadline = leaving.chain(taking).chain(guests::deadline(call)).min();
 }
 
 /// Tells that a side holds, or does not any more, once each time.
@@ -200,6 +211,9 @@ fn spare_transcoding(call: &mut Call, (leg, by): (LegId, LegId), remote: &Remote
     let count = call.offered.len();
     call.offered.retain(|(offered, codec)| !(*offered == by && *codec == remote.codec));
     if call.offered.len() < count || remote.direction.is_held() {
+        return;
+    }
+    if !call.guests.is_empty() {
         return;
     }
     let other = if by.number == 0 { leg } else { call.caller_leg() };
@@ -233,6 +247,9 @@ pub fn release(call: &Call, leg: LegId, out: &mut Vec<Decision>) {
 /// The phone of whoever talks with the caller vanished.
 fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut Vec<Decision>) {
     call.hang_up(leg, why, now, out);
+    if guests::succeed(call, leg, true, now, out) {
+        return;
+    }
     taking::give_up_any(call, now, out);
     out.push(Decision::Media(MediaCommand::Unbridge { leg: call.caller_leg() }));
     if let Some(regulator) = call.leg(leg).and_then(|leg| leg.regulator.clone()) {
@@ -244,6 +261,7 @@ fn return_to_room(call: &mut Call, leg: LegId, why: EndedBy, now: Now, out: &mut
 /// The caller is not lost but waits again, in its old place.
 pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     dismiss(call, None, now, out);
+    guests::dismiss(call, EndedBy::AnsweredElsewhere, now, out);
     call.held.retain(|held| held.number == 0);
     if call.record.queued_at.is_none() {
         call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);

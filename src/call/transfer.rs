@@ -6,6 +6,7 @@ use super::bridge;
 use super::consult::{CONSULT_RING_MAX, LEAVE_WITHIN, Partner};
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending;
+use super::guests;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::Refusals;
@@ -103,6 +104,7 @@ pub fn begin(call: &mut Call, hand_on: HandOn, now: Now, out: &mut Vec<Decision>
     let HandOn { by, answer_to, to, ringing } = hand_on;
     talking::dismiss(call, None, now, out);
     taking::give_up_any(call, now, out);
+    guests::dismiss(call, EndedBy::AnsweredElsewhere, now, out);
     let kind = if ringing.is_empty() { TransferKind::Blind } else { TransferKind::Attended };
     let ringing = if ringing.is_empty() { open_legs(call, &to, now, out) } else { ringing };
     let step = if ringing.is_empty() { TransferStep::Refused(Unserved::Overloaded) } else { TransferStep::Trying };
@@ -116,7 +118,9 @@ pub fn begin(call: &mut Call, hand_on: HandOn, now: Now, out: &mut Vec<Decision>
     call.state = State::Transferring(Box::new(handover));
     call.deadline = Some(until);
     out.push(Decision::Media(MediaCommand::Unbridge { leg: call.caller_leg() }));
-    out.push(Decision::Media(MediaCommand::Watch { leg: by, on: false }));
+    if call.leg(by).is_some() {
+        out.push(Decision::Media(MediaCommand::Watch { leg: by, on: false }));
+    }
     entertain_caller(call, out);
     if is_over {
         fail(call, OfferEnd::Cancelled, (503, "the call has had too many legs".into()), now, out);
@@ -236,6 +240,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::Sealed(_) => {}
     }
@@ -305,6 +310,28 @@ fn by_left(call: &mut Call, gone: Gone, out: &mut Vec<Decision>) {
             }
         }
     }
+}
+
+/// Whoever was to join rings on, for the caller alone: the regulator has hung up meanwhile.
+pub fn ring_on(
+    call: &mut Call,
+    (by, to): (LegId, Partner),
+    (ringing, refusals, until): (Vec<LegId>, Refusals, Moment),
+    now: Now,
+    out: &mut Vec<Decision>,
+) {
+    let offer = to.regulator().cloned().map(|regulator| {
+        out.push(Decision::Room(RoomChange::TakesOver { regulator: regulator.clone() }));
+        offer_record(call, &regulator, by, now, out)
+    });
+    let (kind, has_rung) = (TransferKind::Attended, true);
+    let handover = Handover { by, answer_to: by, to, kind, offer, until, ringing, refusals, has_rung };
+    call.state = State::Transferring(Box::new(handover));
+    call.deadline = Some(until);
+    call.held.retain(|held| *held != by);
+    out.push(Decision::Media(MediaCommand::Unbridge { leg: call.caller_leg() }));
+    entertain_caller(call, out);
+    out.push(Decision::Keep);
 }
 
 /// The other party is not rung any more; the caller's call ends, or waits for what follows.

@@ -84,6 +84,7 @@ pub fn step(call: &mut Call, message: Message, input: CallInput, now: Now, out: 
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::DevicesGone
         | CallInput::Sealed(_) => {}

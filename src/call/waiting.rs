@@ -43,6 +43,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}
     }
@@ -163,6 +164,7 @@ pub fn offering(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decis
         | CallInput::HandedOver(_)
         | CallInput::TakeOver(_)
         | CallInput::Voice(_)
+        | CallInput::Steer(_)
         | CallInput::Nobody
         | CallInput::Sealed(_)
         | CallInput::RecordingFailed(_) => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::calendars::read_calendars;
+use super::control::{dialled, read_samu};
 use super::document::Section;
 use super::lines::read_lines;
 use super::lists::read_lists;
@@ -65,6 +66,7 @@ pub(super) fn read_centre(
         callers: read_callers(root),
         outbound: read_outbound(root),
         lists,
+        samu: read_samu(root),
     };
     (centre, skills)
 }
@@ -106,6 +108,7 @@ fn read_regions(root: &Section<'_>) -> BTreeMap<RegionId, Region> {
             parent: section.take("parent", values::id).map(|parent| parent.as_str().into()),
             second: section.take("second", values::id).map(|second| second.as_str().into()),
             neighbours: neighbours.into_iter().map(|(_, id)| id.as_str().into()).collect(),
+            samu: section.take("samu", dialled),
         };
         section.close();
         regions.insert(id.as_str().into(), region);

@@ -3,6 +3,7 @@
 mod calendars;
 mod centre;
 mod change;
+mod control;
 mod csv;
 mod demand;
 mod document;

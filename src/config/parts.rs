@@ -21,7 +21,7 @@ const CODECS: [(&str, Codec); 4] =
     [("pcma", Codec::Pcma), ("pcmu", Codec::Pcmu), ("g722", Codec::G722), ("opus", Codec::Opus)];
 
 /// The event types that an endpoint may ask for.
-const EVENT_TYPES: [&str; 15] = [
+const EVENT_TYPES: [&str; 21] = [
     "call.received",
     "call.queued",
     "call.offered",
@@ -31,6 +31,12 @@ const EVENT_TYPES: [&str; 15] = [
     "call.resumed",
     "call.transferred",
     "call.forwarded",
+    "call.joined",
+    "call.join-failed",
+    "call.left",
+    "call.handed-to-samu",
+    "call.supervised",
+    "call.demand-changed",
     "call.one-way-audio",
     "call.abandoned",
     "call.ended",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::centre::{read_centre, read_phone_defaults, read_zone};
+use super::control::check_control;
 use super::document::{LineStarts, Report, Section};
 use super::fault::{Fault, Faults};
 use super::outbound::check_outbound;
@@ -107,6 +108,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     check_references(report, &centre, &skills);
     check_outbound(report, &centre);
     check_voice(report, &centre, &skills);
+    check_control(report, &centre);
     let settings = Settings {
         file: path.to_owned(),
         people: people.path,

@@ -54,6 +54,24 @@ pub struct Centre {
     pub outbound: Outbound,
     /// Lists of callers, by id.
     pub lists: BTreeMap<ListId, CallerList>,
+    /// The number that calls the SAMU where a region has none of its own: `15`.
+    pub samu: String,
+}
+
+impl Centre {
+    /// The number of the SAMU that is responsible for a region: its own, its parent's, or the centre's.
+    pub fn samu_of(&self, region: &RegionId) -> &str {
+        let mut next = self.regions.get(region);
+        // A cycle of parents is refused when the configuration is read; counted all the same.
+        for _ in 0..self.regions.len() {
+            let Some(region) = next else { break };
+            if let Some(number) = &region.samu {
+                return number;
+            }
+            next = region.parent.as_ref().and_then(|parent| self.regions.get(parent));
+        }
+        &self.samu
+    }
 }
 
 /// The organisation that a line belongs to.
@@ -76,6 +94,8 @@ pub struct Region {
     pub second: Option<RegionId>,
     /// Areas beside it; the relation is made symmetric when the configuration is read.
     pub neighbours: Vec<RegionId>,
+    /// The number of its SAMU, where it is not its parent's or the centre's.
+    pub samu: Option<String>,
 }
 
 /// What a DDI means.

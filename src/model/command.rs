@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Control;
 use super::demand::Reach;
 use super::explain::Forecast;
 use super::ids::{AssociationId, CallId, DeviceId, LineId, RegionId, RegulatorId, SkillId, TrunkId};
@@ -41,6 +42,8 @@ pub enum Command {
     Unban { who: String },
     /// The live legs of a live call.
     Legs { call: CallId },
+    /// Something is to be done with a live call.
+    Control { call: CallId, control: Control },
     /// Every trunk: whether it is reached, registered, and how much it carries.
     Trunks,
     /// Close the task of a caller who hung up unserved.

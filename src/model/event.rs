@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Supervision;
+use super::demand::Reach;
 use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
 use super::media::OneWay;
 use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome, Side};
@@ -106,6 +108,24 @@ pub enum EventKind {
     /// No regulator has it: it was put through to an outside number, by a key or because the line says so.
     #[serde(rename = "call.forwarded")]
     CallForwarded { to: String },
+    /// A further party has joined those who talk.
+    #[serde(rename = "call.joined")]
+    CallJoined { party: TransferParty, leg: u16 },
+    /// Whoever was to join did not come; those who talk go on talking.
+    #[serde(rename = "call.join-failed")]
+    CallJoinFailed { party: TransferParty, detail: String },
+    /// A further party has left; the others go on talking.
+    #[serde(rename = "call.left")]
+    CallLeft { party: TransferParty, leg: u16 },
+    /// The SAMU is being rung for this caller: all that it needs to know.
+    #[serde(rename = "call.handed-to-samu")]
+    CallHandedToSamu(Box<SamuContext>),
+    /// A supervisor takes part, or does so in another way from now on.
+    #[serde(rename = "call.supervised")]
+    CallSupervised { by: RegulatorId, way: Supervision, leg: u16 },
+    /// Somebody has changed what the call needs.
+    #[serde(rename = "call.demand-changed")]
+    CallDemandChanged { skills: BTreeMap<SkillId, u8>, priority: u8, region: RegionId, needs: String, reach: Reach },
     /// Sound began to go one way only on one of its legs, or does so no more (`is_over`).
     #[serde(rename = "call.one-way-audio")]
     CallOneWayAudio { leg: u16, side: Side, way: OneWay, is_over: bool },
@@ -142,7 +162,33 @@ pub enum EventKind {
     RegulatorState { regulator: RegulatorId, state: RegulatorState, was: RegulatorState },
 }
 
-/// To whom a call was handed on.
+/// What the SAMU is told of a caller whom it is to take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamuContext {
+    /// The number that is rung.
+    pub to: String,
+    /// Who hands the caller on.
+    pub by: RegulatorId,
+    /// As people know the regulator.
+    pub by_name: String,
+    pub caller: Caller,
+    pub ddi: String,
+    pub line: LineId,
+    pub line_name: String,
+    pub association: AssociationId,
+    pub region: RegionId,
+    pub language: String,
+    pub skills: BTreeMap<SkillId, u8>,
+    pub priority: u8,
+    /// From the waiting room to the answer.
+    pub wait_ms: u64,
+    /// From the answer until now.
+    pub talk_ms: u64,
+    pub recorded: bool,
+    pub context: Box<CallContext>,
+}
+
+/// To whom a call was handed on, or who joined it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransferParty {
@@ -150,6 +196,10 @@ pub enum TransferParty {
     Regulator(RegulatorId),
     /// An outside number, as it was dialled.
     Number(String),
+    /// Whoever the waiting room finds for this line.
+    Line(LineId),
+    /// Whoever the waiting room finds with this skill.
+    Skill(SkillId),
 }
 
 /// How a call was handed on.
@@ -175,6 +225,12 @@ impl EventKind {
             EventKind::CallResumed { .. } => "call.resumed",
             EventKind::CallTransferred { .. } => "call.transferred",
             EventKind::CallForwarded { .. } => "call.forwarded",
+            EventKind::CallJoined { .. } => "call.joined",
+            EventKind::CallJoinFailed { .. } => "call.join-failed",
+            EventKind::CallLeft { .. } => "call.left",
+            EventKind::CallHandedToSamu(_) => "call.handed-to-samu",
+            EventKind::CallSupervised { .. } => "call.supervised",
+            EventKind::CallDemandChanged { .. } => "call.demand-changed",
             EventKind::CallOneWayAudio { .. } => "call.one-way-audio",
             EventKind::CallAbandoned { .. } => "call.abandoned",
             EventKind::CallEnded { .. } => "call.ended",

@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod centre;
 pub mod chance;
 pub mod command;
+pub mod control;
 pub mod credential;
 pub mod demand;
 pub mod event;
@@ -29,6 +30,7 @@ pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, 
 pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
 pub use command::{BanKind, BanView, Command, Reply, Room};
+pub use control::{Control, Supervision};
 pub use credential::Credential;
 pub use demand::{Demand, DemandChange, Reach, Step};
 pub use event::{Event, EventKind, Subject};

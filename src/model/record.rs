@@ -268,8 +268,10 @@ pub enum Side {
     Caller,
     /// A regulator's: right channel.
     Regulator,
-    /// An outside party's, to whom the caller was handed on: right channel.
+    /// An outside party's, to whom the caller was handed on or who joined: right channel.
     Outside,
+    /// A supervisor's, who takes part: right channel, where the caller hears it.
+    Supervisor,
 }
 
 /// One leg, when it is over.

@@ -55,6 +55,8 @@ impl Silence {
             (Side::Regulator, Some(id)) => format!("the regulator {id}"),
             (Side::Regulator, None) => "the regulator".to_owned(),
             (Side::Outside, _) => "the outside party".to_owned(),
+            (Side::Supervisor, Some(id)) => format!("the supervisor {id}"),
+            (Side::Supervisor, None) => "the supervisor".to_owned(),
         };
         let seconds = self.length_ms as f64 / 1000.0;
         let what = if self.is_whole {

@@ -301,7 +301,7 @@ fn write_wav(path: &Path, lanes: &mut [Lane], steps: u64, rate_hz: u32) -> Resul
             let [left, right] = &mut sides;
             let side = match lane.told.side {
                 Side::Caller => left,
-                Side::Regulator | Side::Outside => right,
+                Side::Regulator | Side::Outside | Side::Supervisor => right,
             };
             side.iter_mut().zip(&one).for_each(|(sum, sample)| *sum = sum.saturating_add(*sample));
         }

@@ -96,7 +96,7 @@ fn regions() -> BTreeMap<RegionId, Region> {
     let region = |name: &str, parent: Option<&str>, neighbours: &[&str]| {
         let neighbours = neighbours.iter().map(|one| RegionId::from(*one)).collect();
         let parent = parent.map(RegionId::from);
-        (RegionId::from(name), Region { name: name.to_owned(), parent, second: None, neighbours })
+        (RegionId::from(name), Region { name: name.to_owned(), parent, second: None, neighbours, samu: None })
     };
     BTreeMap::from([
         region("normandie", None, &[]),
@@ -126,5 +126,6 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         callers: Default::default(),
         outbound: Default::default(),
         lists: Default::default(),
+        samu: crate::model::control::SAMU_NUMBER.into(),
     }
 }

@@ -144,7 +144,8 @@ impl Decisions {
             | Command::NoteCallBack { .. }
             | Command::Standing
             | Command::Order(_)
-            | Command::Withdraw { .. }) => {
+            | Command::Withdraw { .. }
+            | Command::Control { .. }) => {
                 return self.tell_switch(SwitchInput::Command { ticket, command }, now);
             }
         };

@@ -130,6 +130,20 @@ impl Desk {
         }
     }
 
+    /// The call that he rings for or talks on goes on under another name; what he goes back to stays.
+    pub fn move_over(&self, from: CallId, to: CallId) -> Option<Turn> {
+        match &self.state {
+            RegulatorState::Ringing { call } if *call == from => Some(Turn::to(RegulatorState::Ringing { call: to })),
+            RegulatorState::Talking { call } if *call == from => Some(Turn::to(RegulatorState::Talking { call: to })),
+            RegulatorState::Ringing { .. }
+            | RegulatorState::Talking { .. }
+            | RegulatorState::Offline
+            | RegulatorState::Ready
+            | RegulatorState::WrapUp
+            | RegulatorState::Paused { .. } => None,
+        }
+    }
+
     /// The call that he rings for or talks on goes on under another name: from a colleague's call to a caller's.
     pub fn hand_over(&mut self, from: CallId, to: CallId) -> Option<Turn> {
         match &self.state {

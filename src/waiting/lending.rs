@@ -48,6 +48,23 @@ impl WaitingRoom {
         Ok(())
     }
 
+    /// The call that a regulator rings for or talks on becomes another, and he is as much lent to that one. `false`: he has
+    /// nothing to do with it.
+    #[must_use]
+    pub fn move_over(
+        &mut self,
+        who: &RegulatorId,
+        from: CallId,
+        to: CallId,
+        now: Now,
+        out: &mut Vec<StateChange>,
+    ) -> bool {
+        let Some((index, desk)) = self.regulators.desk_mut(who) else { return false };
+        let Some(turn) = desk.move_over(from, to) else { return false };
+        self.regulators.turn(index, turn, now, out);
+        true
+    }
+
     /// The call that a regulator rings for or talks on becomes a caller's call. `false`: he has nothing to do with it.
     #[must_use]
     pub fn hand_over(

@@ -71,7 +71,7 @@ mirror! {
     /// at best 4.34 with G.722). Scores of the two must not be compared.
     MosScaleWord from model::MosScale { Narrowband, Wideband }
     /// What a leg is for.
-    SideWord from model::Side { Caller, Regulator, Outside }
+    SideWord from model::Side { Caller, Regulator, Outside, Supervisor }
     /// Whether the line's calls are recorded.
     RecordingPolicyWord from model::centre::RecordingPolicy { Always, Never }
     /// A codec (RFC 3551 §6; Opus: RFC 7587).

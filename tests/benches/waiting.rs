@@ -31,6 +31,7 @@ fn network() -> Centre {
     network.regions = (0..REGIONS)
         .map(|n| {
             let region = Region {
+                samu: None,
                 name: region(n),
                 parent: Some(parent(n).0.as_str().into()),
                 second: Some(self::region(n + 1).as_str().into()),

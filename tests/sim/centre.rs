@@ -193,7 +193,10 @@ fn regions() -> BTreeMap<vigie::model::RegionId, Region> {
     all.iter()
         .map(|(id, parent, neighbours)| {
             let neighbours = neighbours.iter().map(|n| (*n).into()).collect();
-            ((*id).into(), Region { name: (*id).into(), parent: parent.map(Into::into), second: None, neighbours })
+            (
+                (*id).into(),
+                Region { name: (*id).into(), parent: parent.map(Into::into), second: None, neighbours, samu: None },
+            )
         })
         .collect()
 }
@@ -238,5 +241,6 @@ pub fn centre() -> Arc<Centre> {
         callers: Default::default(),
         outbound: Default::default(),
         lists: Default::default(),
+        samu: vigie::model::control::SAMU_NUMBER.into(),
     })
 }

@@ -245,7 +245,15 @@ impl Ledger {
                 demand!(!story.talks, "{call} was put through while somebody had it");
                 story.talks = true;
             }
-            EventKind::CallHeld { .. } | EventKind::CallResumed { .. } | EventKind::CallOneWayAudio { .. } => {
+            EventKind::CallDemandChanged { .. } => {}
+            EventKind::CallJoined { .. }
+            | EventKind::CallJoinFailed { .. }
+            | EventKind::CallLeft { .. }
+            | EventKind::CallHandedToSamu(_)
+            | EventKind::CallSupervised { .. }
+            | EventKind::CallHeld { .. }
+            | EventKind::CallResumed { .. }
+            | EventKind::CallOneWayAudio { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
             }
             EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),

@@ -78,6 +78,12 @@ fn detail(kind: &EventKind) -> String {
         | EventKind::CallResumed { .. }
         | EventKind::CallTransferred { .. }
         | EventKind::CallForwarded { .. }
+        | EventKind::CallJoined { .. }
+        | EventKind::CallJoinFailed { .. }
+        | EventKind::CallLeft { .. }
+        | EventKind::CallHandedToSamu(_)
+        | EventKind::CallSupervised { .. }
+        | EventKind::CallDemandChanged { .. }
         | EventKind::CallOneWayAudio { .. }
         | EventKind::CallAbandoned { .. }
         | EventKind::RecordingSealed { .. }

@@ -19,15 +19,15 @@ use super::description::{hold_against, read_description};
 use super::desk::{ADMIN, COMPLIANCE, Desk, RECEIVED, record};
 
 /// A desk whose switchboard knows anne, who is ready, and paul, who was never online.
-struct Centre {
-    desk: Desk,
+pub struct Centre {
+    pub desk: Desk,
     inbox: Inbox,
     asked: Arc<Mutex<Vec<Command>>>,
     thread: JoinHandle<()>,
 }
 
 impl Centre {
-    async fn open() -> Centre {
+    pub async fn open() -> Centre {
         let inbox = Inbox::default();
         let door = Door::new(inbox.clone());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -44,19 +44,19 @@ impl Centre {
     }
 
     /// What was asked, without the looks at the room.
-    fn orders(&self) -> Vec<Command> {
+    pub fn orders(&self) -> Vec<Command> {
         let asked = self.asked.lock().expect("commands");
         asked.iter().filter(|command| **command != Command::Room).cloned().collect()
     }
 
     /// Every entry of the audit, newest first: the act, its detail and its refusal.
-    async fn audit(&self) -> Vec<[Value; 3]> {
+    pub async fn audit(&self) -> Vec<[Value; 3]> {
         let told = self.desk.read(COMPLIANCE, "/api/v1/audit").await.json();
         let items = told["items"].as_array().expect("items");
         items.iter().map(|one| ["act", "detail", "refusal"].map(|name| one[name].clone())).collect()
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         self.inbox.close();
         self.thread.join().expect("no panic");
         self.desk.stop().await;
@@ -91,6 +91,8 @@ fn answer(command: Command) -> Reply {
         Command::Unban { .. } => Reply::Unknown,
         Command::Drain | Command::EndAll => Reply::Drained,
         Command::Trunks => Reply::Trunks(vec![trunk()]),
+        Command::Control { call, .. } if call == live() => Reply::Done,
+        Command::Control { .. } => Reply::Unknown,
         Command::Legs { call } if call == talking() => Reply::Legs(vec![super::desk::live_leg(1)]),
         Command::CloseAbandoned { task, .. } | Command::NoteCallBack { task, .. } if task == live() => Reply::Done,
         Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } | Command::Reload(_) => {
@@ -181,7 +183,7 @@ fn banned(who: &str, kind: BanKind) -> BanView {
     BanView { who: who.into(), kind, reason: "wrong passwords".into(), since, until, failures: 10 }
 }
 
-fn live() -> vigie::model::CallId {
+pub fn live() -> vigie::model::CallId {
     vigie::model::CallId(uuid::Uuid::from_u128(5))
 }
 

@@ -3,6 +3,7 @@
 
 mod audio;
 mod commands;
+mod controlling;
 mod description;
 mod desk;
 mod doors;

@@ -36,7 +36,12 @@ enum Way {
 impl Link {
     /// Datagrams.
     pub async fn udp(address: IpAddr) -> Link {
-        let socket = UdpSocket::bind((address, 0)).await.expect("the phone's SIP socket");
+        Link::udp_at((address, 0).into()).await
+    }
+
+    /// Datagrams, at this port.
+    pub async fn udp_at(place: SocketAddr) -> Link {
+        let socket = UdpSocket::bind(place).await.expect("the phone's SIP socket");
         Link { local: socket.local_addr().expect("an address"), transport: "UDP", way: Way::Datagrams(socket) }
     }
 

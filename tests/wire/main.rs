@@ -42,6 +42,7 @@ mod hearing;
 mod holding;
 mod hostile;
 mod ivr;
+mod joining;
 mod lamps;
 mod lines;
 mod loading;

@@ -77,6 +77,11 @@ impl Phone {
         Phone::over(Link::udp(address.into()).await, server, user).await
     }
 
+    /// A far end of the carrier, where the server dials it.
+    pub async fn at(place: SocketAddr, server: SocketAddr, user: &str) -> Phone {
+        Phone::over(Link::udp_at(place).await, server, user).await
+    }
+
     /// A phone of `user` over an open way to the server.
     pub async fn over(link: Link, server: SocketAddr, user: &str) -> Phone {
         let local = link.local;

@@ -4,11 +4,13 @@ mod consulting;
 mod early;
 mod faults;
 mod handing;
+mod joining;
 mod keeping;
 mod listening;
 mod onward;
 mod returning;
 mod standing;
+mod supervising;
 mod voice;
 
 use std::net::SocketAddr;

@@ -91,6 +91,7 @@ pub fn centre(calls_max: u32) -> Centre {
         callers: Default::default(),
         outbound: Default::default(),
         lists: Default::default(),
+        samu: crate::model::control::SAMU_NUMBER.into(),
     }
 }
 

@@ -92,10 +92,12 @@ pub struct AuditView {
     /// From which address.
     source: String,
     /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`,
-    /// `outbox.replay`, `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`,
-    /// `regulator.wrap-up.end`, `regulator.log-out`, `regulators.import`, `list.add`, `list.remove`, `surge.on`,
-    /// `surge.off`. An entry is written before the deed and never changed: when the deed was then refused, a
-    /// second entry follows, with `.refused` behind the same word.
+    /// `call.hold`, `call.resume`, `call.add`, `call.join`, `call.drop`, `call.leave`, `call.samu`, `call.requeue`,
+    /// `call.transfer`, `call.demand`, `call.listen`, `call.whisper`, `call.barge-in`, `call.take-over`, `outbox.replay`,
+    /// `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`, `regulator.wrap-up.end`,
+    /// `regulator.log-out`, `regulators.import`, `list.add`, `list.remove`, `surge.on`,
+    /// `surge.off`. An entry is written before the deed and never changed: when the deed was
+    /// then refused, a second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.
     #[schema(format = "uuid")]

@@ -21,6 +21,7 @@ mod bans;
 mod calls;
 mod configuration;
 mod context;
+mod control;
 mod duty;
 mod health;
 mod ladder;
@@ -80,6 +81,17 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::end))
+        .routes(routes!(control::hold))
+        .routes(routes!(control::resume))
+        .routes(routes!(control::add))
+        .routes(routes!(control::join))
+        .routes(routes!(control::drop))
+        .routes(routes!(control::leave))
+        .routes(routes!(control::samu))
+        .routes(routes!(control::requeue))
+        .routes(routes!(control::transfer))
+        .routes(routes!(control::demand))
+        .routes(routes!(control::supervise))
         .routes(routes!(ladder::show))
         .routes(routes!(abandoned::list))
         .routes(routes!(abandoned::show))
