@@ -1,0 +1,273 @@
+//! What the statistics say of a simulated day, recomputed from its events alone, as a webhook's receiver would.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use vigie::config::settings::StorageSettings;
+use vigie::model::{Fact, Utc};
+use vigie::storage::statistics::{Asked, By, Figures, of};
+use vigie::storage::{Storage, Writer, WriterSettings};
+
+use crate::faults::Plant;
+use crate::world::World;
+
+/// One event as it goes out: its type, its subject, its time in microseconds, what it says.
+struct Told {
+    kind: String,
+    subject: String,
+    at: i64,
+    data: Value,
+}
+
+/// A call as its events tell it.
+#[derive(Default)]
+struct Story {
+    received: i64,
+    line: String,
+    association: String,
+    region: String,
+    skills: BTreeSet<String>,
+    is_queued: bool,
+    wait_ms: Option<u64>,
+    end: Option<(String, u64)>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+/// Every call, from its events.
+fn stories(told: &[Told]) -> BTreeMap<String, Story> {
+    let mut stories: BTreeMap<String, Story> = BTreeMap::new();
+    for event in told.iter().filter(|event| event.subject.starts_with("call:")) {
+        let story = stories.entry(event.subject.clone()).or_default();
+        match event.kind.as_str() {
+            "call.received" => {
+                story.received = event.at;
+                story.line = text(&event.data["line"]);
+                story.association = text(&event.data["association"]);
+                story.region = text(&event.data["region"]);
+            }
+            "call.queued" => {
+                let skills = event.data["skills"].as_object().expect("skills");
+                if !story.is_queued {
+                    story.skills = skills.keys().cloned().collect();
+                }
+                story.is_queued = true;
+            }
+            "call.answered" => {
+                let wait = event.data["wait_ms"].as_u64().expect("a wait");
+                story.wait_ms.get_or_insert(wait);
+            }
+            "call.ended" => {
+                let wait = event.data["wait_ms"].as_u64().unwrap_or_default();
+                story.end = Some((text(&event.data["outcome"]), wait));
+            }
+            _ => {}
+        }
+    }
+    stories
+}
+
+/// Counted anew: the calls for which `is_in` holds.
+fn count(stories: &BTreeMap<String, Story>, is_in: impl Fn(&Story) -> bool) -> Figures {
+    let mut figures = Figures::default();
+    let mut waits = Vec::new();
+    for story in stories.values().filter(|story| is_in(story)) {
+        figures.received += 1;
+        figures.offered += u64::from(story.is_queued);
+        if let Some(wait) = story.wait_ms {
+            waits.push(wait);
+            figures.answered += 1;
+        } else if let Some((outcome, wait)) = &story.end {
+            match (outcome.as_str(), *wait >= 10_000) {
+                ("abandoned", true) => figures.abandoned += 1,
+                ("abandoned", false) => figures.abandoned_short += 1,
+                _ => figures.unanswered += 1,
+            }
+        }
+    }
+    within(&mut figures, waits);
+    figures
+}
+
+fn within(figures: &mut Figures, mut waits: Vec<u64>) {
+    waits.sort_unstable();
+    let at_most = |limit| waits.iter().filter(|wait| **wait <= limit).count() as u64;
+    figures.answered_within_15s = at_most(15_000);
+    figures.answered_within_30s = at_most(30_000);
+    figures.answered_within_60s = at_most(60_000);
+    // The least wait that at least so many of a hundred do not exceed.
+    let rank = |percent: usize| {
+        waits.iter().copied().find(|wait| waits.iter().filter(|one| *one <= wait).count() * 100 >= waits.len() * percent)
+    };
+    (figures.wait_p50_ms, figures.wait_p95_ms, figures.wait_p99_ms) = (rank(50), rank(95), rank(99));
+}
+
+/// Of each regulator and call, and of each regulator alone: microseconds of talking and resting, and on duty.
+#[derive(Default)]
+struct Times {
+    by_call: BTreeMap<(String, String), i64>,
+    busy: BTreeMap<String, i64>,
+    duty: BTreeMap<String, i64>,
+}
+
+fn times(told: &[Told], until: i64) -> Times {
+    let mut times = Times::default();
+    let people: BTreeSet<&String> =
+        told.iter().filter(|event| event.kind == "regulator.state").map(|event| &event.subject).collect();
+    for subject in people {
+        let turns: Vec<&Told> = told.iter().filter(|event| event.subject == *subject).collect();
+        let who = subject.trim_start_matches("regulator:").to_owned();
+        let mut call = String::new();
+        for (place, turn) in turns.iter().enumerate() {
+            let end = turns.get(place + 1).map_or(until, |next| next.at);
+            let state = text(&turn.data["state"]["state"]);
+            if state == "talking" {
+                call = text(&turn.data["state"]["call"]);
+            }
+            if ["ready", "ringing", "talking", "wrap-up"].contains(&state.as_str()) {
+                *times.duty.entry(who.clone()).or_default() += end - turn.at;
+            }
+            if ["talking", "wrap-up"].contains(&state.as_str()) {
+                *times.busy.entry(who.clone()).or_default() += end - turn.at;
+                *times.by_call.entry((who.clone(), format!("call:{call}"))).or_default() += end - turn.at;
+            }
+        }
+    }
+    times
+}
+
+/// A day's facts in a database, and its events as they go out.
+async fn store(facts: &[Fact]) -> (tempfile::TempDir, Storage, Vec<Told>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("vigie.db").display());
+    let storage = Storage::open(&StorageSettings { url, ladder_days: 30 }).await.expect("opens");
+    let settings = WriterSettings {
+        spool: folder.path().join("spool"),
+        endpoints: Vec::new(),
+        alarm: std::sync::Arc::new(|_| {}),
+    };
+    let writer = Writer::start(&storage, settings).await.expect("starts");
+    let mut told = Vec::new();
+    for some in facts.chunks(200) {
+        let kept: Vec<Fact> = some.iter().filter(|fact| !matches!(fact, Fact::SipMessage(_))).cloned().collect();
+        for fact in &kept {
+            if let Fact::Event(event) = fact {
+                let subject = match &event.subject {
+                    vigie::model::Subject::Call(call) => format!("call:{call}"),
+                    vigie::model::Subject::Regulator(who) => format!("regulator:{who}"),
+                };
+                let mut said = serde_json::to_value(&event.kind).expect("JSON");
+                let (kind, data) = (event.kind.name().to_owned(), said["data"].take());
+                told.push(Told { kind, subject, at: event.at.0, data });
+            }
+        }
+        writer.remember(kept);
+        writer.flush().await.expect("stored");
+    }
+    writer.stop().await;
+    (folder, storage, told)
+}
+
+/// Occupancy is a fraction of two sums, the same up to its last digit.
+fn assert_same(what: &str, said: &Figures, counted: &Figures) {
+    let (one, other) = (said.occupancy.unwrap_or(-1.0), counted.occupancy.unwrap_or(-1.0));
+    assert!((one - other).abs() < 1e-9, "occupancy of {what}: {one} and {other}");
+    assert_eq!(Figures { occupancy: None, ..said.clone() }, Figures { occupancy: None, ..counted.clone() }, "{what}");
+}
+
+#[test]
+fn the_statistics_of_a_day_are_what_its_events_say_to_the_call() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for seed in [3, 11] {
+        let mut world = World::new(seed, Plant::Nothing);
+        world.keep_facts();
+        world.run().unwrap_or_else(|violation| panic!("seed {seed}: {}", violation.what));
+        let facts = world.kept_facts();
+        runtime.block_on(check_day(&facts));
+    }
+}
+
+async fn check_day(facts: &[Fact]) {
+    let (_folder, storage, told) = store(facts).await;
+    let stories = stories(&told);
+    assert!(stories.len() > 100, "{} calls", stories.len());
+    let (first, last) =
+        (told.iter().map(|one| one.at).min().expect("events"), told.iter().map(|one| one.at).max().expect("events"));
+    let (from, now) = (Utc(first), Utc(last + 1_000_000));
+    let times = times(&told, now.0);
+    let all_duty: i64 = times.duty.values().sum();
+    let asked = |by| Asked { from, to: now, by, line: None, association: None, region: None };
+
+    for by in [By::Line, By::Association, By::Region, By::Skill, By::Hour] {
+        let said = of(&storage, &asked(by), now).await.expect("counts");
+        let keys = |story: &Story| -> BTreeSet<String> {
+            match by {
+                By::Line => [story.line.clone()].into(),
+                By::Association => [story.association.clone()].into(),
+                By::Region => [story.region.clone()].into(),
+                By::Skill => story.skills.clone(),
+                By::Hour | By::Regulator => {
+                    let hour = 3_600_000_000;
+                    [Utc(story.received.div_euclid(hour) * hour).rfc3339()].into()
+                }
+            }
+        };
+        for row in &said.rows {
+            let is_in = |story: &Story| keys(story).contains(&row.key);
+            let mut counted = count(&stories, is_in);
+            if by == By::Skill {
+                // A call that never waited asked its skills too, and no event says which.
+                counted.received = row.figures.received;
+                (counted.unanswered, counted.abandoned_short) = (row.figures.unanswered, row.figures.abandoned_short);
+            }
+            let own = |call: &String| stories.get(call).is_some_and(is_in);
+            let handled: i64 = times.by_call.iter().filter(|((_, call), _)| own(call)).map(|(_, time)| time).sum();
+            counted.handling_ms = (handled / 1000) as u64;
+            counted.handling_mean_ms = counted.handling_ms.checked_div(counted.answered);
+            counted.occupancy = Some(handled as f64 / all_duty as f64);
+            if by == By::Hour {
+                // Each hour has its own time on duty: the sums over all hours are compared below.
+                counted.occupancy = row.figures.occupancy;
+            }
+            assert_same(&format!("{by:?} {}", row.key), &row.figures, &counted);
+        }
+        let mut total = count(&stories, |_| true);
+        let own = |call: &String| stories.contains_key(call);
+        let handled: i64 = times.by_call.iter().filter(|((_, call), _)| own(call)).map(|(_, time)| time).sum();
+        total.handling_ms = (handled / 1000) as u64;
+        total.handling_mean_ms = total.handling_ms.checked_div(total.answered);
+        total.occupancy = Some(times.busy.values().sum::<i64>() as f64 / all_duty as f64);
+        assert_same("all together", &said.total, &total);
+    }
+    check_regulators(&storage, &asked(By::Regulator), (&told, &times), now).await;
+}
+
+async fn check_regulators(storage: &Storage, asked: &Asked, (told, times): (&[Told], &Times), now: Utc) {
+    let said = of(storage, asked, now).await.expect("counts");
+    assert!(said.rows.len() > 5, "{} regulators", said.rows.len());
+    let is_call = |call: &String| told.iter().any(|event| event.subject == *call);
+    for row in &said.rows {
+        let of_hers = |kind: &str| -> Vec<&Told> {
+            told.iter().filter(|event| event.kind == kind && event.data["regulator"] == row.key.as_str()).collect()
+        };
+        let mut counted = Figures { offered: of_hers("call.offered").len() as u64, ..Figures::default() };
+        let answers = of_hers("call.answered");
+        counted.answered = answers.len() as u64;
+        for ended in of_hers("call.offer-ended") {
+            match ended.data["end"].as_str() {
+                Some("cancelled") => counted.abandoned += 1,
+                _ => counted.unanswered += 1,
+            }
+        }
+        within(&mut counted, answers.iter().filter_map(|event| event.data["wait_ms"].as_u64()).collect());
+        let own = times.by_call.iter().filter(|((who, call), _)| *who == row.key && is_call(call));
+        counted.handling_ms = (own.map(|(_, time)| time).sum::<i64>() / 1000) as u64;
+        counted.handling_mean_ms = counted.handling_ms.checked_div(counted.answered);
+        let duty = times.duty.get(&row.key).copied().unwrap_or_default();
+        let busy = times.busy.get(&row.key).copied().unwrap_or_default();
+        counted.occupancy = (duty > 0).then(|| busy as f64 / duty as f64);
+        assert_same(&row.key, &row.figures, &counted);
+    }
+}
