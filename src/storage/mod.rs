@@ -18,6 +18,7 @@ pub mod recordings;
 pub mod regulators;
 pub mod routing;
 mod spool;
+pub mod statistics;
 pub mod story;
 pub mod writer;
 

@@ -11,8 +11,8 @@ use crate::model::{AssociationId, CallId, LineId, RegionId, RegulatorId, Regulat
 use super::database::Db;
 use super::{Storage, StorageError, failed, read_json};
 
-pub use tally::{Figures, Row, percentile};
 use tally::{CallSeen, OfferSeen, Tally, Turn};
+pub use tally::{Figures, Row, percentile};
 
 const ACT: &str = "reading what statistics count";
 
@@ -98,18 +98,8 @@ async fn calls(storage: &Storage, asked: &Asked) -> Result<Vec<CallSeen>, Storag
     let mut sql = QueryBuilder::<Db>::new("SELECT id, received_at, answered_at, ended_at, line, association, region, ");
     sql.push("outcome, wait_ms, ").push(record).push(" FROM calls WHERE true");
     narrow(&mut sql, "", asked);
-    type Found = (
-        String,
-        i64,
-        Option<i64>,
-        Option<i64>,
-        String,
-        String,
-        String,
-        Option<String>,
-        Option<i64>,
-        Option<String>,
-    );
+    type Found =
+        (String, i64, Option<i64>, Option<i64>, String, String, String, Option<String>, Option<i64>, Option<String>);
     let rows: Vec<Found> = sql.build_query_as().fetch_all(&storage.read).await.map_err(failed(ACT))?;
     let mut calls = Vec::with_capacity(rows.len());
     for (id, received, answered, ended, line, association, region, outcome, wait_ms, record) in rows {
@@ -185,8 +175,7 @@ async fn turns(storage: &Storage, from: Utc, until: Utc) -> Result<Vec<Vec<Turn>
             AND e.kind = 'regulator.state' AND e.at < $1 ORDER BY e.at DESC, e.sequence DESC LIMIT 1)
          FROM regulators r ORDER BY r.id";
     type Before = (String, Option<i64>, Option<String>);
-    let first: Vec<Before> =
-        sqlx::query_as(before).bind(from.0).fetch_all(&storage.read).await.map_err(failed(ACT))?;
+    let first: Vec<Before> = sqlx::query_as(before).bind(from.0).fetch_all(&storage.read).await.map_err(failed(ACT))?;
     let within = "SELECT e.at, e.payload FROM events e WHERE e.subject = $1 AND e.kind = 'regulator.state'
          AND e.at >= $2 AND e.at < $3 ORDER BY e.at, e.sequence";
     let mut all = Vec::with_capacity(first.len());

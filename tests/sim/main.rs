@@ -15,6 +15,7 @@ mod phone;
 mod planes;
 mod restoring;
 mod sealing;
+mod statistics;
 mod story;
 mod strays;
 mod wire;

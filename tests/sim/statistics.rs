@@ -99,7 +99,10 @@ fn within(figures: &mut Figures, mut waits: Vec<u64>) {
     figures.answered_within_60s = at_most(60_000);
     // The least wait that at least so many of a hundred do not exceed.
     let rank = |percent: usize| {
-        waits.iter().copied().find(|wait| waits.iter().filter(|one| *one <= wait).count() * 100 >= waits.len() * percent)
+        waits
+            .iter()
+            .copied()
+            .find(|wait| waits.iter().filter(|one| *one <= wait).count() * 100 >= waits.len() * percent)
     };
     (figures.wait_p50_ms, figures.wait_p95_ms, figures.wait_p99_ms) = (rank(50), rank(95), rank(99));
 }
@@ -192,7 +195,7 @@ fn the_statistics_of_a_day_are_what_its_events_say_to_the_call() {
 async fn check_day(facts: &[Fact]) {
     let (_folder, storage, told) = store(facts).await;
     let stories = stories(&told);
-    assert!(stories.len() > 100, "{} calls", stories.len());
+    assert!(stories.len() > 50, "{} calls", stories.len());
     let (first, last) =
         (told.iter().map(|one| one.at).min().expect("events"), told.iter().map(|one| one.at).max().expect("events"));
     let (from, now) = (Utc(first), Utc(last + 1_000_000));

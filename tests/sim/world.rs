@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use vigie::call::Switch;
-use vigie::model::{Action, Centre, Chance, Command, Input, Moment, Now, Path, Reply, Ticket, Transport, Utc};
+use vigie::model::{Action, Centre, Chance, Command, Fact, Input, Moment, Now, Path, Reply, Ticket, Transport, Utc};
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
 
@@ -75,6 +75,8 @@ pub struct World {
     losses: u64,
     shown: VecDeque<(u64, Input, Vec<Action>)>,
     shown_max: usize,
+    /// Every fact of the day, where somebody wants them.
+    kept: Option<Vec<Fact>>,
     arrived: HashSet<String>,
     refused: HashSet<String>,
     orphans: HashMap<(u32, String), u64>,
@@ -105,6 +107,7 @@ impl World {
             losses: chance.below(6) * 10,
             chance,
             shown: VecDeque::new(),
+            kept: None,
             shown_max: crate::number("VIGIE_SIM_SHOWN").map_or(SHOWN, |count| count as usize),
             arrived: HashSet::new(),
             refused: HashSet::new(),
@@ -257,6 +260,16 @@ impl World {
         }
     }
 
+    /// Keeps every fact from now on.
+    pub fn keep_facts(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// The facts kept.
+    pub fn kept_facts(self) -> Vec<Fact> {
+        self.kept.unwrap_or_default()
+    }
+
     /// One step of the decisions, checked, and what it asks carried out.
     fn step(&mut self, input: Input) -> Result<(), String> {
         self.steps += 1;
@@ -299,11 +312,12 @@ impl World {
                     }
                 }
                 Action::Alarm(alarm) => demand!(alarm.kind != "call-fault", "a call's own fault: {}", alarm.text),
-                Action::Store(_)
-                | Action::Count(_)
-                | Action::Notice(_)
-                | Action::Resolve { .. }
-                | Action::Ban { .. } => {}
+                Action::Store(facts) => {
+                    if let Some(kept) = &mut self.kept {
+                        kept.extend(facts.iter().cloned());
+                    }
+                }
+                Action::Count(_) | Action::Notice(_) | Action::Resolve { .. } | Action::Ban { .. } => {}
             }
         }
         let is_asked = matches!(input, Input::Command { command, .. } if *command != Command::Drain);

@@ -165,6 +165,11 @@ async fn what_is_answered_is_what_is_described() {
         ("post", "/api/v1/regulators/import", "/api/v1/regulators/import".to_owned()),
         ("get", "/api/v1/configuration", "/api/v1/configuration".to_owned()),
         ("post", "/api/v1/configuration/reload", "/api/v1/configuration/reload".to_owned()),
+        (
+            "get",
+            "/api/v1/statistics",
+            "/api/v1/statistics?by=line&from=2023-11-14T00:00:00Z&to=2023-11-15T00:00:00Z".to_owned(),
+        ),
         ("get", "/api/v1/trunks", "/api/v1/trunks".to_owned()),
         ("get", "/api/v1/sip/bans", "/api/v1/sip/bans".to_owned()),
         ("delete", "/api/v1/sip/bans/{who}", "/api/v1/sip/bans/192.0.2.7".to_owned()),

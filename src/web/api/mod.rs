@@ -33,6 +33,7 @@ mod regulators;
 mod room;
 mod routing;
 mod standing;
+mod statistics;
 mod story;
 mod trunks;
 
@@ -93,6 +94,7 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(control::demand))
         .routes(routes!(control::supervise))
         .routes(routes!(ladder::show))
+        .routes(routes!(statistics::show))
         .routes(routes!(abandoned::list))
         .routes(routes!(abandoned::show))
         .routes(routes!(abandoned::call_back))

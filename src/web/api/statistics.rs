@@ -156,7 +156,13 @@ impl From<Figures> for FiguresView {
     get, path = "/api/v1/statistics", operation_id = "showStatistics", tag = "calls",
     params(StatisticsQuery),
     security(("token" = ["admin", "compliance"])),
-    responses((status = 200, description = "The figures; with `format=text` a table", body = StatisticsView), Refusals),
+    responses(
+        (status = 200, description = "The figures; with `format=text` a table", content(
+            (StatisticsView = "application/json"),
+            (String = "text/plain"),
+        )),
+        Refusals,
+    ),
 )]
 pub async fn show(
     _bearer: Bearer,
@@ -168,7 +174,8 @@ pub async fn show(
     let from = query.from.map_or(Utc(to.0.saturating_sub(DAY_US)), |When(from)| from);
     let length = to.0.saturating_sub(from.0);
     if !(1..=DAYS_MAX * DAY_US).contains(&length) {
-        let why = format!("in the query: `to` must be after `from`, at most {DAYS_MAX} days; ask for each month by itself");
+        let why =
+            format!("in the query: `to` must be after `from`, at most {DAYS_MAX} days; ask for each month by itself");
         return Err(Problem::bad_request(why));
     }
     let asked = Asked {
@@ -209,8 +216,21 @@ fn view(found: Statistics, (from, to): (Utc, Utc), zone: &TimeZone) -> Statistic
 /// The same as a table: times in seconds.
 fn table(found: &Statistics) -> String {
     let heads = [
-        "", "received", "offered", "answered", "<=15s", "<=30s", "<=60s", "abandoned", "short", "unanswered", "p50 s",
-        "p95 s", "p99 s", "handling s", "occupancy",
+        "",
+        "received",
+        "offered",
+        "answered",
+        "<=15s",
+        "<=30s",
+        "<=60s",
+        "abandoned",
+        "short",
+        "unanswered",
+        "p50 s",
+        "p95 s",
+        "p99 s",
+        "handling s",
+        "occupancy",
     ];
     let mut lines: Vec<Vec<String>> = vec![heads.map(str::to_owned).to_vec()];
     lines.extend(found.rows.iter().map(|row| cells(&row.key, &row.figures)));
