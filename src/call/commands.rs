@@ -74,17 +74,7 @@ impl Switch {
                 self.remember_absence(&regulator, now);
                 self.state_reply(&regulator, done)
             }
-            Command::EndCall { call } => match self.calls.get(&call) {
-                Some(live) if is_live(live) => {
-                    self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
-                    Reply::Done
-                }
-                None if self.consults.contains_key(&call) => {
-                    self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
-                    Reply::Done
-                }
-                Some(_) | None => Reply::Unknown,
-            },
+            Command::EndCall { call } => self.end_call(call),
             Command::Legs { call } => match self.calls.get(&call) {
                 Some(live) => Reply::Legs(live.legs.iter().filter(|leg| leg.is_alive()).map(Leg::record).collect()),
                 None => Reply::Unknown,
@@ -113,13 +103,10 @@ impl Switch {
                 Ok(()) => Reply::Done,
                 Err(why) => Reply::Refused(why),
             },
-            Command::Withdraw { order } => {
-                if self.orders.withdraw(&order, &mut self.facts) {
-                    Reply::Done
-                } else {
-                    Reply::Unknown
-                }
-            }
+            Command::Withdraw { order } => match self.orders.withdraw(&order, &mut self.facts) {
+                true => Reply::Done,
+                false => Reply::Unknown,
+            },
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,
             Command::EndAll => {
@@ -130,6 +117,18 @@ impl Switch {
             }
         };
         out.push(Order::Reply { ticket, reply });
+    }
+
+    fn end_call(&mut self, call: CallId) -> Reply {
+        let is_there = match self.calls.get(&call) {
+            Some(live) => is_live(live),
+            None => self.consults.contains_key(&call),
+        };
+        if !is_there {
+            return Reply::Unknown;
+        }
+        self.queue.push_back((call, CallInput::End(EndedBy::Operator)));
+        Reply::Done
     }
 
     fn state_reply(&self, regulator: &RegulatorId, done: Result<(), WaitingError>) -> Reply {

@@ -1,17 +1,12 @@
 //! What a choice costs: the national evening (2,000 callers wait, 1,000 regulators are free), and the usual one event.
 #![allow(clippy::expect_used, reason = "a bench may stop where it stands")]
 
-#[path = "../sim/centre.rs"]
-#[allow(dead_code, reason = "the simulation uses the rest")]
-mod centre;
-#[path = "../sim/wire.rs"]
-#[allow(dead_code, reason = "the simulation uses the rest")]
-mod wire;
-
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
+use vigie::config::Settings;
 use vigie::model::centre::{Demand, Reach, Region, Regulator, Step};
 use vigie::model::{CallId, Centre, Chance, DeviceId, Moment, Needs, Now, RegulatorId, Utc};
 use vigie::waiting::WaitingRoom;
@@ -26,7 +21,8 @@ fn region(number: usize) -> String {
 
 /// Sixty-three regions in a chain of second ones, a thousand people, one in five with a scarce skill.
 fn network() -> Centre {
-    let mut network = Centre::clone(&centre::centre());
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/vigie.toml");
+    let mut network = Settings::read(&sample).expect("the sample").centre;
     let parent = |n: usize| (format!("whole-{}", n / 7), n);
     network.regions = (0..REGIONS)
         .map(|n| {
