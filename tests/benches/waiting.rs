@@ -84,6 +84,8 @@ fn evening(callers: usize, regulators: usize) -> (WaitingRoom, Now) {
         room.enter(call, &"line".into(), demand(n), now).expect("room for one more");
         now = now.after(Duration::from_millis(5));
     }
+    // In service each caller is welcomed by the event that brings it: that is no part of a choice.
+    assert!(room.choose(now, &mut Vec::new()).is_empty());
     for n in 0..regulators {
         room.registered(&RegulatorId::from(format!("r{n:04}").as_str()), DeviceId(1), now, &mut Vec::new());
     }
