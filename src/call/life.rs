@@ -165,6 +165,12 @@ pub struct Begin {
     pub software: String,
 }
 
+/// What things were called when the call came.
+fn names_of(line: &Line, centre: &Centre) -> Names {
+    let association = centre.associations.get(&line.association).map(|one| one.name.clone()).unwrap_or_default();
+    Names { line: line.name.clone(), association, regulators: BTreeMap::new() }
+}
+
 impl Call {
     /// A call that has just come in; its first decisions ask for a port.
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
@@ -178,11 +184,7 @@ impl Call {
             trunk: incoming.trunk,
             line: line.id.clone(),
             association: line.association.clone(),
-            names: Names {
-                line: line.name.clone(),
-                association: centre.associations.get(&line.association).map(|one| one.name.clone()).unwrap_or_default(),
-                regulators: BTreeMap::new(),
-            },
+            names: names_of(&line, &centre),
             region: demand.region.clone(),
             language: line.language.clone(),
             ddi_raw: incoming.ddi,
