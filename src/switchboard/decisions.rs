@@ -82,6 +82,9 @@ impl Decisions {
             }
             Input::Tick => {
                 self.user_agent(|agent, effects| agent.tick(now, effects));
+                // First what the dialogs say: a caller whose phone has just failed to ring stands before those behind it,
+                // when at the same instant somebody's pause ends.
+                self.settle(now, out);
                 self.tell_switch(SwitchInput::Tick, now);
             }
         }
