@@ -31,7 +31,7 @@ pub struct Hearing {
 /// What the switch tells a call about its wait.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VoiceInput {
-    /// What was asked by [`RoomChange::Foresee`].
+    /// What was asked by `RoomChange::Foresee`.
     Foreseen {
         /// The place among those who wait: 1 is served next.
         position: u32,

@@ -57,7 +57,7 @@ pub(super) async fn read_of_call(
     rows.into_iter().map(read).collect()
 }
 
-/// The events of one kind from `from` until before `to`, by their time; at most [`KIND_MAX`].
+/// The events of one kind from `from` until before `to`, by their time; at most `KIND_MAX`.
 pub async fn of_kind(storage: &Storage, kind: &str, from: Utc, to: Utc) -> Result<Vec<StoredEvent>, StorageError> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT id, subject, call, sequence, at, kind, payload FROM events

@@ -146,7 +146,7 @@ pub struct Outcome {
     pub calls: u64,
     /// Persons, over all seeds.
     pub persons: u64,
-    /// The figures, in the order of [`FIGURES`].
+    /// The figures, in the order of `FIGURES`.
     pub figures: Vec<Option<Estimate>>,
     /// The share answered by each second of wait, mean over the seeds.
     pub by_second: Vec<f64>,
