@@ -103,13 +103,14 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
             .push_bind(call.wait_ms().map(|wait_ms| wait_ms as i64))
             .push_bind(call.talk_ms().map(|talk_ms| talk_ms as i64))
             .push_bind(json(call)?)
-            .push_bind(call.caller.raw.clone());
+            .push_bind(call.caller.raw.clone())
+            .push_bind(call.choices.callback_of.map(|first| first.to_string()));
         Ok(())
     };
     database::insert(
         connection,
         "calls (id, received_at, answered_at, ended_at, trunk, line, association, region, caller, ddi, regulator,
-             outcome, priority, wait_ms, talk_ms, record, caller_raw)",
+             outcome, priority, wait_ms, talk_ms, record, caller_raw, callback_of)",
         calls,
         bind,
         "(id) DO UPDATE SET received_at = excluded.received_at, answered_at = excluded.answered_at,
@@ -117,7 +118,7 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
              association = excluded.association, region = excluded.region, caller = excluded.caller,
              ddi = excluded.ddi, regulator = excluded.regulator, outcome = excluded.outcome,
              priority = excluded.priority, wait_ms = excluded.wait_ms, talk_ms = excluded.talk_ms,
-             record = excluded.record, caller_raw = excluded.caller_raw",
+             record = excluded.record, caller_raw = excluded.caller_raw, callback_of = excluded.callback_of",
     )
     .await?;
     let legs: Vec<_> = calls.iter().flat_map(|call| call.legs.iter().map(|leg| (call.id, leg))).collect();

@@ -93,32 +93,50 @@ struct Told {
     skills: std::collections::BTreeMap<SkillId, u8>,
 }
 
-async fn calls(storage: &Storage, asked: &Asked) -> Result<Vec<CallSeen>, StorageError> {
-    let record = if asked.by == By::Skill { "record" } else { "NULL" };
-    let mut sql = QueryBuilder::<Db>::new("SELECT id, received_at, answered_at, ended_at, line, association, region, ");
-    sql.push("outcome, wait_ms, ").push(record).push(" FROM calls WHERE true");
-    narrow(&mut sql, "", asked);
-    type Found =
-        (String, i64, Option<i64>, Option<i64>, String, String, String, Option<String>, Option<i64>, Option<String>);
-    let rows: Vec<Found> = sql.build_query_as().fetch_all(&storage.read).await.map_err(failed(ACT))?;
-    let mut calls = Vec::with_capacity(rows.len());
-    for (id, received, answered, ended, line, association, region, outcome, wait_ms, record) in rows {
-        let Ok(id) = id.parse::<CallId>() else { continue };
-        let told: Option<Told> = record.map(|text| read_json(ACT, &text)).transpose()?;
-        calls.push(CallSeen {
+/// A row of calls, as its columns are named.
+#[derive(sqlx::FromRow)]
+struct Found {
+    id: String,
+    received_at: i64,
+    answered_at: Option<i64>,
+    ended_at: Option<i64>,
+    line: String,
+    association: String,
+    region: String,
+    outcome: Option<String>,
+    wait_ms: Option<i64>,
+    callback_of: Option<String>,
+    record: Option<String>,
+}
+
+impl Found {
+    /// As it is counted; nothing for an id that is none.
+    fn seen(self) -> Result<Option<CallSeen>, StorageError> {
+        let Ok(id) = self.id.parse::<CallId>() else { return Ok(None) };
+        let told: Option<Told> = self.record.map(|text| read_json(ACT, &text)).transpose()?;
+        Ok(Some(CallSeen {
             id,
-            received_at: Utc(received),
-            is_answered: answered.is_some(),
-            ended_at: ended.map(Utc),
-            line,
-            association,
-            region,
+            received_at: Utc(self.received_at),
+            is_answered: self.answered_at.is_some(),
+            ended_at: self.ended_at.map(Utc),
+            line: self.line,
+            association: self.association,
+            region: self.region,
             skills: told.map_or_else(Vec::new, |told| told.skills.keys().map(ToString::to_string).collect()),
-            outcome: outcome.map(|word| read_json(ACT, &format!("\"{word}\""))).transpose()?,
-            wait_ms: wait_ms.map(|wait| wait.max(0) as u64),
-        });
+            outcome: self.outcome.map(|word| read_json(ACT, &format!("\"{word}\""))).transpose()?,
+            wait_ms: self.wait_ms.map(|wait| wait.max(0) as u64),
+            callback_of: self.callback_of.and_then(|first| first.parse().ok()),
+        }))
     }
-    Ok(calls)
+}
+
+async fn calls(storage: &Storage, asked: &Asked) -> Result<Vec<CallSeen>, StorageError> {
+    let record = if asked.by == By::Skill { "record" } else { "NULL AS record" };
+    let mut sql = QueryBuilder::<Db>::new("SELECT id, received_at, answered_at, ended_at, line, association, region, ");
+    sql.push("outcome, wait_ms, callback_of, ").push(record).push(" FROM calls WHERE true");
+    narrow(&mut sql, "", asked);
+    let rows: Vec<Found> = sql.build_query_as().fetch_all(&storage.read).await.map_err(failed(ACT))?;
+    rows.into_iter().filter_map(|row| row.seen().transpose()).collect()
 }
 
 /// What of a call's record an offer's wait is reckoned from.

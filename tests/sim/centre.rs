@@ -11,7 +11,7 @@ use vigie::model::centre::{
     AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, Reach,
     RecordingPolicy, Region, Regulator, Step, Trunk, WeeklyHours, Weights,
 };
-use vigie::model::{Credential, E164, Needs, NumberPlan, SkillId};
+use vigie::model::{Chance, Credential, E164, Needs, NumberPlan, SkillId};
 use vigie::useragent::{Listener, Rules};
 
 use crate::wire::Account;
@@ -199,6 +199,38 @@ fn regions() -> BTreeMap<vigie::model::RegionId, Region> {
             )
         })
         .collect()
+}
+
+/// Another configuration of the same centre: other skills and weights, somebody new who never comes, another line. What
+/// lines ask, and where people are, stays, so that who can answer whom is reckoned by the same rules.
+pub fn changed(chance: &mut Chance) -> Arc<Centre> {
+    let mut centre = Centre::clone(&centre());
+    for one in centre.regulators.values_mut() {
+        let leaves_out = chance.below(4) == 0;
+        one.skills.retain(|skill, _| !leaves_out || skill.as_str() == "regulation");
+    }
+    centre.weights.scarcity = chance.below(30) as f64;
+    for line in centre.lines.values_mut() {
+        line.wrap_up = Duration::from_secs(10 + chance.below(60));
+        line.waiting_max = Duration::from_secs(600 + chance.below(600));
+    }
+    if chance.below(2) == 0 {
+        centre
+            .regulators
+            .insert("zoe".into(), regulator(12, ("zoe", "sos-rouen", &[("regulation", 60)], &[("seine", 0)])));
+        let night = Sketch {
+            id: "night",
+            ddi: "+33235000077",
+            association: "sos-rouen",
+            region: "seine",
+            skills: &[("regulation", 50)],
+            priority: 5,
+        };
+        let night = line(&night);
+        centre.ddis.extend(night.ddis.iter().map(|ddi| (ddi.clone(), night.id.clone())));
+        centre.lines.insert(night.id.clone(), night);
+    }
+    Arc::new(centre)
 }
 
 /// The centre.

@@ -51,6 +51,13 @@ impl Checks {
         }
     }
 
+    /// Another configuration is in force from the next step on.
+    pub fn recentre(&mut self, centre: Arc<Centre>) {
+        let all = vigie::config::reach(&centre).into_iter();
+        self.reach = all.map(|one| ((one.line, one.step), one.regulators)).collect();
+        self.centre = centre;
+    }
+
     /// Everything that can be seen after a step.
     pub fn after_step(&mut self, switch: &Switch, now: Now, actions: &[Action]) -> Result<(), String> {
         demand!(actions.len() <= ACTIONS_MAX, "a step asked for {} actions", actions.len());

@@ -132,6 +132,8 @@ pub struct Device {
     pub is_on: bool,
     /// The last REGISTER that was granted, in milliseconds.
     pub registered_ms: Option<u64>,
+    /// Until then it refuses whatever rings: a storm of 486.
+    pub is_busy_until_ms: u64,
     on_shift: bool,
     restarts: u16,
     home: [u8; 4],
@@ -152,6 +154,7 @@ impl Device {
             user: user.to_owned(),
             is_on: false,
             registered_ms: None,
+            is_busy_until_ms: 0,
             on_shift: true,
             restarts: 0,
             home,
@@ -318,6 +321,9 @@ impl Device {
     fn ring(&mut self, call_id: String, turn: &mut Turn) {
         // Now and then everybody picks up at the very same instant: two devices of one person answer at once.
         let sum: u64 = self.phone.talks[&call_id].vigie_call.bytes().map(u64::from).sum();
+        if self.phone.now_ms < self.is_busy_until_ms {
+            return wish(turn, 20, Wish::Answer(call_id, 486));
+        }
         let chance = &mut self.phone.chance;
         let after = if sum.is_multiple_of(10) {
             2_000 + chance.below(40)

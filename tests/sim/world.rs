@@ -46,6 +46,8 @@ enum Event {
     NewCall,
     Burst(u32),
     Ask,
+    Reload,
+    Storm,
     Stray,
     Audit,
     Drain,
@@ -168,6 +170,12 @@ impl World {
         }
         self.after(SECOND, Event::Stray);
         self.after(60 * SECOND, Event::Ask);
+        let reload = self.chance_us(1_200 * SECOND);
+        self.after(reload, Event::Reload);
+        if self.chance.below(2) == 0 {
+            let storm = self.chance_us(DAY_S * SECOND);
+            self.after(storm, Event::Storm);
+        }
         self.after(20 * SECOND, Event::Audit);
         if self.chance.below(2) == 0 {
             self.at((DAY_S + 60) * SECOND, Event::Drain);
@@ -250,6 +258,11 @@ impl World {
             Event::NewCall => self.new_call(),
             Event::Burst(left) => self.burst(left),
             Event::Ask => self.ask(),
+            Event::Reload => self.reload(),
+            Event::Storm => {
+                self.storm();
+                Ok(())
+            }
             Event::Stray => self.stray(),
             Event::Audit => self.audit(),
             Event::Drain => {

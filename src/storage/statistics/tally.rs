@@ -1,6 +1,6 @@
 //! From calls, offers and changes of state to figures: pure counting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{CallId, OfferEnd, Outcome, RegulatorId, RegulatorState, Utc};
 
@@ -24,11 +24,12 @@ pub struct Row {
 /// What is counted. Calls count where they were received; times in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Calls that came (`call.received`). Of a regulator: nothing.
+    /// Calls that came (`call.received`; those with `callback_of` are ours, and no such). Of a regulator: nothing.
     pub received: u64,
-    /// Calls that entered the waiting room (`call.queued`). Of a regulator: offers that were made (`call.offered`).
+    /// Calls that came and entered the waiting room (`call.queued`). Of a regulator: offers that were made (`call.offered`).
     pub offered: u64,
-    /// Calls that a regulator answered (`call.answered`), each once. Of a regulator: offers that were answered.
+    /// Calls that a regulator answered (`call.answered`), each once; one whose caller asked for a call-back where and when
+    /// the call-back was placed that reached the caller, with the whole wait. Of a regulator: offers that were answered.
     pub answered: u64,
     /// Of `answered`, within 15 s of the waiting room's door.
     pub answered_within_15s: u64,
@@ -41,8 +42,8 @@ pub struct Figures {
     pub abandoned: u64,
     /// The same before 10 s, or during the greeting. Of a regulator: nothing.
     pub abandoned_short: u64,
-    /// Calls that ended in any other way without an answer: overflowed, nobody on duty, closed, refused, interrupted. Of a
-    /// regulator: offers refused, not answered in time, or failed.
+    /// Calls that ended in any other way without an answer: overflowed, nobody on duty, closed, refused, interrupted, or
+    /// wanting a call-back that has not reached the caller within the period. Of a regulator: offers refused, not answered in time, or failed.
     pub unanswered: u64,
     /// The wait that half of the answered calls did not exceed.
     pub wait_p50_ms: Option<u64>,
@@ -72,6 +73,8 @@ pub(super) struct CallSeen {
     pub skills: Vec<String>,
     pub outcome: Option<Outcome>,
     pub wait_ms: Option<u64>,
+    /// The call whose caller asked for this one.
+    pub callback_of: Option<CallId>,
 }
 
 /// An offer as it is counted.
@@ -112,11 +115,24 @@ pub(super) struct Tally {
     total: Sum,
     /// The rows that each call is in.
     keys: HashMap<CallId, Vec<String>>,
+    /// Calls whose callers asked to be called back.
+    wishes: BTreeSet<CallId>,
+    /// Those of them whose callers were reached.
+    reached: BTreeSet<CallId>,
 }
 
 impl Tally {
     pub(super) fn new(by: By, (from, to): (Utc, Utc), now: Utc) -> Tally {
-        Tally { by, from, to: to.min(now), rows: BTreeMap::new(), total: Sum::default(), keys: HashMap::new() }
+        Tally {
+            by,
+            from,
+            to: to.min(now),
+            rows: BTreeMap::new(),
+            total: Sum::default(),
+            keys: HashMap::new(),
+            wishes: BTreeSet::new(),
+            reached: BTreeSet::new(),
+        }
     }
 
     pub(super) fn add_call(&mut self, call: CallSeen) {
@@ -132,6 +148,10 @@ impl Tally {
             self.rows.entry(key.clone()).or_default().add_call(&call);
         }
         self.total.add_call(&call);
+        if call.outcome == Some(Outcome::CallBack) {
+            self.wishes.insert(call.id);
+        }
+        self.reached.extend(call.callback_of.filter(|_| call.is_answered));
         self.keys.insert(call.id, keys);
     }
 
@@ -216,7 +236,13 @@ impl Tally {
         }
     }
 
-    pub(super) fn finish(self) -> Statistics {
+    pub(super) fn finish(mut self) -> Statistics {
+        for wish in self.wishes.difference(&self.reached) {
+            for key in self.keys.get(wish).into_iter().flatten() {
+                self.rows.entry(key.clone()).or_default().figures.unanswered += 1;
+            }
+            self.total.figures.unanswered += 1;
+        }
         let all = self.total.duty_us;
         let has_own = matches!(self.by, By::Regulator | By::Hour);
         let row = |(key, sum): (String, Sum)| {
@@ -229,17 +255,21 @@ impl Tally {
 
 impl Sum {
     fn add_call(&mut self, call: &CallSeen) {
+        if call.is_answered {
+            self.answer(call.wait_ms.unwrap_or_default());
+        }
+        if call.callback_of.is_some() {
+            return;
+        }
         let figures = &mut self.figures;
         figures.received += 1;
         figures.offered += u64::from(call.wait_ms.is_some());
-        if call.is_answered {
-            return self.answer(call.wait_ms.unwrap_or_default());
-        }
-        match call.outcome {
+        match call.outcome.filter(|_| !call.is_answered) {
+            // Known when all calls are.
+            Some(Outcome::CallBack) | None => {}
             Some(Outcome::Abandoned) if call.wait_ms.unwrap_or_default() < SHORT_MS => figures.abandoned_short += 1,
             Some(Outcome::Abandoned) => figures.abandoned += 1,
             Some(_) => figures.unanswered += 1,
-            None => {}
         }
     }
 
@@ -305,6 +335,39 @@ mod tests {
         let waits: Vec<u64> = (1..=10).collect();
         assert_eq!([50, 95, 99].map(|percent| percentile(&waits, percent)), [Some(5), Some(10), Some(10)]);
         assert_eq!((percentile(&[], 50), percentile(&[7], 99)), (None, Some(7)));
+    }
+
+    #[test]
+    fn who_asked_to_be_called_back_is_one_call_answered_when_reached_and_else_unanswered() {
+        let call = |id: u128, callback_of: Option<u128>, outcome, wait_ms: u64| CallSeen {
+            id: CallId(uuid::Uuid::from_u128(id)),
+            received_at: Utc(0),
+            is_answered: outcome == Outcome::Answered,
+            ended_at: None,
+            line: "rouen".into(),
+            association: "sos-rouen".into(),
+            region: "rouen".into(),
+            skills: Vec::new(),
+            outcome: Some(outcome),
+            wait_ms: Some(wait_ms),
+            callback_of: callback_of.map(|id| CallId(uuid::Uuid::from_u128(id))),
+        };
+        let mut tally = Tally::new(By::Line, (Utc(0), Utc(1)), Utc(1));
+        // One is reached at the second attempt, one never.
+        for one in [
+            call(1, None, Outcome::CallBack, 40_000),
+            call(2, Some(1), Outcome::Unreached, 90_000),
+            call(3, Some(1), Outcome::Answered, 400_000),
+            call(4, None, Outcome::CallBack, 30_000),
+            call(5, Some(4), Outcome::Unreached, 80_000),
+        ] {
+            tally.add_call(one);
+        }
+        let statistics = tally.finish();
+        assert_eq!(statistics.rows[0].figures, statistics.total);
+        let Figures { received, offered, answered, unanswered, wait_p50_ms, .. } = statistics.total;
+        assert_eq!((received, offered, answered, unanswered), (2, 2, 1, 1));
+        assert_eq!(wait_p50_ms, Some(400_000));
     }
 
     #[test]

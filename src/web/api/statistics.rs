@@ -65,11 +65,12 @@ pub struct StatisticsQuery {
 /// What is counted. Each figure is what the events say, and can be counted again from them.
 #[derive(Serialize, ToSchema)]
 pub struct FiguresView {
-    /// Calls that came (`call.received`) in the period. Of a regulator: 0.
+    /// Calls that came (`call.received` without `callback_of`) in the period. Of a regulator: 0.
     received: u64,
     /// Calls that entered the waiting room (`call.queued`). Of a regulator: offers made (`call.offered`).
     offered: u64,
-    /// Calls that a regulator answered (`call.answered`), each once. Of a regulator: offers answered.
+    /// Calls that a regulator answered (`call.answered`), each once. Who asked for a call-back counts here, with the whole
+    /// wait, once a call-back has reached them. Of a regulator: offers answered.
     answered: u64,
     /// Of `answered`: those with a wait of 15 s at most, from the waiting room's door to the first answer.
     answered_within_15s: u64,
@@ -82,8 +83,9 @@ pub struct FiguresView {
     abandoned: u64,
     /// The same before 10 s of waiting, or during the greeting.
     abandoned_short: u64,
-    /// Calls that ended unanswered otherwise: overflowed, nobody on duty, closed, refused, interrupted. Of a regulator:
-    /// offers refused, not answered in time, or failed (`call.offer-ended`).
+    /// Calls that ended unanswered otherwise: overflowed, nobody on duty, closed, refused, interrupted, or wanting a
+    /// call-back that has not reached the caller. Of a regulator: offers refused, not answered in time, or failed
+    /// (`call.offer-ended`).
     unanswered: u64,
     /// The wait that half of the answered calls did not exceed (nearest rank), in milliseconds; null without any.
     wait_p50_ms: Option<u64>,
