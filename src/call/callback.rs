@@ -8,6 +8,7 @@ use super::ending::{self, Ending};
 use super::leg::{Leg, LegState};
 use super::life::{Call, State};
 use super::messages::{Hearing, VoiceInput};
+use super::persons::Parting;
 use super::signal::{Dial, LegOrder, Party};
 use super::switch::{CALLS_MAX, Order, Switch};
 use super::{bridge, talking, ways};
@@ -116,7 +117,6 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         detail: None,
         offers: Vec::new(),
         legs: Vec::new(),
-        recording: of.line.recording,
         choices: Box::new(Choices { keys: Vec::new(), callback_of: Some(first), attempt: recall.attempt }),
         ..of.record.clone()
     };
@@ -173,6 +173,11 @@ fn stand_in_line(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }
 
+/// Whether it is a call-back whose caller is not on the line: not yet, or not in this attempt.
+pub fn is_unreached(call: &Call) -> bool {
+    call.recall.is_some() && !call.leg(call.caller_leg()).is_some_and(Leg::is_alive)
+}
+
 /// There is nobody on duty, or no room: it stands in line again after a while.
 pub fn postpone(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     if now.moment.since(call.queued.moment) >= AGE_MAX {
@@ -190,7 +195,28 @@ pub fn postponed(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Deci
         CallInput::Due => stand_in_line(call, now, out),
         CallInput::End(by) => ending::end(call, Ending::new(Outcome::Interrupted, by), now, out),
         // Nobody is in this call yet; what is told of phones that were rung for it was noted already.
-        _ => {}
+        CallInput::Opened { .. }
+        | CallInput::OpenFailed { .. }
+        | CallInput::Played { .. }
+        | CallInput::Dtmf { .. }
+        | CallInput::Silent { .. }
+        | CallInput::Closed { .. }
+        | CallInput::Ringing { .. }
+        | CallInput::Accepted { .. }
+        | CallInput::Refused { .. }
+        | CallInput::Confirmed { .. }
+        | CallInput::Reoffered { .. }
+        | CallInput::Ended { .. }
+        | CallInput::Chosen(_)
+        | CallInput::HandOn(_)
+        | CallInput::HandedOver(_)
+        | CallInput::TakeOver(_)
+        | CallInput::Voice(_)
+        | CallInput::Steer(_)
+        | CallInput::Nobody
+        | CallInput::DevicesGone
+        | CallInput::Sealed(_)
+        | CallInput::RecordingFailed(_) => {}
     }
 }
 
@@ -346,11 +372,16 @@ impl Switch {
     pub(super) fn recall(&mut self, id: CallId, plan: Plan, now: Now, out: &mut Vec<Order>) {
         let Some(of) = self.calls.get(&id) else { return };
         let Some(number) = of.record.caller.person().cloned() else { return };
-        let is_full = self.calls.len() >= CALLS_MAX || self.call_backs.len() >= CALL_BACKS_MAX;
-        if self.draining || is_full || self.call_back_of(&number).is_some() {
+        if self.call_back_of(&number).is_some() {
             return;
         }
-        let Some((trunk, dialled)) = routing::outside(&self.centre, number.as_str()) else { return };
+        let is_full = self.calls.len() >= CALLS_MAX || self.call_backs.len() >= CALL_BACKS_MAX;
+        let way = routing::outside(&self.centre, number.as_str()).filter(|_| !self.draining && !is_full);
+        let Some((trunk, dialled)) = way else {
+            // What was promised and cannot be done by itself is left to people.
+            let parting = Parting { wait: now.utc.since(of.queued.utc), makes_task: true };
+            return self.persons.part(&of.record, parting, now, &mut self.facts);
+        };
         let new = CallId::new(now.utc, &mut self.chance);
         let mut decisions = Vec::new();
         let recall = Recall { attempt: plan.attempt, trunk, number: dialled };

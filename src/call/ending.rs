@@ -108,7 +108,7 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Room(RoomChange::Leave));
     let Ending { outcome, by, detail } = ending;
     let is_owed = outcome != Outcome::Superseded && !callback::goes_on(call, outcome);
-    let parting = unserved(call, by, now).filter(|_| is_owed);
+    let parting = unserved(call, (outcome, by), now).filter(|_| is_owed);
     // A caller whose regulator vanished waits again, and may overflow or hang up then: answered all the same, or
     // the counts of answered calls and of answers would disagree.
     let was_answered = call.record.answered_at.is_some() && by != EndedBy::Fault;
@@ -136,7 +136,11 @@ pub fn end(call: &mut Call, ending: Ending, now: Now, out: &mut Vec<Decision>) {
 }
 
 /// How a caller parts whom nobody has served: still waiting, or cut off in conversation.
-fn unserved(call: &Call, by: EndedBy, now: Now) -> Option<Parting> {
+fn unserved(call: &Call, (outcome, by): (Outcome, EndedBy), now: Now) -> Option<Parting> {
+    // Who has asked for a call-back or heard what there was is owed nothing more than that.
+    if matches!(outcome, Outcome::CallBack | Outcome::Informed) {
+        return None;
+    }
     let kept = Duration::from_millis(call.record.person.kept_wait_ms);
     let so_far = || call.record.queued_at.map_or(kept, |_| now.utc.since(call.queued.utc));
     let is_cut_off = match by {
@@ -150,10 +154,8 @@ fn unserved(call: &Call, by: EndedBy, now: Now) -> Option<Parting> {
         | EndedBy::Refused => false,
     };
     match call.state {
-        // Who has asked for a call-back, left a message or heard what there was is owed nothing more than that.
-        State::Farewell { outcome: Outcome::CallBack | Outcome::Informed, .. } | State::Voicemail(Message::Spoken) => {
-            None
-        }
+        // Who has left a message is owed nothing more than that.
+        State::Voicemail(Message::Spoken) => None,
         State::Opening { .. }
         | State::Greeting
         | State::Choosing(_)
@@ -297,6 +299,26 @@ pub fn fail_recording(call: &mut Call, reason: String, out: &mut Vec<Decision>) 
     call.tell(EventKind::RecordingFailed { reason }, out);
 }
 
+/// What the caller was promised before a fault.
+fn promised(call: &Call) -> Outcome {
+    match &call.state {
+        State::Farewell { outcome, .. } => *outcome,
+        State::Opening { .. }
+        | State::Greeting
+        | State::Choosing(_)
+        | State::Forwarding(_)
+        | State::Voicemail(_)
+        | State::Waiting
+        | State::Offering(_)
+        | State::Postponed
+        | State::Recalling(_)
+        | State::Talking { .. }
+        | State::Transferring(_)
+        | State::Ending
+        | State::Sealing => Outcome::Interrupted,
+    }
+}
+
 /// A fault of our own: the call ends without asking any state's code, and what was recorded is sealed.
 pub fn fail(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     let legs: Vec<LegId> = call.legs.iter().map(|leg| leg.id).collect();
@@ -312,7 +334,7 @@ pub fn fail(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         call.record.outcome = Some(Outcome::Interrupted);
         call.record.ended_by = Some(EndedBy::Fault);
         call.record.detail = Some("a fault in Vigie ended the call".to_owned());
-        out.extend(unserved(call, EndedBy::Fault, now).map(Decision::Parted));
+        out.extend(unserved(call, (promised(call), EndedBy::Fault), now).map(Decision::Parted));
     }
     tell_end(call, now, out);
 }

@@ -8,16 +8,23 @@ use super::life::{Call, State};
 use super::switch::Switch;
 use super::{callback, ivr, ways};
 use crate::model::voice::{say_position, say_wait};
-use crate::model::{CallId, Moment, Now, SoundId, Tells};
+use crate::model::{CallId, Destination, Moment, Now, SoundId, Tells};
 
 /// So long after one message began no other begins, so that none cuts another short.
 const MESSAGES_APART: Duration = Duration::from_secs(15);
+
+/// Keys of the waiting music that one call is led by: whoever plays on the keypad does not come round the overflow for ever.
+pub const KEYS_MAX: u16 = 50;
 
 /// What a call has heard and pressed so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hearing {
     /// Menus walked through.
     pub menus: u16,
+    /// Keys followed while waiting.
+    keys: u16,
+    /// Whether a greeting was begun.
+    pub greeted: bool,
     /// A key pressed during the greeting, for the menu after it.
     pub early_key: Option<char>,
     /// When each message of the line is due; `None`: not any more. Empty before the caller waits.
@@ -60,9 +67,7 @@ pub fn take(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
             None
         }
         CallInput::Dtmf { leg, digit } if leg.number == 0 && ways::is_waiting(call) => {
-            if let Some(way) = call.line.voice.keys.get(&digit).cloned() {
-                ways::choose(call, Some(digit), way, now, out);
-            }
+            press_waiting(call, digit, now, out);
             None
         }
         CallInput::Due if is_message_due(call, now) => {
@@ -86,6 +91,15 @@ fn press_early(call: &mut Call, key: char, now: Now, out: &mut Vec<Decision>) {
     }
 }
 
+/// While waiting: so many keys are followed, and after them only those that lead to help outside.
+fn press_waiting(call: &mut Call, key: char, now: Now, out: &mut Vec<Decision>) {
+    let Some(way) = call.line.voice.keys.get(&key).cloned() else { return };
+    call.hears.keys = call.hears.keys.saturating_add(1);
+    if call.hears.keys <= KEYS_MAX || matches!(way.to, Destination::Number(_)) {
+        ways::choose(call, Some(key), way, now, out);
+    }
+}
+
 /// When the next message is due.
 fn next_due(call: &Call) -> Option<Moment> {
     let due = call.hears.due.iter().flatten().min().copied()?;
@@ -105,7 +119,7 @@ fn is_message_due(call: &Call, now: Now) -> bool {
 
 /// Keeps the call's clock true to its messages; after every step.
 pub fn set_deadline(call: &mut Call, now: Now) {
-    if !ways::is_waiting(call) || call.recall.is_some() {
+    if !ways::is_waiting(call) || callback::is_unreached(call) {
         return;
     }
     if call.hears.due.is_empty() {
@@ -149,7 +163,7 @@ fn speak(call: &Call, sounds: Vec<SoundId>, out: &mut Vec<Decision>) {
 }
 
 fn told(call: &mut Call, input: VoiceInput, now: Now, out: &mut Vec<Decision>) {
-    let is_waiting = ways::is_waiting(call) && call.recall.is_none();
+    let is_waiting = ways::is_waiting(call) && !callback::is_unreached(call);
     match input {
         VoiceInput::Foreseen { position, within } => {
             let Some((mut sounds, tells)) = call.hears.about.take().filter(|_| is_waiting) else { return };
@@ -178,8 +192,7 @@ fn told(call: &mut Call, input: VoiceInput, now: Now, out: &mut Vec<Decision>) {
 impl Switch {
     /// The place of a call among those who wait, and how long such calls wait.
     pub(super) fn foresee(&mut self, id: CallId, now: Now) {
-        let place = self.room.waiting(now).iter().position(|place| place.call == id);
-        let Some(position) = place.and_then(|place| u32::try_from(place + 1).ok()) else { return };
+        let Some(position) = self.room.position_of(id) else { return };
         let forecast = self.room.forecast(id, now);
         let within = forecast.map(|forecast| Duration::from_millis(forecast.nine_in_ten_ms));
         let input = VoiceInput::Foreseen { position, within };

@@ -111,6 +111,7 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     if said.is_empty() {
         return begin_waiting(call, now, out);
     }
+    call.hears.greeted = true;
     call.deadline = Some(now.moment + SOUND_DURATION_MAX);
     match (call.line.greeting_mode, &call.line.voice.menu) {
         (GreetingMode::Before, _) | (GreetingMode::Meanwhile, Some(_)) => {
@@ -122,6 +123,20 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
             enter(call, now, out);
         }
     }
+}
+
+/// Who was led on before any greeting hears that of the line that takes the call, with its notice that it is recorded;
+/// `false`: there is none to hear.
+pub fn greet(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) -> bool {
+    let greeting = call.line.greeting.iter().chain(&call.surge).cloned();
+    if call.hears.greeted || call.line.greeting.is_none() {
+        return false;
+    }
+    call.hears.greeted = true;
+    call.state = State::Greeting;
+    call.deadline = Some(now.moment + SOUND_DURATION_MAX);
+    call.play(call.caller_leg(), say.into_iter().chain(greeting).collect(), AfterSounds::Report, out);
+    true
 }
 
 /// The greeting is heard.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::person::Person;
-use crate::model::standing::{CallerList, ListKind, StandingOrder};
+use crate::model::standing::{CallerList, ListKind, ListedNumber, Numbers, StandingOrder};
 use crate::model::{Caller, Centre, DemandChange, Fact, Line, ListId, Now, RegionId, SoundId};
 
 /// Orders that stand at once: a list of that many numbers belongs into the configuration.
@@ -126,22 +126,26 @@ impl Orders {
         let found = holding.filter_map(|list| {
             let is_over = list.until.is_some_and(|until| until <= now.utc);
             let configured = list.numbers.iter().filter(|_| !is_over).find(|numbers| numbers.mean(caller));
-            let reason = match configured {
-                Some(_) => list.reason.clone(),
-                None => self.added_to(&list.id, caller, now)?.clone().or_else(|| list.reason.clone()),
+            let (numbers, reason) = match configured {
+                Some(numbers) => (numbers, list.reason.clone()),
+                None => {
+                    let listed = self.added_to(&list.id, caller, now)?;
+                    (&listed.number, listed.reason.clone().or_else(|| list.reason.clone()))
+                }
             };
-            // Whoever may write any number that he likes must not get ahead of others, nor out of the statistics.
-            let is_true = list.kind == ListKind::Blocked || caller.anonymous || caller.person().is_some();
+            // Whoever may write any number that he likes must not get ahead of others, nor out of the statistics; not either
+            // by asking not to be shown.
+            let is_true = list.kind == ListKind::Blocked || *numbers == Numbers::Anonymous || caller.person().is_some();
             is_true.then_some((list, reason))
         });
         found.min_by_key(|(list, _)| list.kind.rank())
     }
 
-    fn added_to(&self, list: &ListId, caller: &Caller, now: Now) -> Option<&Option<String>> {
+    fn added_to(&self, list: &ListId, caller: &Caller, now: Now) -> Option<&ListedNumber> {
         let beginning = format!("list/{list}/");
         let added = self.standing.range(beginning.clone()..).take_while(|(key, _)| key.starts_with(&beginning));
         added.filter(|(_, order)| holds(order, now)).find_map(|(_, order)| match order {
-            StandingOrder::Listed(listed) => listed.number.mean(caller).then_some(&listed.reason),
+            StandingOrder::Listed(listed) => listed.number.mean(caller).then_some(listed),
             StandingOrder::Surge(_) => None,
         })
     }

@@ -35,6 +35,8 @@ pub struct Persons {
     ends: BTreeSet<(Utc, E164)>,
     /// The open ones, the oldest first.
     tasks: BTreeMap<CallId, AbandonedCaller>,
+    /// The open ones by when their person was last heard of.
+    last: BTreeSet<(Utc, CallId)>,
     /// The open tasks of each number.
     numbers: HashMap<E164, Vec<CallId>>,
 }
@@ -43,7 +45,7 @@ impl Persons {
     /// Nobody yet.
     pub fn new(rules: CallerRules) -> Persons {
         let (kept, ends) = (HashMap::new(), BTreeSet::new());
-        Persons { rules, kept, ends, tasks: BTreeMap::new(), numbers: HashMap::new() }
+        Persons { rules, kept, ends, tasks: BTreeMap::new(), last: BTreeSet::new(), numbers: HashMap::new() }
     }
 
     /// Other rules from now on; what is kept stays.
@@ -112,6 +114,7 @@ impl Persons {
         let known = person.as_ref().and_then(|number| self.numbers.get(number)).and_then(|ids| ids.last());
         let task = match known.and_then(|id| self.tasks.get_mut(id)) {
             Some(known) => {
+                self.last.remove(&(known.last_at, known.id));
                 let longest = known.wait_ms.max(made.wait_ms);
                 *known = AbandonedCaller {
                     id: known.id,
@@ -123,6 +126,7 @@ impl Persons {
                     kept: kept.filter(|_| person.is_some()),
                     ..made
                 };
+                self.last.insert((known.last_at, known.id));
                 known.clone()
             }
             None => {
@@ -133,7 +137,7 @@ impl Persons {
         };
         out.push(Fact::Abandoned(Box::new(task)));
         while self.tasks.len() > TASKS_MAX
-            && let Some(oldest) = self.tasks.keys().next().copied()
+            && let Some((_, oldest)) = self.last.pop_first()
         {
             self.close(oldest, ClosedBy::Expired, now, out);
         }
@@ -184,6 +188,7 @@ impl Persons {
     /// Closes a task. `false`: no such task is open.
     pub fn close(&mut self, task: CallId, by: ClosedBy, now: Now, out: &mut Vec<Fact>) -> bool {
         let Some(mut task) = self.tasks.remove(&task) else { return false };
+        self.last.remove(&(task.last_at, task.id));
         if let Some(number) = task.caller.person()
             && let Some(ids) = self.numbers.get_mut(number)
         {
@@ -204,6 +209,7 @@ impl Persons {
         if let Some(number) = task.caller.person() {
             self.numbers.entry(number.clone()).or_default().push(task.id);
         }
+        self.last.insert((task.last_at, task.id));
         self.tasks.insert(task.id, task);
     }
 
@@ -236,10 +242,10 @@ impl Persons {
             self.ends.remove(&(until, number.clone()));
             self.kept.remove(&number);
         }
-        while let Some(task) = self.tasks.values().next()
-            && now.utc.since(task.last_at) > TASK_DURATION_MAX
+        while let Some((last_at, id)) = self.last.first().copied()
+            && now.utc.since(last_at) > TASK_DURATION_MAX
         {
-            let id = task.id;
+            self.last.remove(&(last_at, id));
             self.close(id, ClosedBy::Expired, now, out);
         }
     }

@@ -6,8 +6,8 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::guests::{self, Brought, Coming, Invite, Purpose};
 use super::life::{Call, State};
 use super::signal::{LegOrder, Unserved};
-use super::talking;
 use super::transfer::{HandOn, Handover};
+use super::{talking, ways};
 use crate::model::centre::Demand;
 use crate::model::control::Supervision;
 use crate::model::event::{TransferKind, TransferParty};
@@ -115,7 +115,7 @@ fn talk(call: &mut Call, host: LegId, steer: Steer, now: Now, out: &mut Vec<Deci
         Steer::Redirect(redirect) => {
             let by = call.leg(host).and_then(|leg| leg.regulator.clone());
             let to = redirect.to.clone();
-            wait_for(call, redirect);
+            wait_for(call, redirect, now);
             if let Some(by) = by {
                 out.push(Decision::Count(Counter::CallsTransferred));
                 call.tell(EventKind::CallTransferred { by, to, kind: TransferKind::Blind }, out);
@@ -135,7 +135,7 @@ fn wait(call: &mut Call, steer: Steer, now: Now, out: &mut Vec<Decision>) {
         }
         Steer::Redirect(redirect) => {
             let demand = redirect.demand.clone();
-            wait_for(call, redirect);
+            wait_for(call, redirect, now);
             change_demand(call, demand, out);
             out.push(Decision::Room(RoomChange::Redemand));
         }
@@ -205,12 +205,11 @@ fn let_go(call: &mut Call, host: LegId, now: Now, out: &mut Vec<Decision>) {
     talking::wait_again(call, now, out);
 }
 
-fn wait_for(call: &mut Call, redirect: Redirect) {
+/// Whether it is recorded stays: that was said when the caller was greeted.
+fn wait_for(call: &mut Call, redirect: Redirect, now: Now) {
     let Redirect { to: _, demand, line } = redirect;
     if let Some(line) = line {
-        // What is recorded was said when the caller was greeted.
-        let recording = call.line.recording;
-        call.line = Arc::new(Line { recording, ..Line::clone(&line) });
+        ways::change_line(call, line, now);
     }
     set_demand(call, demand);
 }

@@ -3,7 +3,6 @@
 use super::bridge;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
-use super::leg::Leg;
 use super::life::{Call, State};
 use super::offer::LiveOffer;
 use super::signal::{Gone, LegOrder};
@@ -35,7 +34,7 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
     out.extend(close_offer_record(call, number, (OfferEnd::Accepted, None), now));
     out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
     out.push(Decision::Room(RoomChange::Answered { regulator }));
-    if call.recall.is_some() && !call.leg(call.caller_leg()).is_some_and(Leg::is_alive) {
+    if callback::is_unreached(call) {
         return callback::picked_up(call, leg, number, now, out);
     }
     answered(call, leg, number, now, out);

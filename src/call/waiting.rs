@@ -19,7 +19,7 @@ use crate::waiting::Choice;
 pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
     match input {
         CallInput::Chosen(choice) => offer(call, *choice, now, out),
-        CallInput::Due | CallInput::Nobody if call.recall.is_some() => callback::postpone(call, now, out),
+        CallInput::Due | CallInput::Nobody if callback::is_unreached(call) => callback::postpone(call, now, out),
         CallInput::Due => overflow(call, now, out),
         CallInput::Nobody => nobody(call, now, out),
         CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),

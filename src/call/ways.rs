@@ -10,7 +10,7 @@ use super::{forward, ivr, opening, voicemail, waiting};
 use crate::model::centre::DemandChange;
 use crate::model::media::AfterSounds;
 use crate::model::record::KEYS_KEPT_MAX;
-use crate::model::{Destination, EventKind, KeyChosen, LineId, Now, OfferEnd, SoundId, Way};
+use crate::model::{Destination, EventKind, KeyChosen, Line, LineId, Now, OfferEnd, SoundId, Way};
 use crate::routing;
 
 /// Who comes back to the waiting room waits for at least so long before the overflow.
@@ -36,6 +36,7 @@ fn follow(call: &mut Call, way: Way, now: Now, out: &mut Vec<Decision>) {
         call.record.language = language;
     }
     match to {
+        Destination::Wait if is_waiting(call) => wait_on(call, say, change != DemandChange::default(), out),
         Destination::Wait => wait(call, say, now, out),
         Destination::Menu(menu) => {
             leave_room(call, now, out);
@@ -44,11 +45,13 @@ fn follow(call: &mut Call, way: Way, now: Now, out: &mut Vec<Decision>) {
         Destination::Number(number) => forward::begin(call, &number, (say, IfFailed::Wait), now, out),
         Destination::Line(line) => to_line(call, &line, say, now, out),
         Destination::Voicemail => voicemail::begin(call, say, now, out),
+        Destination::CallBack if is_waiting(call) => out.push(Decision::Room(RoomChange::AskCallBack)),
         Destination::CallBack => {
-            if !is_waiting(call) {
-                wait(call, say, now, out);
-            }
+            // Asked first: with nobody on duty the wait is over as soon as it has begun, and the wish must be noted by then.
+            let mut waiting = Vec::new();
+            wait(call, say, now, &mut waiting);
             out.push(Decision::Room(RoomChange::AskCallBack));
+            out.append(&mut waiting);
         }
         Destination::HangUp => {
             leave_room(call, now, out);
@@ -107,32 +110,51 @@ pub fn wait(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }
 
+/// The caller waits already: nothing is lost by a key, and a phone that rings goes on ringing.
+fn wait_on(call: &mut Call, say: Vec<SoundId>, needs_else: bool, out: &mut Vec<Decision>) {
+    if !say.is_empty() {
+        play_then_music(call, say, out);
+    }
+    if needs_else {
+        out.push(Decision::Keep);
+        out.push(Decision::Room(RoomChange::Redemand));
+    }
+}
+
 /// These sounds, and then the line's music without end.
 pub fn play_then_music(call: &Call, say: Vec<SoundId>, out: &mut Vec<Decision>) {
     let sounds = say.into_iter().chain([call.line.music.clone()]).collect();
     call.play(call.caller_leg(), sounds, AfterSounds::RepeatLast, out);
 }
 
-/// The call goes on as one of another line, with that line's demand; the wait is kept, the greeting is not heard again.
-pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
-    leave_room(call, now, out);
-    let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
-    // Who goes first on one line does so on the next.
-    call.demand = line.demand.changed_by(&call.listed);
+/// The call is one of this line from now on: its names, its messages, its longest wait.
+pub fn change_line(call: &mut Call, line: Arc<Line>, now: Now) {
     let association = call.centre.associations.get(&line.association).map(|one| one.name.clone());
     let record = &mut call.record;
     record.names.line = line.name.clone();
     record.names.association = association.unwrap_or_default();
     (record.line, record.association) = (line.id.clone(), line.association.clone());
-    record.language = line.language.clone();
-    record.recording = line.recording;
-    ask(call);
-    let is_open = routing::is_open(&call.centre, &line, now);
     call.waits_until = now.moment + line.waiting_max;
     call.hears.due.clear();
-    call.line = Arc::new(line);
+    call.line = line;
+}
+
+/// The call goes on as one of another line, with that line's demand; the wait is kept. Who has heard a greeting hears none again.
+pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+    leave_room(call, now, out);
+    let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
+    // Who goes first on one line does so on the next.
+    call.demand = line.demand.changed_by(&call.listed);
+    call.record.language = line.language.clone();
+    call.record.recording = line.recording;
+    ask(call);
+    let is_open = routing::is_open(&call.centre, &line, now);
+    change_line(call, Arc::new(line), now);
     if !is_open {
         return onward::lead(call, Unmet::Closed, now, out);
+    }
+    if opening::greet(call, say.clone(), now, out) {
+        return;
     }
     match call.line.voice.menu.clone() {
         Some(menu) => ivr::begin(call, &menu, say, now, out),

@@ -144,6 +144,11 @@ impl NeedBook {
         id
     }
 
+    /// The same for what the demand asks at each step after this one, so that forecasts need not work it out each time.
+    pub fn take_up_later(&mut self, demand: &Demand, step: usize, people: &People) -> Vec<NeedId> {
+        (step + 1..=demand.steps.len()).map(|later| self.take_up(Wanted::at(demand, later), people)).collect()
+    }
+
     /// One caller less has the need.
     pub fn give_up(&mut self, id: NeedId) {
         let Some(need) = self.needs.get_mut(&id) else { return };

@@ -35,6 +35,7 @@ impl WaitingRoom {
         let Regulators { needs, people, .. } = &mut self.regulators;
         for (place, waiter) in &mut self.waiters {
             waiter.need = needs.take_up(Wanted::at(&waiter.demand, waiter.step), people);
+            waiter.later = needs.take_up_later(&waiter.demand, waiter.step, people);
             waiter.offered_to = waiter.offered_to.and_then(|index| seats.get(index).copied().flatten());
             if waiter.offered_to.is_none() {
                 needs.wait(waiter.need, *place);

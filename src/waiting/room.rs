@@ -40,6 +40,8 @@ pub(super) struct Waiter {
     pub entered: Now,
     pub step: usize,
     pub need: NeedId,
+    /// What it will need at its later steps.
+    pub later: Vec<NeedId>,
     /// Index of the regulator at whose phone it rings.
     pub offered_to: Option<usize>,
     pub offers: u32,
@@ -181,12 +183,26 @@ impl WaitingRoom {
         let step = demand.step_at(Duration::ZERO);
         let place = Place { priority: demand.priority_at(step), since: since.moment, arrival: self.arrivals };
         self.arrivals += 1;
-        let need = self.regulators.needs.take_up(Wanted::at(&demand, step), &self.regulators.people);
-        self.regulators.needs.wait(need, place);
+        let Regulators { needs, people, .. } = &mut self.regulators;
+        let need = needs.take_up(Wanted::at(&demand, step), people);
+        let later = needs.take_up_later(&demand, step, people);
+        needs.wait(need, place);
         let (line, entered) = (line.clone(), since);
         let (wake, foreseen, notes) = (None, None, 0);
-        let waiter =
-            Waiter { call, line, demand, entered, step, need, offered_to: None, offers: 0, wake, foreseen, notes };
+        let waiter = Waiter {
+            call,
+            line,
+            demand,
+            entered,
+            step,
+            need,
+            later,
+            offered_to: None,
+            offers: 0,
+            wake,
+            foreseen,
+            notes,
+        };
         self.waiters.insert(place, waiter);
         self.places.insert(call, place);
         self.fresh.push(call);
@@ -204,6 +220,7 @@ impl WaitingRoom {
         }
         self.regulators.needs.wait_no_more(waiter.need, place);
         self.regulators.needs.give_up(waiter.need);
+        waiter.later.into_iter().for_each(|need| self.regulators.needs.give_up(need));
     }
 
     /// As [`Self::leave`], of a caller who was not answered: what was foreseen of its wait is held against it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::centre::Demand;
-use crate::model::{CallId, Moment, Now, RoutingTurn, SoundId};
+use crate::model::{CallId, Forecast, Moment, Now, RoutingTurn, SoundId};
 
 use super::need::{Place, Wanted};
 use super::room::Waiter;
@@ -28,40 +28,51 @@ impl WaitingRoom {
     /// Ends what ends by itself and begins the steps whose time has come.
     pub fn tick(&mut self, now: Now, out: &mut Vec<StateChange>) {
         self.regulators.tick(now, out);
+        // Worked out for all at once, and only when a step asks for it: all who have such steps wake at one instant.
+        let mut foreseen = None;
         while let Some((at, place)) = self.wakes.first().copied()
             && at <= now.moment
         {
             self.wakes.remove(&(at, place));
             let Some(waiter) = self.waiters.get_mut(&place) else { continue };
             waiter.wake = None;
-            self.look_at_steps(place, now);
+            let call = waiter.call;
+            let forecast = match self.waits_for_forecast(place) {
+                true => foreseen.get_or_insert_with(|| self.forecasts(now)).get(&call).copied(),
+                false => None,
+            };
+            self.look_at_steps(place, forecast, now);
         }
     }
 
+    /// Whether a step by forecast lies before somebody who is being rung for none.
+    fn waits_for_forecast(&self, place: Place) -> bool {
+        let waiter = self.waiters.get(&place).filter(|waiter| waiter.offered_to.is_none());
+        waiter.is_some_and(|one| one.demand.steps.iter().skip(one.step).any(|step| step.forecast.is_some()))
+    }
+
     /// Begins the step of a waiter whose time has come, and says when to look again.
-    fn look_at_steps(&mut self, place: Place, now: Now) {
+    fn look_at_steps(&mut self, place: Place, mut forecast: Option<Forecast>, now: Now) {
         let Some(waiter) = self.waiters.get(&place) else { return };
         let by_wait = waiter.demand.step_at(now.moment.since(waiter.entered.moment));
         let mut place = place;
         if by_wait > waiter.step {
             place = self.begin_step(place, (by_wait, false), now);
         }
-        // Each step by forecast changes the forecast: the next one is judged by the new one.
-        while let Some(step) = self.step_by_forecast(place, now) {
+        // Each step by forecast changes the forecast: this caller's next one is judged by the new one.
+        while let Some(step) = self.step_by_forecast(place, forecast) {
             place = self.begin_step(place, (step, true), now);
+            forecast = self.waiters.get(&place).and_then(|waiter| self.forecast(waiter.call, now));
         }
         self.set_wake(place, now.moment);
     }
 
     /// The next step whose forecast is reached, if any: of somebody who is being rung for none.
-    fn step_by_forecast(&self, place: Place, now: Now) -> Option<usize> {
+    fn step_by_forecast(&self, place: Place, forecast: Option<Forecast>) -> Option<usize> {
         let waiter = self.waiters.get(&place).filter(|waiter| waiter.offered_to.is_none())?;
         let mut ahead = waiter.demand.steps.iter().enumerate().skip(waiter.step);
-        if !ahead.clone().any(|(_, step)| step.forecast.is_some()) {
-            return None;
-        }
         // Whom nobody on duty could ever answer waits for ever.
-        let foreseen = self.forecast(waiter.call, now).map_or(u64::MAX, |forecast| forecast.nine_in_ten_ms);
+        let foreseen = forecast.map_or(u64::MAX, |forecast| forecast.nine_in_ten_ms);
         let is_reached = |limit: Duration| u128::from(foreseen) >= limit.as_millis();
         ahead.find(|(_, step)| step.forecast.is_some_and(is_reached)).map(|(index, _)| index + 1)
     }
@@ -93,9 +104,12 @@ impl WaitingRoom {
             self.wakes.remove(&(wake, was));
         }
         let needs = &mut self.regulators.needs;
-        let need = needs.take_up(Wanted::at(&waiter.demand, waiter.step), &self.regulators.people);
+        let people = &self.regulators.people;
+        let need = needs.take_up(Wanted::at(&waiter.demand, waiter.step), people);
+        let later = needs.take_up_later(&waiter.demand, waiter.step, people);
         needs.wait_no_more(waiter.need, was);
         needs.give_up(waiter.need);
+        std::mem::replace(&mut waiter.later, later).into_iter().for_each(|need| needs.give_up(need));
         waiter.need = need;
         if waiter.offered_to.is_none() {
             needs.wait(need, place);

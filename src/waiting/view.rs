@@ -41,6 +41,12 @@ pub struct WaitingPlace {
 }
 
 impl WaitingRoom {
+    /// The place of a call in the order of service, from 1; `None` when it does not wait.
+    pub fn position_of(&self, call: CallId) -> Option<u32> {
+        let place = self.places.get(&call)?;
+        u32::try_from(self.waiters.range(..=place).count()).ok()
+    }
+
     /// Everybody in the room in the order in which they will be served, those who are offered included.
     pub fn waiting(&self, now: Now) -> Vec<WaitingPlace> {
         let name = |index: usize| self.regulators.desks.get(index).map(|desk| desk.regulator.clone());

@@ -8,6 +8,7 @@ mod joining;
 mod keeping;
 mod listening;
 mod onward;
+mod recalling;
 mod returning;
 mod standing;
 mod supervising;

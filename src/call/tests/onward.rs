@@ -124,3 +124,23 @@ fn a_circle_that_no_check_has_seen_ends_with_the_message() {
     let record = room.last_record(caller);
     assert_eq!((record.outcome, record.choices.keys.len()), (Some(Outcome::Closed), 8));
 }
+
+#[test]
+fn who_is_led_on_from_a_closed_line_hears_the_greeting_of_the_line_that_is_open() {
+    let closed = |line: &mut Line| {
+        line.hours = never();
+        line.closed = to(Destination::Line("helping".into()));
+    };
+    let mut room = self::room(closed);
+    let mut centre = (*room.switch.centre).clone();
+    if let Some(line) = centre.lines.get_mut(&"helping".into()) {
+        (line.greeting, line.greeting_mode) = (Some("their-greeting".into()), GreetingMode::Before);
+    }
+    room.switch = Switch::new(Arc::new(centre), "Vigie/test".into(), Chance::from_number(1));
+    room.register("zoe", 3);
+    let caller = room.call();
+    assert_eq!(heard(&room, caller), ["sorry", "their-greeting"]);
+    assert_eq!(room.state("zoe"), RegulatorState::Ready, "the notice is heard first");
+    room.media(MediaReport::Played { leg: caller });
+    assert_eq!(room.state("zoe"), RegulatorState::Ringing { call: caller.call });
+}

@@ -206,3 +206,10 @@ fn a_region_that_is_overrun_says_so_to_new_callers_of_all_its_parts_until_it_is_
     let call = room.call();
     assert_eq!(room.heard(call), ["music"], "switched off");
 }
+
+#[test]
+fn a_forged_number_does_not_get_ahead_by_asking_not_to_be_shown() {
+    let mut room = room(vec![list("homes", first(), &[ZOE])]);
+    let leg = room.call_with(Caller { verified: false, anonymous: true, ..zoe() });
+    assert_eq!((room.last_record(leg).person.list, room.last_record(leg).priority), (None, 5));
+}

@@ -4,11 +4,11 @@ use super::*;
 use crate::model::centre::DemandChange;
 use crate::model::{Destination, LineVoice, Menu, Tells, WaitingMessage, Way};
 
-fn way(to: Destination) -> Way {
+pub(super) fn way(to: Destination) -> Way {
     Way { to, ..Way::default() }
 }
 
-fn menu(keys: &[(char, Way)]) -> Menu {
+pub(super) fn menu(keys: &[(char, Way)]) -> Menu {
     Menu {
         id: "welcome".into(),
         say: vec!["menu".into()],
@@ -35,7 +35,7 @@ fn room(menu_keys: &[(char, Way)], change: impl FnOnce(&mut LineVoice)) -> Room 
     room
 }
 
-fn press(room: &mut Room, leg: LegId, digit: char) -> Vec<Order> {
+pub(super) fn press(room: &mut Room, leg: LegId, digit: char) -> Vec<Order> {
     room.media(MediaReport::Dtmf { leg, digit, duration_ms: 100 })
 }
 
@@ -233,7 +233,7 @@ fn a_message_is_recorded_on_a_line_that_is_not_and_ends_with_the_hang_up() {
 }
 
 /// A centre where Anne talks, and a caller with a number who has asked to be called back.
-fn asked_back(number: &str) -> (Room, LegId, LegId) {
+pub(super) fn asked_back(number: &str) -> (Room, LegId, LegId) {
     let mut room = room(&[], |voice| {
         voice.keys.insert('2', way(Destination::CallBack));
         voice.callback_noted = Some("noted".into());
@@ -248,7 +248,7 @@ fn asked_back(number: &str) -> (Room, LegId, LegId) {
     (room, phone, caller)
 }
 
-fn end_and_close(room: &mut Room, caller: LegId) {
+pub(super) fn end_and_close(room: &mut Room, caller: LegId) {
     room.media(MediaReport::Played { leg: caller });
     room.close(caller, 1);
 }
