@@ -23,6 +23,10 @@ use super::terms::{Terms, names_of, read_answer};
 use super::trunks::Callee;
 use super::wire::Beat;
 
+/// How long a device may ring, beyond what is ever asked of it (2 min): the INVITE says so (RFC 3261 §13.2.1), so that a
+/// phone whose answers were all lost, and which therefore cannot be cancelled, stops by itself.
+const RINGS_FOR_MAX: Duration = Duration::from_secs(130);
+
 impl UserAgent {
     /// Dials a device; one that is gone is unreachable at once.
     pub(super) fn dial(&mut self, dial: Dial, beat: &mut Beat<'_>) {
@@ -99,7 +103,8 @@ impl UserAgent {
             device.map(|d| (d.path, d.binding.contact.clone())).ok_or("the device is not registered any more")?;
         let realm = &self.wire.rules.realm;
         let from = shown(&dial.caller, &dial.label, realm);
-        let mut more = vec![("X-Vigie-Call", dial.call.to_string())];
+        let mut more =
+            vec![("X-Vigie-Call", dial.call.to_string()), ("Expires", RINGS_FOR_MAX.as_secs().to_string())];
         more.extend(passed_on(&dial.caller, &dial.context, &from));
         more.extend(dial.manner.auto_answer_after.iter().flat_map(|after| answered_by_itself(*after, realm)));
         let ends = (from, NameAddr::new(format!("sip:{regulator}@{realm}")));

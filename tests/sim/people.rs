@@ -324,6 +324,10 @@ impl Device {
         if self.phone.now_ms < self.is_busy_until_ms {
             return wish(turn, 20, Wish::Answer(call_id, 486));
         }
+        // RFC 3261 §13.2.1: what nobody picks up stops ringing when the INVITE says.
+        if let Some(limit_s) = self.phone.talks[&call_id].rings_for_s() {
+            wish(turn, limit_s * 1_000, Wish::Answer(call_id.clone(), 487));
+        }
         let chance = &mut self.phone.chance;
         let after = if sum.is_multiple_of(10) {
             2_000 + chance.below(40)

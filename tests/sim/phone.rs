@@ -117,6 +117,13 @@ pub enum News {
     Registered { answer: Option<Text> },
 }
 
+impl Talk {
+    /// How long it may ring here, as the INVITE says.
+    pub fn rings_for_s(&self) -> Option<u64> {
+        self.invite.as_ref()?.header("expires").parse().ok()
+    }
+}
+
 /// An INVITE to be sent.
 pub struct Wanted<'a> {
     pub uri: &'a str,
