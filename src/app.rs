@@ -26,7 +26,7 @@ use crate::model::{Alarm, Chance, Command, Input, MediaReport, NumberPlan, Recor
 use crate::outbox::{self, Outbox, OutboxError, OutboxSettings, Schedule};
 use crate::recorder::{self, Recorder, RecorderError};
 use crate::signalling::{Listeners, Report, Resolver, Sender, Signalling, SignallingError};
-use crate::storage::{Storage, StorageError, Writer, WriterSettings};
+use crate::storage::{self, Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Listener, Rules, UserAgent};
 use crate::web::{self, Readiness};
@@ -142,7 +142,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let listeners = Listeners::bind(&settings.sip)?;
     let sip = listeners.addresses().to_vec();
     let (http, web) = bind_http(settings.web.listen).await?;
-    let (storage, writer) = open_storage(&settings).await?;
+    let (storage, writer) = open_storage(&settings, &secrets).await?;
     let mut chance = Chance::new(system_seed()?);
     let parts = recorder_parts(&settings, &secrets);
     let recovered =
@@ -184,6 +184,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         config: settings.file.clone(),
         reloader: reloader.clone(),
         recordings: settings.recording.folder.clone(),
+        access: settings.access,
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
         numbers: number_plans(&settings),
@@ -215,8 +216,12 @@ fn alarm_sink() -> Arc<dyn Fn(Alarm) + Send + Sync> {
     Arc::new(|alarm| tell(&alarm))
 }
 
-async fn open_storage(settings: &Settings) -> Result<(Storage, Writer), AppError> {
+async fn open_storage(settings: &Settings, secrets: &Secrets) -> Result<(Storage, Writer), AppError> {
     let storage = Storage::open(&settings.storage).await?;
+    let head_file = storage::audit_check::head_file(&settings.node.state);
+    if let Some(text) = storage::audit_check::take_up(&storage, secrets.seal_key.clone(), head_file).await? {
+        tell(&Alarm { kind: "audit-damaged".into(), call: None, text });
+    }
     let writer_settings = WriterSettings {
         spool: settings.node.state.join("spool"),
         endpoints: settings.dispatch.clone(),
@@ -383,10 +388,13 @@ fn tokens(secrets: &Secrets) -> Vec<web::ApiToken> {
         .iter()
         .map(|token| web::ApiToken {
             name: token.name.clone(),
+            person: token.person.clone().unwrap_or_else(|| token.name.clone()),
             role: match token.role {
                 ApiRole::Admin => web::Role::Admin,
                 ApiRole::Compliance => web::Role::Compliance,
+                ApiRole::Viewer => web::Role::Viewer,
             },
+            associations: token.associations.as_ref().map(|all| all.iter().map(|id| id.as_str().into()).collect()),
             sha256: token.sha256.clone(),
         })
         .collect()

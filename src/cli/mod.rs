@@ -1,5 +1,6 @@
-//! The commands: serve, demo, check, reload, verify, password, import, call, load, simulate.
+//! The commands: serve, demo, check, reload, verify, audit, password, import, call, load, simulate.
 
+pub mod audit;
 pub mod call;
 pub mod check;
 pub mod demo;
@@ -40,6 +41,7 @@ enum Command {
     Check(check::CheckArguments),
     Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
+    Audit(audit::AuditArguments),
     Password(password::PasswordArguments),
     Import(import::ImportArguments),
     Call(call::CallArguments),
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

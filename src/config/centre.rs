@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::calendars::read_calendars;
 use super::control::{dialled, read_samu};
+use super::custody::read_retention;
 use super::document::Section;
 use super::lines::read_lines;
 use super::lists::read_lists;
@@ -15,7 +16,7 @@ use super::outbound::read_outbound;
 use super::parts::seconds;
 use super::values;
 use super::voice::{read_menus, read_spoken};
-use crate::model::centre::{Association, DigestChoice, OfferRules, Region, Weights};
+use crate::model::centre::{Association, DigestChoice, OfferRules, RETENTION_YEARS_MIN, Region, Weights};
 use crate::model::srtp::SrtpPolicy;
 use crate::model::{CallerRules, Centre, RegionId, Regulator, RegulatorId, SkillId, SoundId};
 
@@ -43,8 +44,9 @@ pub(super) fn read_centre(
     let associations = root.named("associations").into_iter().map(|(id, section)| {
         let name = section.or("name", id.clone(), values::text);
         let number_shown = section.take("number_shown", values::number);
+        let retention_years = section.or("retention_years", RETENTION_YEARS_MIN, read_retention);
         section.close();
-        (id.as_str().into(), Association { name, number_shown })
+        (id.as_str().into(), Association { name, number_shown, retention_years })
     });
     let sounds = root.pairs("sounds", values::path);
     let sounds = sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file)));

@@ -5,6 +5,7 @@ mod centre;
 mod change;
 mod control;
 mod csv;
+mod custody;
 mod demand;
 mod document;
 mod farewells;

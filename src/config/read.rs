@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::centre::{read_centre, read_phone_defaults, read_zone};
 use super::control::check_control;
+use super::custody::read_access;
 use super::document::{LineStarts, Report, Section};
 use super::fault::{Fault, Faults};
 use super::outbound::check_outbound;
@@ -117,6 +118,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
         recording: read_recording(&recording),
         storage: read_storage(&storage, &node_settings),
         web: read_web(&web),
+        access: read_access(&root),
         dispatch: read_dispatch(&root, &node_settings),
         node: node_settings,
         trunks,

@@ -26,6 +26,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// The HTTP door.
     pub web: WebSettings,
+    /// Who takes recordings, and how many.
+    pub access: AccessSettings,
     /// Where events go.
     pub dispatch: Vec<EndpointSettings>,
     /// The file that people are imported into; it may be missing.
@@ -190,6 +192,22 @@ pub struct StorageSettings {
 pub struct WebSettings {
     /// Where it listens.
     pub listen: SocketAddr,
+}
+
+/// What somebody who takes recordings is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// So many different recordings taken with one token within the window raise an alarm.
+    pub bulk_recordings: u32,
+    /// The window.
+    pub bulk_window: Duration,
+}
+
+impl Default for AccessSettings {
+    /// As the sample says: a person who listens for quality hears some ten an hour.
+    fn default() -> AccessSettings {
+        AccessSettings { bulk_recordings: 30, bulk_window: Duration::from_secs(3600) }
+    }
 }
 
 /// One dispatch endpoint.

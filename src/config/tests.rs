@@ -1,6 +1,7 @@
 //! The configuration against files that are right and files that are wrong.
 
 mod calling;
+mod custody;
 
 use std::path::Path;
 use std::time::Duration;

@@ -81,7 +81,12 @@ pub struct Association {
     pub name: String,
     /// The number that whoever is called back sees; without it the trunk's own.
     pub number_shown: Option<E164>,
+    /// How long recordings of its calls are kept, in years; [`RETENTION_YEARS_MIN`] at least.
+    pub retention_years: u16,
 }
+
+/// The law's floor (French order of 20 October 2011): recordings of calls that ask for care out of hours are kept so long.
+pub const RETENTION_YEARS_MIN: u16 = 5;
 
 /// An area with neighbours and a parent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Who did what, when and why: written before the deed, never changed, never removed here.
+//! Who did what, when and why: written before the deed, chained (`audit_chain.rs`), never changed, never removed here.
 //!
 //! A deed that was then refused is told by a later entry that points back at the first.
 
@@ -8,7 +8,10 @@ use sqlx::QueryBuilder;
 use crate::model::{CallId, Utc};
 
 use super::database::{self, Db};
-use super::{Storage, StorageError, failed, filter};
+use super::{Storage, StorageError, audit_chain, failed, filter};
+
+/// Who acts when nobody asked.
+pub const OURSELVES: &str = "vigie";
 
 /// One deed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,9 +43,21 @@ pub struct AuditRow {
     /// What happened.
     #[serde(flatten)]
     pub entry: AuditEntry,
+    /// Its hash, which the next entry carries.
+    #[serde(default)]
+    pub hash: String,
     /// Why it was refused and so never done, as a later entry tells it.
     #[serde(default)]
     pub refusal: Option<String>,
+}
+
+/// An entry that is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its place.
+    pub position: i64,
+    /// What is wrong with the audit before it: somebody changed or removed something. For whoever watches.
+    pub broken: Option<String>,
 }
 
 /// Which entries; the newest first.
@@ -63,15 +78,28 @@ pub struct AuditFilter {
     pub before: Option<i64>,
 }
 
-/// Writes an entry and returns its place once it is on the disk: only then may the deed be done.
-pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<i64, StorageError> {
+/// Writes an entry at the end of the chain, and returns once it is on the disk: only then may the deed be done.
+pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<Written, StorageError> {
     const ACT: &str = "writing to the audit table";
+    let mut chain = storage.audit.lock().await;
     let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
-    let (position,): (i64,) = sqlx::query_as(
-        "INSERT INTO audit (at, actor, source, act, call, reason, detail, refuses)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         RETURNING position",
+    let last: Option<(i64, String)> = sqlx::query_as("SELECT position, hash FROM audit ORDER BY position DESC LIMIT 1")
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed(ACT))?;
+    let at_head: Option<(String,)> = sqlx::query_as("SELECT hash FROM audit WHERE position = $1")
+        .bind(chain.head.as_ref().map_or(0, |(position, _)| *position))
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed(ACT))?;
+    let link = chain.next(last.as_ref(), at_head.as_ref().map(|(hash,)| hash.as_str()));
+    let text = audit_chain::text(link.position, entry, &link.previous);
+    let hash = audit_chain::hash(&text);
+    sqlx::query(
+        "INSERT INTO audit (position, at, actor, source, act, call, reason, detail, refuses, previous, hash, signature)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
+    .bind(link.position)
     .bind(entry.at.0)
     .bind(entry.actor.as_str())
     .bind(entry.source.as_str())
@@ -80,17 +108,55 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<i64, Storage
     .bind(entry.reason.as_str())
     .bind(entry.detail.as_str())
     .bind(entry.refuses)
-    .fetch_one(&mut *transaction)
+    .bind(link.previous.as_str())
+    .bind(hash.as_str())
+    .bind(chain.sign(&text))
+    .execute(&mut *transaction)
     .await
     .map_err(failed(ACT))?;
     transaction.commit().await.map_err(failed(ACT))?;
-    Ok(position)
+    if let Err(error) = chain.advance(link.position, hash) {
+        // The entry is on the disk and chained; the next one brings the head up.
+        tracing::error!(%error, "the audit's head could not be written; look at the state folder's room and rights");
+    }
+    Ok(Written { position: link.position, broken: link.broken })
+}
+
+/// How many different recordings one token has taken since `from`, by the acts that take one.
+pub async fn count_taken(storage: &Storage, actor: &str, from: Utc) -> Result<u32, StorageError> {
+    let (count,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(DISTINCT call) FROM audit
+         WHERE actor = $1 AND at >= $2 AND act IN ('recording.listen', 'recording.download', 'recording.export')",
+    )
+    .bind(actor)
+    .bind(from.0)
+    .fetch_one(&storage.read)
+    .await
+    .map_err(failed("counting who took recordings"))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Whether an entry of this act by Vigie itself, whose detail begins so, was written since `from`.
+pub async fn was_told(storage: &Storage, act: &str, begins: &str, from: Utc) -> Result<bool, StorageError> {
+    let (count,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM audit
+         WHERE actor = $1 AND at >= $2 AND act = $3 AND substr(detail, 1, length($4)) = $4",
+    )
+    .bind(OURSELVES)
+    .bind(from.0)
+    .bind(act)
+    .bind(begins)
+    .fetch_one(&storage.read)
+    .await
+    .map_err(failed("reading the audit table"))?;
+    Ok(count > 0)
 }
 
 /// Entries, newest first.
 pub async fn list(storage: &Storage, filter: &AuditFilter) -> Result<Vec<AuditRow>, StorageError> {
     let mut sql = QueryBuilder::<Db>::new(
-        "SELECT a.position, a.at, a.actor, a.source, a.act, a.call, a.reason, a.detail, a.refuses, later.detail
+        "SELECT a.position, a.at, a.actor, a.source, a.act, a.call, a.reason, a.detail, a.refuses,
+             later.detail, a.hash
          FROM audit a LEFT JOIN audit later ON later.refuses = a.position WHERE true",
     );
     if let Some(from) = filter.from {
@@ -109,10 +175,10 @@ pub async fn list(storage: &Storage, filter: &AuditFilter) -> Result<Vec<AuditRo
         sql.push(" AND a.position < ").push_bind(before);
     }
     sql.push(" ORDER BY a.position DESC LIMIT ").push_bind(i64::from(filter::rows(filter.limit)));
-    type Row = (i64, i64, String, String, String, Option<String>, String, String, Option<i64>, Option<String>);
+    type Row = (i64, i64, String, String, String, Option<String>, String, String, Option<i64>, Option<String>, String);
     let rows: Vec<Row> =
         sql.build_query_as().fetch_all(&storage.read).await.map_err(failed("listing the audit table"))?;
-    let read = |(position, at, actor, source, act, call, reason, detail, refuses, refusal): Row| AuditRow {
+    let read = |(position, at, actor, source, act, call, reason, detail, refuses, refusal, hash): Row| AuditRow {
         position,
         entry: AuditEntry {
             at: Utc(at),
@@ -124,6 +190,7 @@ pub async fn list(storage: &Storage, filter: &AuditFilter) -> Result<Vec<AuditRo
             detail,
             refuses,
         },
+        hash,
         refusal,
     };
     Ok(rows.into_iter().map(read).collect())

@@ -56,6 +56,14 @@ pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
     Ok((write, read))
 }
 
+/// Opens a reading pool alone: the file must be there, and is not changed.
+pub(super) async fn open_to_read(url: &str) -> Result<Pool, StorageError> {
+    let path = path_of(url)?;
+    let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_MAX);
+    let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_MAX).max_connections(READERS_MAX);
+    pool.connect_with(options).await.map_err(|source| StorageError::Open { path, source })
+}
+
 /// Begins a transaction that writes; it takes the lock at once, so that it cannot fail half-way for want of it.
 pub(super) async fn begin(storage: &Storage) -> Result<Transaction, sqlx::Error> {
     storage.write.begin_with("BEGIN IMMEDIATE").await

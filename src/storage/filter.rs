@@ -29,6 +29,8 @@ pub struct CallFilter {
     pub line: Option<LineId>,
     /// The line's association.
     pub association: Option<AssociationId>,
+    /// Of one of these; without it, of all.
+    pub associations: Option<Vec<AssociationId>>,
     /// The caller's region.
     pub region: Option<RegionId>,
     /// Who answered.
@@ -136,6 +138,15 @@ pub(super) fn search(searched: &Searched, filter: &CallFilter) -> Result<QueryBu
         if let Some(value) = value {
             sql.push(condition).push_bind(value);
         }
+    }
+    if let Some(associations) = &filter.associations {
+        // `IN ()` of nothing finds nothing, as it must.
+        sql.push(" AND association IN (");
+        let mut list = sql.separated(", ");
+        for association in associations {
+            list.push_bind(association.to_string());
+        }
+        sql.push(")");
     }
     if let Some(caller) = &filter.caller {
         sql.push(" AND (caller_raw = ").push_bind(caller.raw.clone());

@@ -5,15 +5,21 @@
 
 pub mod abandoned;
 pub mod audit;
+pub mod audit_chain;
+pub mod audit_check;
 pub mod bindings;
 pub mod calls;
+pub mod clock_marks;
 mod database;
+pub mod deletions;
 pub mod events;
 mod facts;
 pub mod filter;
+pub mod holds;
 pub mod ladder;
 pub mod orders;
 pub mod outbox;
+pub mod promises;
 pub mod recordings;
 pub mod regulators;
 pub mod routing;
@@ -23,8 +29,9 @@ pub mod story;
 pub mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::config::settings::StorageSettings;
 use crate::model::{Remembered, Utc};
@@ -98,6 +105,8 @@ pub struct Storage {
     write: database::Pool,
     /// Several connections that see the last committed state and wait for nobody.
     read: database::Pool,
+    /// The audit's end; whoever writes to it holds it.
+    audit: Arc<Mutex<audit_chain::Chain>>,
     /// How long SIP ladders are kept, in days.
     ladder_days: u32,
     /// Goes up with every commit that the outbox should look at.
@@ -108,7 +117,17 @@ impl Storage {
     /// Opens the database (makes its folder and file, mode 0600) and brings its tables to this version.
     pub async fn open(settings: &StorageSettings) -> Result<Storage, StorageError> {
         let (write, read) = database::open(&settings.url).await?;
-        Ok(Storage { write, read, ladder_days: settings.ladder_days, commits: watch::Sender::new(0) })
+        Ok(Storage::of(write, read, settings.ladder_days))
+    }
+
+    /// Opens the database of a server that may be running, to read and nothing else.
+    pub async fn open_to_read(settings: &StorageSettings) -> Result<Storage, StorageError> {
+        let read = database::open_to_read(&settings.url).await?;
+        Ok(Storage::of(read.clone(), read, settings.ladder_days))
+    }
+
+    fn of(write: database::Pool, read: database::Pool, ladder_days: u32) -> Storage {
+        Storage { write, read, audit: Arc::default(), ladder_days, commits: watch::Sender::new(0) }
     }
 
     /// What must be known at the start. Start the [`Writer`] first: it stores what an earlier run had to spool.

@@ -18,10 +18,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use crate::config::settings::AccessSettings;
 use crate::model::{CallId, LegQuality, NumberPlan};
 use crate::storage::{Storage, Writer};
 use crate::switchboard::Door;
 
+mod access;
 mod api;
 mod drawing;
 mod guard;
@@ -67,6 +69,8 @@ pub struct Parts {
     pub reloader: Arc<dyn Reloader>,
     /// The recordings folder: no file outside it is ever sent.
     pub recordings: PathBuf,
+    /// What somebody who takes many recordings is watched for.
+    pub access: AccessSettings,
     /// The tokens that are accepted.
     pub tokens: Vec<ApiToken>,
     /// The zone that times are written in.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts as RequestParts;
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::Desk;
 use super::problem::Problem;
+use crate::model::AssociationId;
 
 /// The longest token looked at, in bytes: ours have 43 characters, and a peer must not make us hash megabytes.
 const TOKEN_LENGTH_MAX: usize = 512;
@@ -21,8 +22,10 @@ const TOKEN_LENGTH_MAX: usize = 512;
 pub enum Role {
     /// Everything: also pause regulators, end calls, replay deliveries.
     Admin,
-    /// Read everything, listen with a reason, read the audit.
+    /// Read everything, listen with a reason, read the audit, custody.
     Compliance,
+    /// Read, but neither recordings nor the audit.
+    Viewer,
 }
 
 impl Role {
@@ -31,6 +34,7 @@ impl Role {
         match self {
             Role::Admin => "admin",
             Role::Compliance => "compliance",
+            Role::Viewer => "viewer",
         }
     }
 }
@@ -40,10 +44,21 @@ impl Role {
 pub struct ApiToken {
     /// Whose it is, as the audit writes it.
     pub name: String,
+    /// Who holds it: two tokens of one person are one where a second person must agree.
+    pub person: String,
     /// What it allows.
     pub role: Role,
+    /// The associations whose calls and recordings it may see; `None` is all.
+    pub associations: Option<Vec<AssociationId>>,
     /// SHA-256 of the token, lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl ApiToken {
+    /// A token for all associations, held by whom it is named after.
+    pub fn new(name: &str, role: Role, token: &str) -> ApiToken {
+        ApiToken { name: name.into(), person: name.into(), role, associations: None, sha256: hash_token(token) }
+    }
 }
 
 impl std::fmt::Debug for ApiToken {
@@ -66,8 +81,13 @@ pub fn hash_token(token: &str) -> String {
 pub struct Bearer {
     /// Whose token it is.
     pub name: String,
+    /// Who holds it.
+    #[allow(dead_code, reason = "holds and deletions ask for it")]
+    pub person: String,
     /// What it allows.
     pub role: Role,
+    /// The associations whose calls and recordings it may see; `None` is all.
+    pub associations: Option<Vec<AssociationId>>,
     /// The address that the request came from, for the audit.
     pub source: String,
 }
@@ -86,7 +106,73 @@ impl FromRequestParts<Arc<Desk>> for Bearer {
             .ok_or_else(|| Problem::unauthorised("this token is not known; ask the operator for one"))?;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let source = peer.map_or_else(|| "unknown".into(), |ConnectInfo(peer)| peer.ip().to_canonical().to_string());
-        Ok(Bearer { name: one.name.clone(), role: one.role, source })
+        let bearer = Bearer {
+            name: one.name.clone(),
+            person: one.person.clone(),
+            role: one.role,
+            associations: one.associations.clone(),
+            source,
+        };
+        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        if bearer.associations.is_some() && !SCOPED.contains(&route) {
+            let detail =
+                "this token is for some associations, and this tells of all of them; ask with one that is for all";
+            return Err(Problem::forbidden(detail));
+        }
+        Ok(bearer)
+    }
+}
+
+/// The routes that look at whose call or recording it is ([`Bearer::demand`]): all that a token for some associations may
+/// ask. A route that is added and not named here is closed to it.
+const SCOPED: [&str; 16] = [
+    "/api/v1/calls",
+    "/api/v1/calls/{call}",
+    "/api/v1/calls/{call}/ladder",
+    "/api/v1/calls/{call}/routing",
+    "/api/v1/recordings",
+    "/api/v1/recordings/{call}",
+    "/api/v1/recordings/{call}/audio",
+    "/api/v1/recordings/{call}/manifest",
+    "/api/v1/recordings/{call}/signature",
+    "/api/v1/recordings/{call}/custody",
+    "/api/v1/recordings/{call}/holds",
+    "/api/v1/holds/{hold}/release",
+    "/api/v1/deletions",
+    "/api/v1/deletions/{deletion}",
+    "/api/v1/deletions/{deletion}/approve",
+    "/api/v1/deletions/{deletion}/withdraw",
+];
+
+impl Bearer {
+    /// Whether calls and recordings of this association may be seen.
+    pub fn sees(&self, association: &AssociationId) -> bool {
+        self.associations.as_ref().is_none_or(|all| all.contains(association))
+    }
+
+    /// Refuses who may not see calls and recordings of this association.
+    pub fn demand(&self, association: &AssociationId) -> Result<(), Problem> {
+        let refuse = || Problem::forbidden(format!("this token is not for the association `{association}`"));
+        self.sees(association).then_some(()).ok_or_else(refuse)
+    }
+}
+
+/// A request with a token that may have recordings, hold them and read the audit.
+#[derive(Clone, Debug)]
+pub struct Keeper(
+    /// Whose.
+    pub Bearer,
+);
+
+impl FromRequestParts<Arc<Desk>> for Keeper {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut RequestParts, desk: &Arc<Desk>) -> Result<Keeper, Problem> {
+        let bearer = Bearer::from_request_parts(parts, desk).await?;
+        match bearer.role {
+            Role::Admin | Role::Compliance => Ok(Keeper(bearer)),
+            Role::Viewer => Err(Problem::forbidden("use a token with the role admin or compliance")),
+        }
     }
 }
 
@@ -104,7 +190,7 @@ impl FromRequestParts<Arc<Desk>> for Admin {
         let bearer = Bearer::from_request_parts(parts, desk).await?;
         match bearer.role {
             Role::Admin => Ok(Admin(bearer)),
-            Role::Compliance => Err(Problem::forbidden("use a token with the role admin")),
+            Role::Compliance | Role::Viewer => Err(Problem::forbidden("use a token with the role admin")),
         }
     }
 }
@@ -134,10 +220,7 @@ mod tests {
     use super::*;
 
     fn known() -> Vec<ApiToken> {
-        vec![
-            ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token("one") },
-            ApiToken { name: "audit".into(), role: Role::Compliance, sha256: hash_token("two") },
-        ]
+        vec![ApiToken::new("ops", Role::Admin, "one"), ApiToken::new("audit", Role::Compliance, "two")]
     }
 
     #[test]

@@ -260,7 +260,7 @@ pub fn centre() -> Arc<Centre> {
         zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
         associations: associations
             .iter()
-            .map(|id| ((*id).into(), Association { name: (*id).into(), number_shown: None }))
+            .map(|id| ((*id).into(), Association { name: (*id).into(), number_shown: None, retention_years: 5 }))
             .collect(),
         regions: regions(),
         ddis: lines.iter().flat_map(|l| l.ddis.iter().map(|d| (d.clone(), l.id.clone()))).collect(),

@@ -211,7 +211,7 @@ async fn an_audit_entry_is_readable_as_soon_as_it_is_written() {
         detail: "bytes 0-".into(),
         refuses: None,
     };
-    let position = audit::write(&house.storage, &entry).await.expect("writes");
+    let position = audit::write(&house.storage, &entry).await.expect("writes").position;
     let filter = AuditFilter { call: Some(call_id(1)), actor: Some("compliance".into()), ..AuditFilter::default() };
     let found = audit::list(&house.storage, &filter).await.expect("lists");
     assert_eq!((found[0].position, &found[0].entry), (position, &entry));

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use vigie::config::settings::{EndpointSettings, StorageSettings};
+use vigie::config::settings::{AccessSettings, EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
 use vigie::model::record::{CallInfo, Candidate, Diversion, Location, Names};
 use vigie::model::{
@@ -23,7 +23,7 @@ use vigie::model::{
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
 use vigie::switchboard::{Door, Inbox};
-use vigie::web::{ApiToken, Parts, Readiness, Role, hash_token, metrics, serve};
+use vigie::web::{ApiToken, Parts, Readiness, Role, metrics, serve};
 
 /// When the call of these tests came in: 2023-11-14T22:13:20Z.
 pub const RECEIVED: Utc = Utc(1_700_000_000_000_000);
@@ -31,6 +31,14 @@ pub const RECEIVED: Utc = Utc(1_700_000_000_000_000);
 pub const ADMIN: &str = "token-of-an-admin";
 /// A token of compliance.
 pub const COMPLIANCE: &str = "token-of-compliance";
+/// A second token of who holds [`ADMIN`].
+pub const OPS_AGAIN: &str = "second-token-of-the-admin";
+/// A viewer's token.
+pub const VIEWER: &str = "token-of-a-viewer";
+/// An admin's token for another association than the call's.
+pub const ROUEN: &str = "token-for-rouen";
+/// A token of compliance for the call's association.
+pub const CHERBOURG: &str = "token-for-cherbourg";
 
 /// The server under test.
 pub struct Desk {
@@ -108,9 +116,17 @@ impl Desk {
             config: folder.path().join("vigie.toml"),
             reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
+            access: AccessSettings { bulk_recordings: 3, bulk_window: Duration::from_secs(3600) },
             tokens: vec![
-                ApiToken { name: "ops".into(), role: Role::Admin, sha256: hash_token(ADMIN) },
-                ApiToken { name: "quality".into(), role: Role::Compliance, sha256: hash_token(COMPLIANCE) },
+                ApiToken::new("ops", Role::Admin, ADMIN),
+                ApiToken::new("quality", Role::Compliance, COMPLIANCE),
+                ApiToken { person: "ops".into(), ..ApiToken::new("ops-again", Role::Compliance, OPS_AGAIN) },
+                ApiToken::new("screen", Role::Viewer, VIEWER),
+                ApiToken { associations: Some(vec!["sos-rouen".into()]), ..ApiToken::new("rouen", Role::Admin, ROUEN) },
+                ApiToken {
+                    associations: Some(vec!["sos-cherbourg".into()]),
+                    ..ApiToken::new("cherbourg", Role::Compliance, CHERBOURG)
+                },
             ],
             zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a bundled zone"),
             numbers: vec![NumberPlan::default()],

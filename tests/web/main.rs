@@ -1,6 +1,7 @@
 //! The HTTP door over real HTTP: its router, a real database, a real WAV.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
+mod access;
 mod audio;
 mod commands;
 mod controlling;

@@ -223,7 +223,7 @@ pub struct AbandonedQuery {
 #[utoipa::path(
     get, path = "/api/v1/abandoned-callers", operation_id = "listAbandonedCallers", tag = "calls",
     params(AbandonedQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "A page of tasks", body = Page<AbandonedView>), Refusals),
 )]
 pub async fn list(
@@ -255,7 +255,7 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/api/v1/abandoned-callers/{task}", operation_id = "showAbandonedCaller", tag = "calls",
     params(("task" = String, Path, format = "uuid", description = "The task's id")),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "The task", body = AbandonedView),
         (status = 404, description = "No such task", body = Problem, content_type = "application/problem+json"),

@@ -5,62 +5,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
-use utoipa::IntoParams;
 
-use super::audit::{Act, note};
 use super::recordings::{find, open};
 use crate::model::{CallId, SealedRecording};
 use crate::web::Desk;
-use crate::web::input::{PathOf, QueryOf, Reason};
+use crate::web::access::{Given, ReasonQuery, Wish, permit};
+use crate::web::input::PathOf;
 use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
-use crate::web::token::Bearer;
+use crate::web::token::Keeper;
 use crate::web::words::Octets;
 
-/// The header that may carry the reason in place of the query.
-const REASON_HEADER: &str = "x-access-reason";
 /// Bytes read from the file at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-
-/// Why somebody listens.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "its description")]
-pub struct ReasonQuery {
-    /// Why, in words, 3 to 500 characters; written to the audit. The header `X-Access-Reason` (UTF-8) does as well.
-    #[param(value_type = Option<String>, min_length = 3, max_length = 500)]
-    reason: Option<String>,
-}
-
-/// The reason that a request gives, in its query or its header.
-pub struct Given(Reason);
-
-impl FromRequestParts<Arc<Desk>> for Given {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Given, Problem> {
-        let QueryOf(query) = QueryOf::<ReasonQuery>::from_request_parts(parts, desk).await?;
-        let header = parts.headers.get(REASON_HEADER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let text = query.reason.as_deref().or(header).unwrap_or_default();
-        Reason::parse(text).map(Given).map_err(|what| {
-            Problem::reason_missing(format!(
-                "say why: ?reason=WORDS or the header X-Access-Reason; {what}; it is written to the audit"
-            ))
-        })
-    }
-}
 
 /// A recording's audio
 ///
@@ -89,13 +55,13 @@ impl FromRequestParts<Arc<Desk>> for Given {
     ),
 )]
 pub async fn fetch(
-    bearer: Bearer,
+    Keeper(bearer): Keeper,
     Given(reason): Given,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (sealed, mut file) = open_audio(&desk, call).await?;
+    let sealed = find(&desk, call).await?;
     let length = sealed.size_bytes;
     let (status, first, count) = match choose_part(&headers, &sealed) {
         Part::Whole => (StatusCode::OK, 0, length),
@@ -105,12 +71,13 @@ pub async fn fetch(
             return Ok(([(CONTENT_RANGE, format!("bytes */{length}"))], refused).into_response());
         }
     };
+    let detail = format!("{count} bytes from {first} of {length}");
+    let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail };
+    // The promise of this door: the audit is on the disk before the first byte leaves.
+    permit(&desk, &bearer, &sealed, &wish).await?;
+    let mut file = open_audio(&desk, &sealed).await?;
     let sought = file.seek(std::io::SeekFrom::Start(first)).await;
     sought.map_err(|_| Problem::fault("the recording's file cannot be read; run `vigie verify` on its folder"))?;
-    let detail = format!("{count} bytes from {first} of {length}");
-    let act = Act { word: "recording.listen", call: Some(call), reason: reason.as_str(), detail: &detail };
-    // The promise of this door: the audit is on the disk before the first byte leaves.
-    note(&desk, &bearer, &act).await?;
     metrics::counter!("vigie_audio_bytes_total").increment(count);
     let body = Body::from_stream(FileBody::new(file, count));
     let mut response = (status, describe(&sealed, count), body).into_response();
@@ -140,27 +107,28 @@ pub async fn fetch(
     ),
 )]
 pub async fn measure(
-    bearer: Bearer,
+    Keeper(bearer): Keeper,
     Given(reason): Given,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
-    let (sealed, _) = open_audio(&desk, call).await?;
-    let act = Act { word: "recording.measure", call: Some(call), reason: reason.as_str(), detail: "headers only" };
-    note(&desk, &bearer, &act).await?;
+    let sealed = find(&desk, call).await?;
+    let wish = Wish { word: "recording.measure", reason: reason.as_str(), detail: "headers only" };
+    permit(&desk, &bearer, &sealed, &wish).await?;
+    open_audio(&desk, &sealed).await?;
     Ok((describe(&sealed, sealed.size_bytes), ()).into_response())
 }
 
-/// The recording and its file, whose length must be what was sealed.
-async fn open_audio(desk: &Desk, call: CallId) -> Result<(SealedRecording, File), Problem> {
-    let sealed = find(desk, call).await?;
+/// The recording's file, whose length must be what was sealed.
+async fn open_audio(desk: &Desk, sealed: &SealedRecording) -> Result<File, Problem> {
+    let call = sealed.call;
     let (file, length) = open(desk, &sealed.path).await?;
     if length != sealed.size_bytes {
         tracing::error!(%call, length, sealed = sealed.size_bytes, "a recording's length is not what was sealed");
         let detail = format!("the audio has {length} bytes, {} were sealed; run `vigie verify`", sealed.size_bytes);
         return Err(Problem::fault(detail));
     }
-    Ok((sealed, file))
+    Ok(file)
 }
 
 /// Which bytes: RFC 9110 §14.2; with `If-Range` only when it names our ETag, compared strongly (§13.1.5).

@@ -11,12 +11,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::Page;
 use crate::clock;
-use crate::model::CallId;
+use crate::model::{Alarm, CallId};
 use crate::storage::audit::{self, AuditEntry, AuditFilter, AuditRow};
+use crate::switchboard::tell;
 use crate::web::Desk;
 use crate::web::input::{QueryOf, Rows, When};
 use crate::web::problem::{Problem, Refusals};
-use crate::web::token::Bearer;
+use crate::web::token::{Bearer, Keeper};
 use crate::web::words::Stamp;
 
 /// What is about to be done.
@@ -44,7 +45,10 @@ pub async fn note(desk: &Desk, bearer: &Bearer, act: &Act<'_>) -> Result<i64, Pr
         refuses: None,
     };
     match audit::write(&desk.parts.storage, &entry).await {
-        Ok(position) => Ok(position),
+        Ok(written) => {
+            tell_of_damage(&written);
+            Ok(written.position)
+        }
         Err(error) => {
             tracing::error!(%error, act = act.word, "the audit could not be written; the request was refused");
             Err(Problem::unavailable("the audit cannot be written, so nothing was done; ask again later"))
@@ -73,11 +77,22 @@ pub async fn perform<T>(
             refuses: Some(position),
         };
         // Nothing was done, and whoever asked is told so: the refusal stands, written or not.
-        if let Err(error) = audit::write(&desk.parts.storage, &entry).await {
-            tracing::error!(%error, act = act.word, position, "a refusal could not be added to the audit");
+        match audit::write(&desk.parts.storage, &entry).await {
+            Ok(written) => tell_of_damage(&written),
+            Err(error) => {
+                tracing::error!(%error, act = act.word, position, "a refusal could not be added to the audit")
+            }
         }
     }
     done
+}
+
+/// Somebody changed the audit past Vigie: whoever watches is told.
+fn tell_of_damage(written: &audit::Written) {
+    if let Some(text) = &written.broken {
+        let text = format!("{text}: run `vigie audit verify`");
+        tell(&Alarm { kind: "audit-damaged".into(), call: None, text });
+    }
 }
 
 /// One entry of the audit.
@@ -91,7 +106,9 @@ pub struct AuditView {
     actor: String,
     /// From which address.
     source: String,
-    /// What: `recording.listen`, `recording.measure`, `regulator.pause`, `regulator.ready`, `call.end`,
+    /// What: `recording.listen`, `recording.measure`, `recording.manifest`, `recording.signature`, `recording.export`,
+    /// `recording.hold`, `recording.release`, `recording.deleted`, `deletion.propose`, `deletion.approve`,
+    /// `deletion.withdraw`, `clock.confirm`, `alarm.bulk-listening`, `regulator.pause`, `regulator.ready`, `call.end`,
     /// `call.hold`, `call.resume`, `call.add`, `call.join`, `call.drop`, `call.leave`, `call.samu`, `call.requeue`,
     /// `call.transfer`, `call.demand`, `call.listen`, `call.whisper`, `call.barge-in`, `call.take-over`, `outbox.replay`,
     /// `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`, `regulator.wrap-up.end`,
@@ -108,13 +125,16 @@ pub struct AuditView {
     detail: String,
     /// Of a `.refused` entry: the `position` of the entry whose deed was refused.
     refuses: Option<i64>,
+    /// SHA-256 that binds it to the entry before it and to what it says: the next one carries it, and so shows a change or a
+    /// removal (`vigie audit verify`).
+    hash: String,
     /// Why this deed was refused and so not done, as its `.refused` entry tells; null when none did.
     refusal: Option<String>,
 }
 
 impl AuditView {
     fn of(row: AuditRow, zone: &TimeZone) -> AuditView {
-        let AuditRow { position, entry, refusal } = row;
+        let AuditRow { position, entry, hash, refusal } = row;
         AuditView {
             position,
             at: Stamp::of(entry.at, zone),
@@ -125,6 +145,7 @@ impl AuditView {
             reason: entry.reason,
             detail: entry.detail,
             refuses: entry.refuses,
+            hash,
             refusal,
         }
     }
@@ -166,7 +187,7 @@ pub struct AuditQuery {
     responses((status = 200, description = "A page of entries", body = Page<AuditView>), Refusals),
 )]
 pub async fn list(
-    _bearer: Bearer,
+    _keeper: Keeper,
     QueryOf(query): QueryOf<AuditQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<AuditView>>, Problem> {

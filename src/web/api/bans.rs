@@ -69,7 +69,7 @@ impl Ban {
 /// one whose ban ends first at the head. A trunk is never among them.
 #[utoipa::path(
     get, path = "/api/v1/sip/bans", operation_id = "listBans", tag = "signalling",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The bans in force", body = Vec<Ban>), Refusals),
 )]
 pub async fn list(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<Ban>>, Problem> {

@@ -56,15 +56,15 @@ pub struct RecordingFailureView {
 #[utoipa::path(
     get, path = "/api/v1/calls", operation_id = "listCalls", tag = "calls",
     params(CallQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "A page of calls", body = Page<CallView>), Refusals),
 )]
 pub async fn list(
-    _bearer: Bearer,
+    bearer: Bearer,
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<CallView>>, Problem> {
-    let found = calls::list(desk.stored().await, &query.read(&desk.parts.numbers)).await?;
+    let found = calls::list(desk.stored().await, &query.read(&desk.parts.numbers, &bearer)).await?;
     let items = found.items.iter().map(|record| CallView::of(record, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }
@@ -76,7 +76,7 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/api/v1/calls/{call}", operation_id = "showCall", tag = "calls",
     params(("call" = String, Path, format = "uuid", description = "The call's id")),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "The story", body = StoryView),
         (status = 404, description = "No such call", body = Problem, content_type = "application/problem+json"),
@@ -84,12 +84,13 @@ pub async fn list(
     ),
 )]
 pub async fn show(
-    _bearer: Bearer,
+    bearer: Bearer,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StoryView>, Problem> {
     let zone = &desk.parts.zone;
     let mut story = story::of(desk.stored().await, call).await?.ok_or_else(no_call)?;
+    bearer.demand(&story.record.association)?;
     if story.record.ended_at.is_none() {
         add_live_legs(&desk, &mut story.record).await;
     }

@@ -150,7 +150,7 @@ pub struct Moved {
 /// Which file, since when, and whether it has been changed on the disk meanwhile.
 #[utoipa::path(
     get, path = "/api/v1/configuration", operation_id = "showConfiguration", tag = "server",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "What is in force", body = ConfigurationView), Refusals),
 )]
 pub async fn show(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Json<ConfigurationView> {

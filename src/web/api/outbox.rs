@@ -189,7 +189,7 @@ pub struct OutboxQuery {
 #[utoipa::path(
     get, path = "/api/v1/outbox", operation_id = "showOutbox", tag = "dispatch",
     params(OutboxQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "Counts and a page of deliveries", body = OutboxView), Refusals),
 )]
 pub async fn show(

@@ -7,6 +7,7 @@ use crate::model::{AssociationId, E164, LineId, NumberPlan, Outcome, RegionId, R
 use crate::storage::filter::CallerFilter;
 use crate::storage::{CallFilter, Cursor};
 use crate::web::input::{Id, Number, Rows, When};
+use crate::web::token::Bearer;
 
 /// One page of a list, the newest first.
 #[derive(Serialize, ToSchema)]
@@ -58,8 +59,8 @@ pub struct CallQuery {
 }
 
 impl CallQuery {
-    /// The query as storage takes it; a caller is read by each of the trunks' number plans.
-    pub fn read(self, numbers: &[NumberPlan]) -> CallFilter {
+    /// The query as storage takes it; a caller is read by each of the trunks' number plans. Found is only what `bearer` sees.
+    pub fn read(self, numbers: &[NumberPlan], bearer: &Bearer) -> CallFilter {
         let query = self;
         CallFilter {
             from: query.from.map(|When(utc)| utc),
@@ -67,6 +68,7 @@ impl CallQuery {
             caller: query.caller.map(|Number(written)| find_caller(written, numbers)),
             line: query.line.map(|Id(id)| LineId::from(id.as_str())),
             association: query.association.map(|Id(id)| AssociationId::from(id.as_str())),
+            associations: bearer.associations.clone(),
             region: query.region.map(|Id(id)| RegionId::from(id.as_str())),
             regulator: query.regulator.map(|Id(id)| RegulatorId::from(id.as_str())),
             outcome: query.outcome,

@@ -17,9 +17,10 @@ use super::page::{CallQuery, Page};
 use crate::model::{CallId, SealedRecording};
 use crate::storage::recordings;
 use crate::web::Desk;
+use crate::web::access::{MaybeGiven, ReasonQuery, Wish, permit};
 use crate::web::input::{PathOf, QueryOf};
 use crate::web::problem::{Problem, Refusals};
-use crate::web::token::Bearer;
+use crate::web::token::{Bearer, Keeper};
 use crate::web::words::{CallerView, NamesView, Octets, Stamp};
 
 /// The largest sidecar or signature sent, in bytes: a call's whole story has far less.
@@ -117,15 +118,15 @@ impl RecordingView {
 #[utoipa::path(
     get, path = "/api/v1/recordings", operation_id = "listRecordings", tag = "recordings",
     params(CallQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "A page of recordings", body = Page<RecordingView>), Refusals),
 )]
 pub async fn list(
-    _bearer: Bearer,
+    bearer: Bearer,
     QueryOf(query): QueryOf<CallQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<Page<RecordingView>>, Problem> {
-    let found = recordings::list(desk.stored().await, &query.read(&desk.parts.numbers)).await?;
+    let found = recordings::list(desk.stored().await, &query.read(&desk.parts.numbers, &bearer)).await?;
     let items = found.items.into_iter().map(|one| RecordingView::of(one, &desk.parts.zone)).collect();
     Ok(Json(Page { items, next: found.next.map(|cursor| cursor.to_string()) }))
 }
@@ -134,7 +135,7 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}", operation_id = "showRecording", tag = "recordings",
     params(("call" = String, Path, format = "uuid", description = "The call's id")),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "The recording", body = RecordingView),
         (status = 404, description = "No such recording", body = Problem, content_type = "application/problem+json"),
@@ -142,19 +143,22 @@ pub async fn list(
     ),
 )]
 pub async fn show(
-    _bearer: Bearer,
+    bearer: Bearer,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<RecordingView>, Problem> {
-    Ok(Json(RecordingView::of(find(&desk, call).await?, &desk.parts.zone)))
+    let sealed = find(&desk, call).await?;
+    bearer.demand(&sealed.record.association)?;
+    Ok(Json(RecordingView::of(sealed, &desk.parts.zone)))
 }
 
 /// A recording's sidecar
 ///
-/// Its exact bytes: their SHA-256 is the `seal`, and the signature is over them.
+/// Its exact bytes: their SHA-256 is the `seal`, and the signature is over them. Written to the audit first, with the
+/// reason when one is given.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/manifest", operation_id = "fetchManifest", tag = "recordings",
-    params(("call" = String, Path, format = "uuid", description = "The call's id")),
+    params(("call" = String, Path, format = "uuid", description = "The call's id"), ReasonQuery),
     security(("token" = ["admin", "compliance"])),
     responses(
         (status = 200, description = "The sidecar, byte for byte", body = serde_json::Value),
@@ -163,20 +167,24 @@ pub async fn show(
     ),
 )]
 pub async fn manifest(
-    _bearer: Bearer,
+    Keeper(bearer): Keeper,
     PathOf(call): PathOf<CallId>,
+    MaybeGiven(reason): MaybeGiven,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
     let sealed = find(&desk, call).await?;
+    let reason = reason.as_ref().map_or("", |reason| reason.as_str());
+    let wish = Wish { word: "recording.manifest", reason, detail: &sealed.sidecar };
+    permit(&desk, &bearer, &sealed, &wish).await?;
     send_small(&desk, &sealed.sidecar, "application/json").await
 }
 
 /// A recording's signature
 ///
-/// Ed25519 over the sidecar's exact bytes; the public key comes from elsewhere.
+/// Ed25519 over the sidecar's exact bytes; the public key comes from elsewhere. Written to the audit first.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/signature", operation_id = "fetchSignature", tag = "recordings",
-    params(("call" = String, Path, format = "uuid", description = "The call's id")),
+    params(("call" = String, Path, format = "uuid", description = "The call's id"), ReasonQuery),
     security(("token" = ["admin", "compliance"])),
     responses(
         (status = 200, description = "The signature file, byte for byte", body = inline(Octets),
@@ -186,11 +194,15 @@ pub async fn manifest(
     ),
 )]
 pub async fn signature(
-    _bearer: Bearer,
+    Keeper(bearer): Keeper,
     PathOf(call): PathOf<CallId>,
+    MaybeGiven(reason): MaybeGiven,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
     let sealed = find(&desk, call).await?;
+    let reason = reason.as_ref().map_or("", |reason| reason.as_str());
+    let wish = Wish { word: "recording.signature", reason, detail: &sealed.sidecar };
+    permit(&desk, &bearer, &sealed, &wish).await?;
     send_small(&desk, &signature_path(&sealed.sidecar), "application/octet-stream").await
 }
 

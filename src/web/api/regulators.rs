@@ -141,7 +141,7 @@ impl RegulatorNow {
 /// Every regulator
 #[utoipa::path(
     get, path = "/api/v1/regulators", operation_id = "listRegulators", tag = "room",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "Every regulator of the configuration", body = Vec<RegulatorNow>), Refusals),
 )]
 pub async fn list(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<RegulatorNow>>, Problem> {
@@ -153,7 +153,7 @@ pub async fn list(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json
 #[utoipa::path(
     get, path = "/api/v1/regulators/{regulator}", operation_id = "showRegulator", tag = "room",
     params(("regulator" = String, Path, description = "The regulator's id")),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "The regulator now", body = RegulatorNow),
         (status = 404, description = "No such regulator", body = Problem, content_type = "application/problem+json"),

@@ -128,7 +128,7 @@ impl WaitingNow {
 /// Everybody who waits, in the order of service, and every regulator with what they are doing.
 #[utoipa::path(
     get, path = "/api/v1/room", operation_id = "showRoom", tag = "room",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The room now", body = RoomNow), Refusals),
 )]
 pub async fn show(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<RoomNow>, Problem> {

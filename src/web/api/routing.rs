@@ -115,7 +115,7 @@ impl From<Asked> for AskedView {
 #[utoipa::path(
     get, path = "/api/v1/calls/{call}/routing", operation_id = "showRouting", tag = "calls",
     params(("call" = String, Path, format = "uuid", description = "The call's id"), RoutingQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "Why it waited", body = RoutingView),
         (status = 404, description = "No such call", body = Problem, content_type = "application/problem+json"),
@@ -123,13 +123,14 @@ impl From<Asked> for AskedView {
     ),
 )]
 pub async fn show(
-    _bearer: Bearer,
+    bearer: Bearer,
     PathOf(call): PathOf<CallId>,
     QueryOf(query): QueryOf<RoutingQuery>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<RoutingView>, Problem> {
     let stored = desk.stored().await;
     let record = calls::one(stored, call).await?.ok_or_else(no_call)?;
+    bearer.demand(&record.association)?;
     let notes = routing::of_call(stored, call).await?;
     Ok(Json(view(record, notes, query.lang, (crate::clock::utc(), &desk.parts.zone))))
 }
@@ -263,7 +264,7 @@ impl From<ForecastDay> for ForecastDayView {
 /// Day by day, the newest first, at most 400: of callers who found nobody free, how many waited no longer than they were told.
 #[utoipa::path(
     get, path = "/api/v1/forecasts", operation_id = "listForecasts", tag = "room",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The days", body = Vec<ForecastDayView>), Refusals),
 )]
 pub async fn forecasts(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<ForecastDayView>>, Problem> {

@@ -130,7 +130,7 @@ async fn ask_standing(desk: &Desk) -> Result<StandingView, Problem> {
 /// Each `[lists.ID]` of the configuration with the numbers that were added through the API.
 #[utoipa::path(
     get, path = "/api/v1/lists", operation_id = "listCallerLists", tag = "calls",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The lists now", body = Vec<ListView>), Refusals),
 )]
 pub async fn lists(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<ListView>>, Problem> {
@@ -280,7 +280,7 @@ pub async fn remove(
 /// Whose new callers hear a message before they wait.
 #[utoipa::path(
     get, path = "/api/v1/surges", operation_id = "listSurges", tag = "room",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The messages that are on", body = Vec<SurgeView>), Refusals),
 )]
 pub async fn surges(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<SurgeView>>, Problem> {

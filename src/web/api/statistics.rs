@@ -157,7 +157,7 @@ impl From<Figures> for FiguresView {
 #[utoipa::path(
     get, path = "/api/v1/statistics", operation_id = "showStatistics", tag = "calls",
     params(StatisticsQuery),
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses(
         (status = 200, description = "The figures; with `format=text` a table", content(
             (StatisticsView = "application/json"),

@@ -65,7 +65,7 @@ impl TrunkNow {
 /// Whether each carrier is reached and registered with, what is wrong, and how many calls it carries.
 #[utoipa::path(
     get, path = "/api/v1/trunks", operation_id = "listTrunks", tag = "signalling",
-    security(("token" = ["admin", "compliance"])),
+    security(("token" = ["admin", "compliance", "viewer"])),
     responses((status = 200, description = "The trunks now", body = Vec<TrunkNow>), Refusals),
 )]
 pub async fn list(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Result<Json<Vec<TrunkNow>>, Problem> {
