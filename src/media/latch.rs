@@ -35,6 +35,11 @@ impl Latch {
         self.send_to
     }
 
+    /// Where the far end speaks from; where it is spoken to as well.
+    pub(super) fn heard_from(&self) -> Option<SocketAddr> {
+        self.heard.map(|heard| heard.from).filter(|from| *from == self.send_to)
+    }
+
     /// Whether a packet from `from` is the far end's, or may become so: the SDP's address always; the first one from the SDP's
     /// or the signalling's IP; then that one alone, until it is silent for `relatch_after` and its IP speaks from another port.
     pub(super) fn admits(&self, from: SocketAddr, relatch_after: Duration, now: Moment) -> bool {

@@ -202,6 +202,13 @@ impl Leg {
         Some((aim.latch.send_to(), &aim.remote))
     }
 
+    /// Where the direct way should lead: the far end was heard from where it is spoken to, and the way is not there yet.
+    pub(super) fn misses_direct(&self) -> Option<SocketAddr> {
+        let heard = self.aim.as_ref()?.latch.heard_from().filter(|_| !self.sockets.has_no_direct)?;
+        let is_there = self.sockets.direct.as_ref().is_some_and(|direct| direct.leads_to(heard));
+        (!is_there).then_some(heard)
+    }
+
     /// The far end speaks another codec of those that were agreed on.
     pub(super) fn follow(&mut self, codec: Codec) {
         self.reception.set_clock(codec.clock_rate());
@@ -440,7 +447,7 @@ mod tests {
         let socket = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
         let (rtp, rtcp) = (socket(), socket());
         let address = rtp.local_addr().expect("bound");
-        Leg::new(id, Pair { rtp, rtcp, address }, &mut chance)
+        Leg::new(id, Pair { rtp, rtcp, address, direct: None, has_no_direct: false }, &mut chance)
     }
 
     fn at(seconds: u64) -> Moment {

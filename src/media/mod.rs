@@ -3,6 +3,7 @@
 //! Each thread owns its legs whole: nothing is locked, allocated or scheduled for a packet.
 
 mod board;
+mod direct;
 mod latch;
 mod leg;
 mod listening;

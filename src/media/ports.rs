@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::MediaError;
+use super::direct::Direct;
 
 /// Expedited forwarding (RFC 3246), as RFC 4594 §4.1 asks for telephony, in the TOS octet.
 const EXPEDITED: u32 = 46 << 2;
@@ -27,12 +28,19 @@ pub(super) struct Pair {
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     pub(super) address: SocketAddr,
+    /// Once the far end is known.
+    pub(super) direct: Option<Direct>,
+    /// The system would open no direct way for it: it is not asked again.
+    pub(super) has_no_direct: bool,
 }
 
 impl Pair {
-    /// Sends RTP; whether the system took it.
+    /// Sends RTP, the direct way when it leads there; whether the system took it.
     pub(super) fn send_rtp(&self, bytes: &[u8], to: SocketAddr) -> bool {
-        self.rtp.send_to(bytes, self.as_written(to)).is_ok()
+        match self.direct.as_ref().filter(|direct| direct.leads_to(to)) {
+            Some(direct) => direct.socket.send(bytes).is_ok(),
+            None => self.rtp.send_to(bytes, self.as_written(to)).is_ok(),
+        }
     }
 
     /// Sends RTCP; whether the system took it.
@@ -41,7 +49,7 @@ impl Pair {
     }
 
     /// A socket of IPv6 reaches IPv4 by mapped addresses (RFC 4291 §2.5.5.2).
-    fn as_written(&self, to: SocketAddr) -> SocketAddr {
+    pub(super) fn as_written(&self, to: SocketAddr) -> SocketAddr {
         match to.ip() {
             IpAddr::V4(v4) if self.address.is_ipv6() => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
             IpAddr::V4(_) | IpAddr::V6(_) => to,
@@ -86,24 +94,33 @@ impl Ports {
 }
 
 fn bind(address: IpAddr, port: u16) -> io::Result<Pair> {
-    let bind_one = |port: u16| {
-        let at = SocketAddr::new(address, port);
-        let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            // On every address, IPv4 is served as well: a phone of each kind can talk to one of the other.
-            socket.set_only_v6(!address.is_unspecified())?;
-        }
-        socket.bind(&at.into())?;
-        socket.set_nonblocking(true)?;
-        // Without the mark the call still works.
-        let _ = match address {
-            IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
-            IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED).and_then(|()| socket.set_tos_v4(EXPEDITED)),
-        };
-        io::Result::Ok(UdpSocket::from(socket))
+    let at = |port| SocketAddr::new(address, port);
+    Ok(Pair {
+        rtp: open_one(at(port), false)?,
+        rtcp: open_one(at(port + 1), false)?,
+        address: at(port),
+        direct: None,
+        has_no_direct: false,
+    })
+}
+
+/// A socket at this address, non-blocking and marked; `is_shared`: beside another that allows it.
+pub(super) fn open_one(at: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {
+    let address = at.ip();
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // On every address, IPv4 is served as well: a phone of each kind can talk to one of the other.
+        socket.set_only_v6(!address.is_unspecified())?;
+    }
+    socket.set_reuse_address(is_shared)?;
+    socket.bind(&at.into())?;
+    socket.set_nonblocking(true)?;
+    // Without the mark the call still works.
+    let _ = match address {
+        IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
+        IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED).and_then(|()| socket.set_tos_v4(EXPEDITED)),
     };
-    let (rtp, rtcp) = (bind_one(port)?, bind_one(port + 1)?);
-    Ok(Pair { rtp, rtcp, address: SocketAddr::new(address, port) })
+    Ok(UdpSocket::from(socket))
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ counters! {
     srtp_forged,
     /// SRTP and SRTCP packets that came before, dropped.
     srtp_replayed,
+    /// Legs for which the system would open no direct way to the far end: each packet costs a little more.
+    ways_refused,
     /// RTP packets that the system would not take.
     sends_failed,
     /// RTCP packets read.

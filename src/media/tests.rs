@@ -1,6 +1,7 @@
 //! The media plane over real sockets on loopback, seen from the far ends.
 
 mod changing;
+mod direct;
 mod hostile;
 mod keys;
 mod mixing;

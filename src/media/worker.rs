@@ -47,8 +47,15 @@ const SWEEP: Duration = Duration::from_millis(100);
 const COMMANDS_AT_ONCE: usize = 64;
 /// A packet with our header, and what SRTP adds.
 const OUTBOUND_BYTES: usize = PACKET_BYTES_MAX + HEADER_BYTES + GROWTH_BYTES_MAX;
-/// The eventfd's token; a leg's are twice its place (RTP) and one more (RTCP).
+/// The eventfd's token.
 const WAKE_TOKEN: u64 = u64::MAX;
+/// A leg's tokens begin at its place times this: the RTP port, the RTCP port, the direct way.
+const TOKENS_A_LEG: u64 = 4;
+const RTP_TOKEN: u64 = 0;
+const RTCP_TOKEN: u64 = 1;
+const DIRECT_TOKEN: u64 = 2;
+/// Direct ways opened in one sweep, so that many calls at once do not hold up the packets of those before.
+const DIRECT_AT_ONCE: usize = 32;
 
 /// How a thread is spoken to and answers.
 pub(super) struct Post<R> {
@@ -135,8 +142,10 @@ impl<R: Fn(MediaReport)> Worker<R> {
             for event in &events {
                 match event.data.u64() {
                     WAKE_TOKEN => woken = true,
-                    token if token % 2 == 0 => self.take_rtp((token / 2) as usize),
-                    token => self.take_rtcp((token / 2) as usize),
+                    token => match ((token / TOKENS_A_LEG) as usize, token % TOKENS_A_LEG) {
+                        (place, RTCP_TOKEN) => self.take_rtcp(place),
+                        (place, which) => self.take_rtp(place, which == DIRECT_TOKEN),
+                    },
                 }
             }
             self.tick();
@@ -171,9 +180,10 @@ impl<R: Fn(MediaReport)> Worker<R> {
     }
 
     /// Takes one RTP packet; a socket with more is ready again at once, after the others had their turn.
-    fn take_rtp(&mut self, place: usize) {
+    fn take_rtp(&mut self, place: usize, is_direct: bool) {
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) else { return };
-        let Some((length, from)) = receive(&leg.sockets.rtp, &mut self.inbound) else { return };
+        let direct = leg.sockets.direct.as_ref().filter(|_| is_direct).map(|direct| &direct.socket);
+        let Some((length, from)) = receive(direct.unwrap_or(&leg.sockets.rtp), &mut self.inbound) else { return };
         let Some(aim) = &mut leg.aim else { return count(&self.tally.early) };
         if !aim.latch.admits(from, self.relatch_after, self.now) {
             leg.quality.strangers += 1;
@@ -322,6 +332,22 @@ impl<R: Fn(MediaReport)> Worker<R> {
         }
         if has_key_down {
             self.settle_keys();
+        }
+        self.open_ways();
+    }
+
+    /// Opens the direct way to far ends that have been heard, and leads it elsewhere when they have moved.
+    fn open_ways(&mut self) {
+        let missing = self.legs.iter_mut().enumerate().filter_map(|(place, leg)| {
+            let leg = leg.as_mut()?;
+            Some((place, leg.misses_direct()?, &mut leg.sockets))
+        });
+        for (place, to, sockets) in missing.take(DIRECT_AT_ONCE) {
+            if sockets.lead(to, &self.epoll, place as u64 * TOKENS_A_LEG + DIRECT_TOKEN).is_err() {
+                // Its packets go on as they do now.
+                (sockets.direct, sockets.has_no_direct) = (None, true);
+                count(&self.tally.ways_refused);
+            }
         }
     }
 

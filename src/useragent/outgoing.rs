@@ -103,8 +103,7 @@ impl UserAgent {
             device.map(|d| (d.path, d.binding.contact.clone())).ok_or("the device is not registered any more")?;
         let realm = &self.wire.rules.realm;
         let from = shown(&dial.caller, &dial.label, realm);
-        let mut more =
-            vec![("X-Vigie-Call", dial.call.to_string()), ("Expires", RINGS_FOR_MAX.as_secs().to_string())];
+        let mut more = vec![("X-Vigie-Call", dial.call.to_string()), ("Expires", RINGS_FOR_MAX.as_secs().to_string())];
         more.extend(passed_on(&dial.caller, &dial.context, &from));
         more.extend(dial.manner.auto_answer_after.iter().flat_map(|after| answered_by_itself(*after, realm)));
         let ends = (from, NameAddr::new(format!("sip:{regulator}@{realm}")));

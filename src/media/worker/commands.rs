@@ -5,7 +5,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::super::leg::Leg;
 use super::super::player::Player;
 use super::super::tally::count;
-use super::{SWEEP, Worker};
+use super::{RTCP_TOKEN, RTP_TOKEN, SWEEP, TOKENS_A_LEG, Worker};
 use crate::model::media::AfterSounds;
 use crate::model::{LegId, MediaCommand, MediaReport, RemoteMedia, SoundId};
 
@@ -45,8 +45,9 @@ impl<R: Fn(MediaReport)> Worker<R> {
         };
         let place = self.legs.iter().position(Option::is_none).unwrap_or(self.legs.len());
         let register = |socket, token| epoll::add(&self.epoll, socket, EventData::new_u64(token), EventFlags::IN);
-        let token = place as u64 * 2;
-        if let Err(fault) = register(&sockets.rtp, token).and_then(|()| register(&sockets.rtcp, token + 1)) {
+        let token = place as u64 * TOKENS_A_LEG;
+        let registered = register(&sockets.rtp, token + RTP_TOKEN);
+        if let Err(fault) = registered.and_then(|()| register(&sockets.rtcp, token + RTCP_TOKEN)) {
             // Closing the sockets takes them out of the epoll.
             drop(sockets);
             self.ports.give_back();
