@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey};
+use ed25519_dalek::pkcs8::DecodePublicKey;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
@@ -16,11 +15,17 @@ use crate::model::Utc;
 use crate::recorder::layout::{
     AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, frames_file, leg_of,
 };
-use crate::recorder::render::{hash_file, hash_short, hex};
+use crate::recorder::render::{hash_short, hex};
 use crate::recorder::seal_log::Entry;
-use crate::recorder::sidecar::{Frames, Sidecar, content_hash};
+use crate::recorder::sidecar::{Frames, Sidecar};
 
+mod addenda;
+mod audio;
+pub mod database;
 mod foreign;
+mod log;
+pub(crate) use audio::find_samples;
+mod roots;
 
 /// The deepest folder looked into: `recordings/YYYY/MM/DD/<call-id>` and some above.
 const DEPTH_MAX: usize = 8;
@@ -74,6 +79,8 @@ pub struct Verdict {
     pub recordings_wrong: u64,
     /// Lines of seal logs looked at.
     pub log_lines: u64,
+    /// Bytes of the recordings' files.
+    pub bytes: u64,
     /// What is wrong, at most [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
     /// How many findings there are in all.
@@ -106,173 +113,104 @@ impl Verdict {
     }
 }
 
-/// Checks the recording at `path` (its folder or a file in it), or every recording below it, and the seal log of the
-/// recordings folder that it stands in. `keys` are public keys from elsewhere, one a node; without them the one beside
-/// the seal log is used, which proves less. `progress` is told after each recording how many are done.
-pub fn verify(path: &Path, keys: &[PathBuf], mut progress: impl FnMut(u64)) -> Result<Verdict, VerifyError> {
+/// What is asked beside the path.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Public keys from elsewhere, one a node; without them the ones beside the seal logs are used, which proves less.
+    pub keys: Vec<PathBuf>,
+    /// Whether the SHA-512 of the audio (the vCon's `content_hash`) is computed, too. Its SHA-256 is in any case, and both
+    /// stand in one signed sidecar; the second hash costs half of the speed.
+    pub is_thorough: bool,
+}
+
+/// How far a check is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Recordings done.
+    pub recordings: u64,
+    /// Of so many.
+    pub recordings_total: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Of so many.
+    pub bytes_total: u64,
+}
+
+/// [`verify_as`] with nothing asked but keys.
+///
+/// # Errors
+/// As there.
+pub fn verify(path: &Path, keys: &[PathBuf], progress: impl FnMut(Progress)) -> Result<Verdict, VerifyError> {
+    verify_as(path, &Wish { keys: keys.to_vec(), is_thorough: true }, progress)
+}
+
+/// Checks the recording at `path` (its folder or a file in it), or every recording below it, and the seal logs of the
+/// recordings folder that it stands in, with their keys and roots. `progress` is told after each recording.
+///
+/// # Errors
+/// [`VerifyError`] when there is nothing to check, or a key is none.
+pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -> Result<Verdict, VerifyError> {
     let path = path.canonicalize().map_err(|source| VerifyError::File { path: path.to_owned(), source })?;
     let is_in_log = path.is_file() && path.parent().and_then(Path::file_name) == Some(OsStr::new(SEAL_LOG_FOLDER));
     let target = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path };
     let root = target.ancestors().find(|above| above.join(SEAL_LOG_FOLDER).is_dir()).map(Path::to_owned);
     let mut verdict = Verdict::default();
-    let mut seals = Seals { root, keys: read_keys(keys)?, entries: HashMap::new(), begun: clock::utc() };
-    seals.read_logs(keys.is_empty(), &target, &mut verdict)?;
+    let given = read_keys(&wish.keys)?;
+    let mut seals = Seals {
+        root,
+        keys: given.clone(),
+        entries: HashMap::new(),
+        begun: clock::utc(),
+        is_thorough: wish.is_thorough,
+    };
+    seals.read_logs(&given, &target, &mut verdict)?;
     let mut search = Search { root: seals.root.as_deref(), found: Vec::new(), verdict: &mut verdict };
     search.look_in(&target, 0).map_err(|source| VerifyError::File { path: target.clone(), source })?;
     let folders = search.found;
     if folders.is_empty() && verdict.log_lines == 0 && !is_in_log {
         return Err(VerifyError::Nothing { path: target });
     }
-    for folder in &folders {
+    let sizes: Vec<u64> = folders.iter().map(|folder| bytes_in(folder)).collect();
+    let (recordings_total, bytes_total) = (folders.len() as u64, sizes.iter().sum());
+    let mut done = Progress { recordings_total, bytes_total, ..Progress::default() };
+    for (folder, bytes) in folders.iter().zip(sizes) {
         let before = verdict.findings_total;
         seals.check_recording(folder, &mut verdict);
         foreign::note_in_recording(folder, &mut verdict);
         verdict.recordings += 1;
         verdict.recordings_wrong += u64::from(verdict.findings_total > before);
-        progress(verdict.recordings);
+        done = Progress { recordings: done.recordings + 1, bytes: done.bytes + bytes, ..done };
+        progress(done);
     }
-    for (sidecar, entry) in &seals.entries {
-        if sidecar.starts_with(&target) && !sidecar.is_file() {
-            let what = format!("sealed as number {} at {}, and not there", entry.sequence, entry.at);
-            verdict.add(sidecar, "file", what);
-        }
-    }
+    verdict.bytes = done.bytes;
+    seals.check_what_is_missing(&target, &mut verdict);
     Ok(verdict)
+}
+
+/// The recordings folder that a path stands in, and the path itself, both without links.
+///
+/// # Errors
+/// When the path is not there, or no seal log stands above it.
+pub fn root_above(path: &Path) -> Result<(PathBuf, PathBuf), VerifyError> {
+    let path = path.canonicalize().map_err(|source| VerifyError::File { path: path.to_owned(), source })?;
+    let target = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path };
+    let root = target.ancestors().find(|above| above.join(SEAL_LOG_FOLDER).is_dir()).map(Path::to_owned);
+    root.map(|root| (root, target.clone())).ok_or(VerifyError::Nothing { path: target })
 }
 
 /// What recordings are checked against.
 struct Seals {
     root: Option<PathBuf>,
     keys: Vec<VerifyingKey>,
-    /// Lines of the seal logs by the sidecar that they seal, when it is below the target.
+    /// Lines of the seal logs by the file that they seal, when it is below the target or beside the logs.
     entries: HashMap<PathBuf, Entry>,
     /// When the logs were read.
     begun: Utc,
+    /// The SHA-512 of the audio is computed as well.
+    is_thorough: bool,
 }
 
 impl Seals {
-    /// Checks every seal log in the recordings folder and keeps the lines that concern `target`.
-    fn read_logs(&mut self, keys_from_log: bool, target: &Path, verdict: &mut Verdict) -> Result<(), VerifyError> {
-        let Some(root) = self.root.clone() else {
-            verdict.note("no seal log stands above this path: whether seals are missing was not checked");
-            return Ok(());
-        };
-        let folder = root.join(SEAL_LOG_FOLDER);
-        let mut logs = Vec::new();
-        for file in list(&folder).map_err(|source| VerifyError::File { path: folder.clone(), source })? {
-            let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if name.ends_with(".pub.pem") {
-                self.check_key_file(&file, keys_from_log, verdict);
-            } else if name.ends_with(".jsonl") {
-                logs.push(file);
-            } else if name.contains(".jsonl.damaged-") {
-                verdict.add(&file, "file", "a seal log that was found damaged and set aside");
-            } else {
-                foreign::note_in_seal_log(&file, verdict);
-            }
-        }
-        let source = if keys_from_log {
-            "the key beside the seal log was used; a key from elsewhere (--key) proves more: whoever can change the recordings can change that key too"
-        } else {
-            "the key given with --key was used"
-        };
-        verdict.note(source);
-        for log in logs {
-            self.check_log(&log, target, verdict);
-        }
-        Ok(())
-    }
-
-    /// A key beside a log: used when none is given, else compared with those given.
-    fn check_key_file(&mut self, path: &Path, is_used: bool, verdict: &mut Verdict) {
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => return verdict.add(path, "file", format!("cannot be read: {error}")),
-        };
-        let key = VerifyingKey::from_public_key_pem(&text).ok();
-        let Some(key) = key.filter(|k| k.to_public_key_pem(LineEnding::LF).is_ok_and(|pem| pem == text)) else {
-            return verdict.add(path, "key", "is not an Ed25519 public key as Vigie writes it");
-        };
-        if is_used {
-            self.keys.push(key);
-        } else if !self.keys.contains(&key) {
-            verdict.add(path, "key", "is none of the keys given with --key (give --key once a node)");
-        }
-    }
-
-    fn check_log(&mut self, log: &Path, target: &Path, verdict: &mut Verdict) {
-        let bytes = match std::fs::read(log) {
-            Ok(bytes) => bytes,
-            Err(error) => return verdict.add(log, "file", format!("cannot be read: {error}")),
-        };
-        let key_of_log = log.with_extension("pub.pem");
-        if !key_of_log.exists() {
-            verdict.add(&key_of_log, "file", "the public key that belongs to the seal log is not there");
-        }
-        let mut previous: Option<(u64, String)> = None;
-        let mut is_any_signed = false;
-        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            verdict.log_lines += 1;
-            let place = format!("line {}", index + 1);
-            let Some(line) = line.strip_suffix(b"\n") else {
-                verdict.add(log, place, "is torn: it has no end (the next start of Vigie cuts it and seals again)");
-                return;
-            };
-            let text = String::from_utf8_lossy(line);
-            let checked = self.check_line(&text);
-            let (entry, hash) = match checked {
-                Ok(found) => found,
-                Err(what) => {
-                    verdict.add(log, place, what);
-                    previous = None;
-                    continue;
-                }
-            };
-            let is_first = index == 0;
-            is_any_signed = true;
-            match &previous {
-                Some((sequence, hash)) => {
-                    if entry.sequence != sequence + 1 {
-                        let what = format!("is {}, after {sequence}: lines are missing or doubled", entry.sequence);
-                        verdict.add(log, format!("{place}, sequence"), what);
-                    }
-                    if entry.previous != *hash {
-                        verdict.add(log, format!("{place}, previous"), "is not the hash of the line before");
-                    }
-                }
-                None if is_first && (entry.sequence != 1 || !entry.previous.is_empty()) => {
-                    verdict.add(log, format!("{place}, sequence"), "the log does not begin with number 1");
-                }
-                // The line before is broken and was told.
-                None => (),
-            }
-            previous = Some((entry.sequence, hash));
-            if let Some(sidecar) = self.root.as_ref().map(|root| root.join(&entry.path))
-                && sidecar.starts_with(target)
-            {
-                self.entries.insert(sidecar, entry);
-            }
-        }
-        if !is_any_signed && !bytes.is_empty() {
-            verdict.add(&key_of_log, "key", "no line of the seal log beside it is sound and signed with it");
-        }
-    }
-
-    fn check_line(&self, line: &str) -> Result<(Entry, String), String> {
-        let (entry, hash) = Entry::check(line, None).map_err(|fault| fault.to_string())?;
-        if !Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err("path leads out of the recordings folder".into());
-        }
-        let mut why = "there is no key to check the signature with".to_owned();
-        for key in &self.keys {
-            match Entry::check(line, Some(key)) {
-                Ok(_) => return Ok((entry, hash)),
-                Err(fault) => why = fault.to_string(),
-            }
-        }
-        Err(why)
-    }
-
     /// Checks the sidecar and its signature, then every file that it names.
     fn check_recording(&self, folder: &Path, verdict: &mut Verdict) {
         let path = folder.join(SIDECAR_FILE);
@@ -301,8 +239,16 @@ impl Seals {
         for silence in sidecar.silences() {
             verdict.note(format!("{}: {}", folder.display(), silence.describe()));
         }
-        check_audio(folder, &sidecar, verdict);
+        audio::check(folder, &sidecar, self.is_thorough, verdict);
         check_frames(folder, &sidecar, verdict);
+        self.check_addenda(folder, &seal, verdict);
+    }
+
+    /// What the logs seal and is not there.
+    fn check_what_is_missing(&self, target: &Path, verdict: &mut Verdict) {
+        for (file, entry) in self.entries.iter().filter(|(file, _)| file.starts_with(target) && !file.is_file()) {
+            verdict.add(file, "file", format!("sealed as number {} at {}, and not there", entry.sequence, entry.at));
+        }
     }
 
     fn check_signature(&self, folder: &Path, sidecar: &[u8], is_as_logged: bool, verdict: &mut Verdict) {
@@ -326,8 +272,12 @@ impl Seals {
 
     fn check_entry(&self, path: &Path, sidecar: &Sidecar, entry: Option<&Entry>, verdict: &mut Verdict) {
         match entry {
-            Some(entry) if entry.call != sidecar.uuid || entry.sequence != sidecar.vigie.seal_sequence => {
-                let what = format!("the seal log has it as number {} of call {}", entry.sequence, entry.call);
+            Some(entry) if entry.call != Some(sidecar.uuid) || entry.sequence != sidecar.vigie.seal_sequence => {
+                let what = format!(
+                    "the seal log has it as number {} of call {}",
+                    entry.sequence,
+                    entry.call.map_or_else(|| "none".to_owned(), |call| call.to_string())
+                );
                 verdict.add(path, "vigie.seal_sequence", what);
             }
             Some(_) => (),
@@ -337,44 +287,6 @@ impl Seals {
             None => verdict.add(path, "sidecar_sha256", "the seal log has no sound line with this sidecar's hash"),
         }
     }
-}
-
-fn check_audio(folder: &Path, sidecar: &Sidecar, verdict: &mut Verdict) {
-    let path = folder.join(AUDIO_FILE);
-    let told = &sidecar.vigie.audio;
-    let (bytes, sha256, sha512) = match hash_file(&path) {
-        Ok(found) => found,
-        Err(error) => return verdict.add(&path, "file", format!("cannot be read: {error}")),
-    };
-    if bytes != told.bytes {
-        verdict.add(&path, "vigie.audio.bytes", format!("is {bytes} bytes long, the sidecar says {}", told.bytes));
-    }
-    if sha256 != told.sha256 {
-        verdict.add(&path, "vigie.audio.sha256", "the file was changed");
-    }
-    if sidecar.dialog.first().map(|dialog| &dialog.content_hash) != Some(&content_hash(&sha512)) {
-        verdict.add(&path, "dialog[0].content_hash", "the file was changed");
-    }
-    match essence_of(&path) {
-        Ok(essence) if essence == told.essence_sha256 => (),
-        Ok(_) => verdict.add(&path, "vigie.audio.essence_sha256", "the samples were changed"),
-        Err(error) => verdict.add(&path, "vigie.audio.essence_sha256", format!("the WAV cannot be read: {error}")),
-    }
-}
-
-/// SHA-256 of a WAV's samples alone.
-fn essence_of(path: &Path) -> Result<String, hound::Error> {
-    let mut hash = Sha256::new();
-    let mut block = Vec::with_capacity(64 * 1024);
-    for sample in hound::WavReader::open(path)?.into_samples::<i16>() {
-        block.extend_from_slice(&sample?.to_le_bytes());
-        if block.len() >= 64 * 1024 {
-            hash.update(&block);
-            block.clear();
-        }
-    }
-    hash.update(&block);
-    Ok(hex(&hash.finalize()))
 }
 
 fn check_frames(folder: &Path, sidecar: &Sidecar, verdict: &mut Verdict) {
@@ -458,6 +370,12 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// Bytes of a folder's files.
+fn bytes_in(folder: &Path) -> u64 {
+    let files = list(folder).unwrap_or_default();
+    files.iter().filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {

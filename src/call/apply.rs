@@ -5,8 +5,8 @@ use super::orders::Brings;
 use super::signal::Incoming;
 use super::switch::{NOBODY_GRACE, Order, Switch, UNSEALED_MAX};
 use crate::model::{
-    Alarm, CallId, Event, EventId, EventKind, Fact, LegId, Line, Now, OneWay, PauseReason, Person, RegulatorId,
-    RegulatorState, Side, Subject,
+    Alarm, CallId, Event, EventId, EventKind, Fact, LegId, Line, Now, OneWay, PauseReason, Person, RecorderCommand,
+    RegulatorId, RegulatorState, Side, Subject, is_turn,
 };
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ impl Switch {
                 Decision::Room(change) => self.change_room(id, change, now),
                 Decision::Event(kind) => {
                     sequence += 1;
+                    if is_turn(&kind) && self.calls.get(&id).is_some_and(|call| call.recording) {
+                        let what = kind.clone();
+                        out.push(Order::Recorder(RecorderCommand::Turn { call: id, at: now.utc, what }));
+                    }
                     self.tell(Subject::Call(id), sequence, *kind, now);
                 }
                 Decision::Keep => {

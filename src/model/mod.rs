@@ -50,7 +50,7 @@ pub use record::{
     CallContext, CallRecord, Caller, Choices, EndedBy, KeyChosen, LegRecord, Names, OfferEnd, OfferRecord, Outcome,
     Reasoning, Side,
 };
-pub use recording::{RecorderCommand, RecorderReport, SealedRecording};
+pub use recording::{RecorderCommand, RecorderReport, SealedRecording, is_turn};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use reload::{Foresight, Reload, Stranded};
 pub use time::{Moment, Now, Utc};

@@ -15,8 +15,21 @@ pub enum RecorderCommand {
     Begin { call: CallId, at: Now, so_far: Box<CallRecord> },
     /// Frames of this leg belong to the recording.
     Leg { leg: LegId, side: Side, regulator: Option<RegulatorId> },
+    /// Something happened between the parties while they were recorded: held, resumed, handed on, supervised.
+    Turn { call: CallId, at: Utc, what: Box<EventKind> },
     /// No more frames will come; render, seal and report.
     Finish { call: CallId, at: Now, record: Box<CallRecord> },
+}
+
+/// Whether an event is part of the parties' history in a recording, beside their coming and going.
+pub fn is_turn(event: &EventKind) -> bool {
+    matches!(
+        event,
+        EventKind::CallHeld { .. }
+            | EventKind::CallResumed { .. }
+            | EventKind::CallTransferred { .. }
+            | EventKind::CallSupervised { .. }
+    )
 }
 
 /// What the recorder reports.

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::kept::Turn;
 use super::layout::open_folder;
 use super::live::{Live, Stage};
 use super::seal::{Seal, SealError};
@@ -128,6 +129,11 @@ impl Copier {
             RecorderCommand::Begin { call, at, so_far } => self.live_of(call, now).begin(call, at, so_far),
             RecorderCommand::Leg { leg, side, regulator } => {
                 self.live_of(leg.call, now).add_leg(leg.number, side, regulator, now);
+            }
+            RecorderCommand::Turn { call, at, what } => {
+                if !self.done.has(call) {
+                    self.live_of(call, now).add_turn(Turn { at, what });
+                }
             }
             RecorderCommand::Finish { call, at, record } => {
                 if !self.live.get_mut(&call).is_some_and(|live| live.finish(at, record, now)) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{KEPT_FILE, make_folder, make_private_folder, name_of_part, open_folder, replace_file};
 use super::place::{Part, samples_between};
-use crate::model::{CallId, CallRecord, EndedBy, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
+use crate::model::{CallId, CallRecord, EndedBy, EventKind, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
 
 /// `call.json`: everything but the frames. Each line is the whole as it was then; the last whole line counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,23 @@ pub struct Kept {
     pub finished: Option<Now>,
     /// The legs that were announced.
     pub legs: BTreeMap<u16, KeptLeg>,
+    /// What happened between the parties, in its order.
+    #[serde(default)]
+    pub turns: Vec<Turn>,
     /// The call as known; complete once `finished` is set.
     pub record: Box<CallRecord>,
+}
+
+/// The most turns kept of one call: a phone that holds and resumes without end must not fill a disk.
+pub const TURNS_MAX: usize = 1000;
+
+/// Something that happened between the parties.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// When.
+    pub at: Utc,
+    /// What, as dispatch was told.
+    pub what: Box<EventKind>,
 }
 
 /// A leg that was announced.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kept::{Kept, KeptLeg};
+use super::kept::{Kept, KeptLeg, TURNS_MAX, Turn};
 use super::layout::{folder_of, frames_file};
 use crate::journal::{Frame, FrameFile};
 use crate::model::{CallId, CallRecord, Moment, Now, RegulatorId, Side};
@@ -38,6 +38,8 @@ pub(super) struct Live {
     kept: Option<Kept>,
     /// Legs that were announced before `Begin`.
     early: BTreeMap<u16, KeptLeg>,
+    /// What happened between the parties before `Begin`.
+    early_turns: Vec<Turn>,
     /// What is kept is not yet on disk as it is in memory.
     is_stale: bool,
     /// Something of it is on disk.
@@ -59,6 +61,7 @@ impl Live {
             folder: recordings.join(folder_of(call)),
             kept: None,
             early: BTreeMap::new(),
+            early_turns: Vec::new(),
             is_stale: false,
             is_kept: false,
             legs: BTreeMap::new(),
@@ -69,7 +72,8 @@ impl Live {
     pub(super) fn begin(&mut self, call: CallId, at: Now, record: Box<CallRecord>) {
         if self.kept.is_none() {
             let legs = std::mem::take(&mut self.early);
-            self.kept = Some(Kept { call, begun: at, finished: None, legs, record });
+            let turns = std::mem::take(&mut self.early_turns);
+            self.kept = Some(Kept { call, begun: at, finished: None, legs, turns, record });
             self.is_stale = true;
             self.stage = Stage::Running;
         }
@@ -82,6 +86,17 @@ impl Live {
         };
         legs.entry(leg).or_insert(KeptLeg { side, regulator, joined });
         self.is_stale = self.kept.is_some();
+    }
+
+    pub(super) fn add_turn(&mut self, turn: Turn) {
+        let turns = match &mut self.kept {
+            Some(kept) => &mut kept.turns,
+            None => &mut self.early_turns,
+        };
+        if turns.len() < TURNS_MAX {
+            turns.push(turn);
+            self.is_stale = self.kept.is_some();
+        }
     }
 
     /// No more frames come. `false`: the recording was never begun.

@@ -15,6 +15,8 @@ use crate::journal::{Journal, RingError, RingReader};
 use crate::model::{CallId, RecorderCommand, RecorderReport};
 
 mod copy;
+pub mod deposit;
+mod history;
 mod kept;
 pub mod layout;
 mod live;
@@ -25,10 +27,13 @@ mod recover;
 mod remembered;
 pub mod render;
 mod seal;
+pub mod seal_keys;
 pub mod seal_log;
 pub mod sidecar;
+pub mod tag;
 mod work;
 
+pub use deposit::{Deposit, Deposited, Notary};
 pub use recover::recover;
 pub use seal::{SealError, sealed_there};
 
@@ -93,6 +98,7 @@ pub enum RecorderError {
 #[derive(Debug)]
 pub struct Recorder {
     sender: SyncSender<Message>,
+    notary: Notary,
     copying: JoinHandle<()>,
 }
 
@@ -130,10 +136,11 @@ pub fn start(
     }
     let (sender, receiver) = sync_channel(MESSAGES_MAX);
     let workers = work::start(sealer, sender.clone())?;
+    let notary = workers.notary();
     let doors = copy::Doors { report: Box::new(report), alarm: Box::new(alarm) };
     let copier = copy::Copier::new(parts, journal, rings, workers, doors);
     let copying = spawn("recorder", move || copier.run(&receiver))?;
-    Ok(Recorder { sender, copying })
+    Ok(Recorder { sender, notary, copying })
 }
 
 impl Recorder {
@@ -145,6 +152,11 @@ impl Recorder {
                 tracing::error!("the recorder does not follow: a command was dropped; look at the disk");
             }
         }
+    }
+
+    /// What signs documents beside recordings; it outlives the recorder and then refuses.
+    pub fn notary(&self) -> Notary {
+        self.notary.clone()
     }
 
     /// Drains the rings, seals what is finished (for at most 30 s), and leaves the rest for [`recover`].

@@ -58,6 +58,7 @@ fn known(record: &CallRecord, first: Moment) -> Kept {
         begun,
         finished: None,
         legs: legs.map(|leg| (leg.number, joined(leg))).collect(),
+        turns: Vec::new(),
         record: Box::new(record.clone()),
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, name_part, part_of};
 use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between};
+use super::tag;
 use crate::journal::FrameKind;
 use crate::journal::frames::{Payloads, scan_file};
 use crate::model::{Codec, Side};
@@ -137,6 +138,8 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
     }
     let path = folder.join(AUDIO_FILE);
     let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64, rate_hz)?;
+    let part = part_of(&path);
+    tag::append(&part, kept.call, &essence_sha256).map_err(fault("adding the tag to", &part))?;
     name_part(&path).map_err(fault("putting in place", &path))?;
     let (bytes, sha256, sha512) = hash_file(&path).map_err(fault("reading back", &path))?;
     let legs = lanes.into_iter().map(|lane| lane.told).collect();

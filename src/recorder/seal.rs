@@ -67,8 +67,8 @@ pub struct Seal {
 
 /// What seals; one a node.
 pub struct Sealer {
-    parts: Parts,
-    log: SealLog,
+    pub(super) parts: Parts,
+    pub(super) log: SealLog,
     /// A sidecar that is on disk while its line is not yet in the log: nothing else is sealed before it.
     unlogged: Option<SealedRecording>,
     /// The day whose folders, up to the root, were synced last.
@@ -89,12 +89,7 @@ impl Sealer {
 
     /// Seals the recording of `call`, or finishes a seal that a crash or a full disk interrupted.
     pub fn seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<Seal, SealError> {
-        if let Some(waiting) = self.unlogged.take()
-            && let Err(error) = self.add_line(&waiting)
-        {
-            self.unlogged = Some(waiting);
-            return Err(error);
-        }
+        self.log_waiting()?;
         let folder = self.folder(call);
         let sealed = match seal_there(&self.parts.settings.folder, call)? {
             Some(sealed) => sealed,
@@ -109,6 +104,17 @@ impl Sealer {
         let mark = open_folder(&self.parts.state).join(call.to_string());
         remove_file(&mark).map_err(fault("removing", &mark))?;
         Ok(sealed)
+    }
+
+    /// Adds the line of a sidecar that has none yet: its number is taken.
+    pub(super) fn log_waiting(&mut self) -> Result<(), SealError> {
+        if let Some(waiting) = self.unlogged.take()
+            && let Err(error) = self.add_line(&waiting)
+        {
+            self.unlogged = Some(waiting);
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn folder(&self, call: CallId) -> PathBuf {
@@ -168,7 +174,7 @@ impl Sealer {
         let next = self.log.next_sequence();
         if sealed.seal_sequence == next {
             let line = SealLine {
-                call: sealed.call,
+                call: Some(sealed.call),
                 path: &sealed.sidecar,
                 sidecar_sha256: &sealed.seal,
                 at: sealed.sealed_at,

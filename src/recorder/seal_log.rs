@@ -3,6 +3,7 @@
 //! A line is `{"sequence":…,"at":…,"call":…,"path":…,"sidecar_sha256":…,"previous":…,"hash":…,"signature":…}`. `hash` is
 //! the SHA-256, and `signature` the Ed25519 signature (base64), of the line's own text up to `,"hash"`, closed with `}`;
 //! `previous` is the `hash` of the line before, empty in the first. So each can be checked with standard tools alone.
+//! `path` and `sidecar_sha256` are those of the file that the line seals: a sidecar, an addendum, an hour's root, a key.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -11,15 +12,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::pkcs8::EncodePublicKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::layout::{SEAL_LOG_FOLDER, make_folder, put_file, sync_file};
+use super::layout::{SEAL_LOG_FOLDER, make_folder, sync_file};
 use super::render::hex;
+use super::seal_keys;
 use crate::model::{CallId, Utc};
 
 /// The last line is within so many bytes of the end: a line has some 500.
@@ -40,7 +40,7 @@ pub enum SealLogError {
     },
     /// The log was begun with another key.
     #[error(
-        "the key beside the seal log, {path}, is not this node's signing key; give this node another name, or put its old key back"
+        "the newest key beside the seal log, {path}, is not this node's signing key; give this node another name, put its old key back, or, when a change of keys was interrupted, finish it with `vigie seal-key rotate`"
     )]
     OtherKey {
         /// The public key's file.
@@ -64,11 +64,11 @@ pub struct Entry {
     pub sequence: u64,
     /// When it was sealed (RFC 3339, UTC).
     pub at: String,
-    /// The call.
-    pub call: CallId,
-    /// The sidecar, relative to the recordings folder.
+    /// The call; null when the file belongs to none (a key, a root).
+    pub call: Option<CallId>,
+    /// The file, relative to the recordings folder: a sidecar, or what was deposited later.
     pub path: String,
-    /// SHA-256 of the sidecar: the seal.
+    /// The file's SHA-256; of a sidecar: the seal.
     pub sidecar_sha256: String,
     /// The `hash` of the line before; empty in the first.
     pub previous: String,
@@ -165,17 +165,17 @@ pub fn last_calls(recordings: &Path, node: &str) -> io::Result<Vec<CallId>> {
     let mut tail = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut tail)?;
     let lines = tail.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok()).map(|entry| entry.call).collect())
+    Ok(lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok()?.call).collect())
 }
 
 impl SealLog {
     /// Opens or begins the node's log. A last line that a crash tore is cut: its recording is sealed again by recovery.
     pub fn open(recordings: &Path, node: &str, key: &SigningKey) -> Result<SealLog, SealLogError> {
-        let (path, key_path) = log_paths(recordings, node);
+        let (path, _) = log_paths(recordings, node);
         make_folder(&recordings.join(SEAL_LOG_FOLDER)).map_err(fault("making the folder of", &path))?;
         // Locked before anything is cut or set aside.
         let mut log = open_file(&path)?;
-        keep_key(&key_path, key)?;
+        seal_keys::check_current(recordings, node, key)?;
         let (tail, torn) = read_tail(&path).map_err(fault("reading", &path))?;
         if torn > 0 {
             log.length -= torn;
@@ -224,6 +224,19 @@ impl SealLog {
         Ok(())
     }
 
+    /// Whether the log has a line of this file as it is.
+    pub fn has_file(&self, file: &str, sha256: &str) -> Result<bool, SealLogError> {
+        let reader = BufReader::new(File::open(&self.path).map_err(fault("opening", &self.path))?);
+        for line in reader.lines() {
+            let line = line.map_err(fault("reading", &self.path))?;
+            let entry = serde_json::from_str::<Entry>(&line);
+            if entry.is_ok_and(|entry| entry.path == file && entry.sidecar_sha256 == sha256) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the log has this seal.
     pub fn contains(&self, sequence: u64, sidecar_sha256: &str) -> Result<bool, SealLogError> {
         let reader = BufReader::new(File::open(&self.path).map_err(fault("opening", &self.path))?);
@@ -242,9 +255,9 @@ impl SealLog {
 /// What is sealed.
 #[derive(Clone, Copy, Debug)]
 pub struct SealLine<'a> {
-    /// The call.
-    pub call: CallId,
-    /// The sidecar, relative to the recordings folder.
+    /// The call, when there is one.
+    pub call: Option<CallId>,
+    /// The file, relative to the recordings folder.
     pub path: &'a str,
     /// Its SHA-256.
     pub sidecar_sha256: &'a str,
@@ -278,18 +291,6 @@ fn read_tail(path: &Path) -> io::Result<(Option<String>, u64)> {
     Ok((last.map(|line| String::from_utf8_lossy(line).into_owned()), torn as u64))
 }
 
-fn keep_key(path: &Path, key: &SigningKey) -> Result<(), SealLogError> {
-    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|e| SealLogError::Key(e.to_string()))?;
-    match std::fs::read_to_string(path) {
-        Ok(there) if there == pem => Ok(()),
-        Ok(_) => Err(SealLogError::OtherKey { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            put_file(path, pem.as_bytes()).map_err(fault("writing", path))
-        }
-        Err(error) => Err(fault("reading", path)(error)),
-    }
-}
-
 fn fault(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SealLogError + use<> {
     let path = path.to_owned();
     move |source| SealLogError::File { act, path, source }
@@ -304,7 +305,7 @@ mod tests {
     }
 
     fn add(log: &mut SealLog, n: u128) {
-        let call = CallId(uuid::Uuid::from_u128(n));
+        let call = Some(CallId(uuid::Uuid::from_u128(n)));
         let line = SealLine { call, path: "2026/x/recording.json", sidecar_sha256: "00", at: Utc(n as i64) };
         log.append(&line, &key()).expect("appended");
     }

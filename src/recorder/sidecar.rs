@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::history::{PartyEvent, history_of, parties_of};
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, frames_file};
 use super::one_sided::Silence;
@@ -48,7 +49,7 @@ pub struct Party {
     /// The caller's display name; a regulator's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `caller`, `regulator` or `outside`.
+    /// `caller`, `regulator`, `supervisor` or `outside`.
     pub role: String,
 }
 
@@ -72,6 +73,9 @@ pub struct Dialog {
     pub filename: String,
     /// `sha512-` and base64url of the file's SHA-512.
     pub content_hash: String,
+    /// Who came, was held, was handed on and left, in the order of its happening.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub party_history: Vec<PartyEvent>,
 }
 
 /// What the draft has no place for.
@@ -94,7 +98,7 @@ pub struct Block {
     pub started_at_arrival: u64,
     /// Finished after a crash.
     pub recovered: bool,
-    /// The call's times, RFC 3339 with the site's offset.
+    /// The call's times, RFC 3339: each with the site's offset, and as `…_utc` in UTC.
     pub times: BTreeMap<String, String>,
     /// From the waiting room to the answer.
     pub wait_ms: Option<u64>,
@@ -258,6 +262,7 @@ impl Sidecar {
             mediatype: "audio/x-wav".into(),
             filename: AUDIO_FILE.into(),
             content_hash: content_hash(&rendered.sha512),
+            party_history: history_of(kept, rendered, place.zone),
         };
         Sidecar {
             vcon: VCON_VERSION.into(),
@@ -290,33 +295,6 @@ fn crate_version() -> String {
     concat!("vigie ", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
-fn parties_of(kept: &Kept) -> Vec<Party> {
-    let caller = &kept.record.caller;
-    let mut parties = vec![Party {
-        tel: caller.e164.as_ref().map(|number| number.as_str().to_owned()),
-        name: caller.display_name.clone(),
-        role: "caller".into(),
-    }];
-    let announced = kept.legs.values().filter_map(|leg| leg.regulator.as_ref());
-    let mut names: Vec<&RegulatorId> = Vec::new();
-    for name in announced.chain(kept.record.regulator.as_ref()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let regulator = |id: &&RegulatorId| {
-        let name = match kept.record.names.regulators.get(id) {
-            Some(name) if !name.is_empty() => format!("{name} ({id})"),
-            Some(_) | None => id.to_string(),
-        };
-        Party { tel: None, name: Some(name), role: "regulator".into() }
-    };
-    parties.extend(names.iter().map(regulator));
-    let outside = kept.record.legs.iter().filter(|leg| leg.side == Side::Outside && leg.accepted_at.is_some());
-    parties.extend(outside.map(|leg| Party { tel: leg.dialled.clone(), name: None, role: "outside".into() }));
-    parties
-}
-
 fn times_of(kept: &Kept, rendered: &Rendered, place: &SealPlace<'_>) -> BTreeMap<String, String> {
     let record = &kept.record;
     let end = Utc(kept.begun.utc.0 + rendered.duration_ms() as i64 * 1000);
@@ -330,7 +308,9 @@ fn times_of(kept: &Kept, rendered: &Rendered, place: &SealPlace<'_>) -> BTreeMap
         ("recording_ended_at", Some(end)),
         ("sealed_at", Some(place.at)),
     ];
-    let told = times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?.with_offset(place.zone))));
+    let known = times.into_iter().filter_map(|(name, at)| Some((name, at?)));
+    let told = known
+        .flat_map(|(name, at)| [(name.to_owned(), at.with_offset(place.zone)), (format!("{name}_utc"), at.rfc3339())]);
     told.collect()
 }
 

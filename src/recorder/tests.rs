@@ -194,6 +194,14 @@ impl World {
 }
 
 impl Running {
+    pub(crate) fn notary(&self) -> Notary {
+        self.recorder.notary()
+    }
+
+    pub(crate) fn stop(self) {
+        self.recorder.stop();
+    }
+
     /// The first alarm of this kind: a disk that is busy elsewhere may raise others.
     pub(crate) fn alarm(&self, kind: &str) -> String {
         loop {
@@ -398,6 +406,7 @@ fn a_finished_recording_that_was_not_sealed_keeps_its_own_outcome() {
         begun: world.begin,
         finished: Some(world.begin.after(Duration::from_secs(3))),
         legs: BTreeMap::new(),
+        turns: Vec::new(),
         record: Box::new(CallRecord { outcome: Some(Outcome::Answered), ..*world.record() }),
     };
     kept.write(&world.in_folder(""), &world.parts.state).expect("kept");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::deposit::{Deposit, DepositError, Deposited, Notary};
 use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
 use super::seal::Sealer;
 use super::{Message, RecorderError, spawn};
@@ -22,13 +23,24 @@ const BACKGROUND_NICE: i32 = 10;
 /// The ends that the copying thread holds.
 #[derive(Debug)]
 pub(super) struct Workers {
-    seals: SyncSender<CallId>,
+    seals: SyncSender<SealJob>,
     /// Kept files have a thread of their own: they must be safe within the journal's half second.
     keeps: SyncSender<SyncJob>,
     syncs: SyncSender<SyncJob>,
     /// The journal's own: were it synced by the copying thread, a call that begins meanwhile would not be known on disk.
     journals: SyncSender<Arc<File>>,
     threads: [JoinHandle<()>; 4],
+}
+
+/// What the sealing thread does.
+#[derive(Debug)]
+pub(super) enum SealJob {
+    /// Seals a finished recording.
+    Seal(CallId),
+    /// Signs a document, and answers.
+    Deposit(Box<Deposit>, SyncSender<Result<Deposited, DepositError>>),
+    /// The last one.
+    Stop,
 }
 
 /// Something to bring to the disk for certain.
@@ -63,7 +75,12 @@ pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers
 impl Workers {
     /// Whether the job was taken.
     pub(super) fn seal(&self, call: CallId) -> bool {
-        self.seals.try_send(call).is_ok()
+        self.seals.try_send(SealJob::Seal(call)).is_ok()
+    }
+
+    /// The way to the sealing thread for everybody else.
+    pub(super) fn notary(&self) -> Notary {
+        Notary::new(self.seals.clone())
     }
 
     /// Whether the sync was begun; its end comes as a message.
@@ -85,6 +102,10 @@ impl Workers {
 
     /// Lets the threads end: what is queued is done, its results are in `receiver` or go unread.
     pub(super) fn stop(self, receiver: &Receiver<Message>) {
+        // A notary may be held elsewhere still: the sealing thread is told, not left alone.
+        while let Err(TrySendError::Full(_)) = self.seals.try_send(SealJob::Stop) {
+            let _unread = receiver.recv_timeout(std::time::Duration::from_millis(10));
+        }
         drop((self.seals, self.keeps, self.syncs, self.journals));
         for thread in self.threads {
             while !thread.is_finished() {
@@ -103,11 +124,23 @@ fn stand_back() {
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
-fn seal_all(mut sealer: Sealer, jobs: &Receiver<CallId>, done: &SyncSender<Message>) {
-    for call in jobs {
-        let result = sealer.seal(call, false, clock::utc()).map(Box::new);
-        if done.send(Message::Sealed { call, result }).is_err() {
-            return;
+fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Message>) {
+    if let Err(error) = sealer.finish_deposit() {
+        tracing::error!("a document that an earlier run was depositing is not in the seal log yet: {error}");
+    }
+    for job in jobs {
+        match job {
+            SealJob::Seal(call) => {
+                let result = sealer.seal(call, false, clock::utc()).map(Box::new);
+                if done.send(Message::Sealed { call, result }).is_err() {
+                    return;
+                }
+            }
+            SealJob::Deposit(deposit, answer) => {
+                // Who asked may have gone meanwhile; the document stands all the same.
+                let _ = answer.try_send(sealer.deposit(&deposit, clock::utc()));
+            }
+            SealJob::Stop => return,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod audit_check;
 pub mod bindings;
 pub mod calls;
 pub mod clock_marks;
+pub mod comparing;
 mod database;
 pub mod deletions;
 pub mod events;

@@ -2,11 +2,132 @@
 
 use std::fs;
 
+use ed25519_dalek::pkcs8::EncodePublicKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+
 use super::*;
+use crate::archive::redact::{self, Plan, Redaction, Span};
+use crate::archive::roots;
+use crate::recorder::deposit::{Deposit, Note};
+use crate::recorder::seal_keys::rotate;
 use crate::recorder::tests::World;
 
 fn check(path: &Path, keys: &[PathBuf]) -> Verdict {
     verify(path, keys, |_| ()).expect("something to check")
+}
+
+/// Two addenda (one of them a redacted copy), an hour's root, another key, and a line signed with it.
+fn enrich(world: &mut World) {
+    let running = world.start(1 << 20);
+    let notary = running.notary();
+    let note = |kind: &str, body| {
+        let reason = "dossier".to_owned();
+        Deposit::Addendum(Note { call: world.call, kind: kind.into(), by: "marie".into(), reason, body })
+    };
+    let (root, node) = (&world.parts.settings.folder, &world.parts.node);
+    notary.deposit(note("case", serde_json::json!({ "case": "A-1" }))).expect("kept");
+    roots::make(root, node, &notary, Utc(1_700_000_000_000_000)).expect("made").expect("a root");
+    let wav = fs::File::open(world.in_folder(AUDIO_FILE)).expect("audio");
+    let spans = vec![Span { start_ms: 5, end_ms: 10 }];
+    let plan = Plan { call: world.call, original: "x".into(), spans: spans.clone() };
+    let made = redact::write(wav, plan, &mut std::io::sink()).expect("made");
+    let redaction = Redaction {
+        call: world.call,
+        original_essence_sha256: "x".into(),
+        spans,
+        bytes: made.bytes,
+        sha256: made.sha256,
+        essence_sha256: made.essence_sha256,
+    };
+    running.stop();
+    let new = ed25519_dalek::SigningKey::from_bytes(&[8; 32]);
+    rotate(&world.parts, &new).expect("another key");
+    world.parts.key = new;
+    let running = world.start(1 << 20);
+    let body = serde_json::to_value(redaction).expect("JSON");
+    running.notary().deposit(note(redact::KIND, body)).expect("kept");
+    running.stop();
+}
+
+#[test]
+fn after_a_change_of_keys_the_old_one_or_the_new_one_from_elsewhere_proves_all() {
+    let mut world = World::new();
+    world.seal_one(3);
+    let old = key_of(&world);
+    enrich(&mut world);
+    let root = world.parts.settings.folder.clone();
+    assert!(check(&root, std::slice::from_ref(&old)).is_sound());
+    let new = key_of(&world);
+    assert!(check(&root, &[new]).is_sound());
+    // A key that no line vouches for.
+    fs::write(crate::recorder::seal_keys::key_path(&root, "node-1", 3), fs::read(&old).expect("read"))
+        .expect("written");
+    assert!(!check(&root, &[]).is_sound());
+}
+
+#[test]
+fn addenda_and_roots_that_were_taken_away_added_or_moved_are_named() {
+    let mut world = World::new();
+    world.seal_one(3);
+    enrich(&mut world);
+    let root = world.parts.settings.folder.clone();
+    let named = |file: &Path| check(&root, &[]).findings.iter().any(|finding| finding.file == file);
+    let (first, second) = (world.in_folder("addendum-0001.json"), world.in_folder("addendum-0002.json"));
+    let (one, two) = (fs::read(&first).expect("read"), fs::read(&second).expect("read"));
+    fs::write(&first, &two).expect("moved");
+    fs::write(&second, &one).expect("moved");
+    assert!(named(&first) && named(&second));
+    fs::write(&first, &one).expect("mended");
+    fs::remove_file(&second).expect("the last is taken away");
+    assert!(named(&second));
+    fs::write(&second, &two).expect("mended");
+    let third = world.in_folder("addendum-0003.json");
+    fs::write(&third, &two).expect("added");
+    assert!(named(&third));
+    fs::remove_file(&third).expect("mended");
+    let hour = roots::list(&root.join(roots::folder_of(&root, "node-1"))).expect("listed").remove(0);
+    let document = fs::read(&hour).expect("read");
+    fs::remove_file(&hour).expect("taken away");
+    assert!(named(&hour));
+    fs::write(&hour, &document).expect("mended");
+    assert!(check(&root, &[]).is_sound());
+}
+
+#[tokio::test]
+async fn a_row_of_the_database_that_says_something_else_is_named_with_its_column() {
+    let world = World::new();
+    let sealed = world.seal_one(3);
+    let file = world.folder.path().join("vigie.db");
+    let settings =
+        crate::config::settings::StorageSettings { url: format!("sqlite:{}", file.display()), ladder_days: 1 };
+    let storage = crate::storage::Storage::open(&settings).await.expect("a database");
+    let spool = world.folder.path().join("spool");
+    let alarm = std::sync::Arc::new(|_| {});
+    let writer = crate::storage::WriterSettings { spool, endpoints: Vec::new(), alarm };
+    let writer = crate::storage::Writer::start(&storage, writer).await.expect("a writer");
+    let root = world.parts.settings.folder.canonicalize().expect("a folder");
+    let reading = crate::storage::comparing::open(&file).await.expect("opened");
+    let compare = async || {
+        let mut verdict = Verdict::default();
+        database::check(&reading, &file, (&root, &root), &mut verdict).await.expect("compared");
+        verdict.findings.into_iter().map(|finding| finding.field).collect::<Vec<_>>()
+    };
+    assert_eq!(compare().await, ["recordings"], "no row yet");
+    writer
+        .remember(vec![crate::model::Fact::Call(sealed.record.clone()), crate::model::Fact::Recording(sealed.clone())]);
+    writer.flush().await.expect("stored");
+    assert_eq!(compare().await, [""; 0]);
+    for (column, value) in crate::storage::comparing::COLUMNS.iter().zip(1..).skip(1) {
+        storage.run(&format!("UPDATE recordings SET {column} = '{value}'")).await.expect("changed");
+        assert_eq!(compare().await, [format!("recordings.{column}")]);
+        writer.remember(vec![crate::model::Fact::Recording(sealed.clone())]);
+        writer.flush().await.expect("mended");
+    }
+    storage.run("UPDATE calls SET record = REPLACE(record, '0612345678', '0612345679')").await.expect("changed");
+    assert_eq!(compare().await, ["calls.record"]);
+    fs::remove_file(world.in_folder(SIDECAR_FILE)).expect("taken away");
+    assert_eq!(compare().await, ["file"]);
+    writer.stop().await;
 }
 
 /// A key file of the world's key, from elsewhere.
@@ -33,11 +154,15 @@ fn a_sound_recording_is_sound_from_wherever_one_looks() {
 
 #[test]
 fn no_flipped_byte_in_any_file_goes_unseen_and_the_right_file_is_named() {
-    let world = World::new();
+    let mut world = World::new();
     world.seal_one(1);
+    enrich(&mut world);
     let root = world.parts.settings.folder.clone();
     let files: Vec<_> = world.tree().into_iter().filter(|(path, _)| path.starts_with(&root)).collect();
-    assert_eq!(files.len(), 7);
+    // Audio, two frame files, sidecar, two addenda, an hour's root, a second key with a signature each, the new key's word
+    // for the old one, the log and the first key.
+    assert_eq!(files.len(), 16, "{:?}", files.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert!(check(&root, &[]).is_sound(), "{:?}", check(&root, &[]));
     for (path, bytes) in files {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();

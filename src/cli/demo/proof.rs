@@ -194,7 +194,7 @@ fn check_recording(
     let loud = sealed.levels_dbfs.iter().all(|level| *level > SPEECH_DBFS_MIN);
     verdict.check(story, format!("{name}'s recording has both voices"), loud);
     let folder = recordings.join(&sealed.path);
-    let verified = archive::verify::verify(&folder, &[], |_| {});
+    let verified = archive::verify::verify(&folder, &[], |_| ());
     let is_sound = verified.as_ref().is_ok_and(|verdict| verdict.is_sound() && verdict.recordings == 1);
     story.say(match is_sound {
         true => "         seal verified: hashes, signature and seal log agree",

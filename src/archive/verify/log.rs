@@ -1,0 +1,226 @@
+//! The seal logs: every line against the one before and the key that was in force, every key against its neighbours.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest, Sha256};
+
+use super::{Seals, Verdict, VerifyError, foreign, list, roots};
+use crate::recorder::layout::{SEAL_LOG_FOLDER, SIDECAR_FILE};
+use crate::recorder::render::hex;
+use crate::recorder::seal_keys::{NodeKey, before_path, keys_of, relative_key_path, vouches};
+use crate::recorder::seal_log::Entry;
+
+/// A seal log being read.
+struct Log<'a> {
+    path: &'a Path,
+    node: String,
+    keys: Vec<NodeKey>,
+    /// Which of them signs now.
+    current: usize,
+    previous: Option<(u64, String)>,
+    /// Whether a line was sound and signed.
+    is_any_signed: bool,
+    /// The hash of each sound line, by its sequence.
+    hashes: Vec<(u64, String)>,
+}
+
+impl Seals {
+    /// Checks every seal log in the recordings folder and keeps the lines that concern `target`.
+    pub(super) fn read_logs(
+        &mut self,
+        given: &[VerifyingKey],
+        target: &Path,
+        verdict: &mut Verdict,
+    ) -> Result<(), VerifyError> {
+        let Some(root) = self.root.clone() else {
+            verdict.note("no seal log stands above this path: whether seals are missing was not checked");
+            return Ok(());
+        };
+        let folder = root.join(SEAL_LOG_FOLDER);
+        let files = list(&folder).map_err(|source| VerifyError::File { path: folder.clone(), source })?;
+        let logs: Vec<PathBuf> =
+            files.iter().filter(|file| file.extension() == Some(OsStr::new("jsonl"))).cloned().collect();
+        let mut known = Vec::new();
+        for log in &logs {
+            known.extend(self.read_log(log, &root, (given, target), verdict));
+        }
+        for file in files.iter().filter(|file| !logs.contains(file)) {
+            let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let is_roots = file.is_dir() && name.ends_with(".roots");
+            if name.contains(".jsonl.damaged-") {
+                verdict.add(file, "file", "a seal log that was found damaged and set aside");
+            } else if name.ends_with(".pub.pem") && !known.contains(file) {
+                verdict.add(file, "file", "is a key of no seal log here, or one that the key before it is missing for");
+            } else if !is_roots && !known.contains(file) && !self.is_sealed(file) {
+                foreign::note_in_seal_log(file, verdict);
+            }
+        }
+        verdict.note(if given.is_empty() {
+            "the key beside the seal log was used; a key from elsewhere (--key) proves more: whoever can change the recordings can change that key too"
+        } else {
+            "the key given with --key was used"
+        });
+        self.check_deposits(&folder, verdict);
+        Ok(())
+    }
+
+    /// Whether a line seals this file, or the file that it is the signature of.
+    fn is_sealed(&self, file: &Path) -> bool {
+        self.entries.contains_key(file) || self.entries.contains_key(&file.with_extension(""))
+    }
+
+    /// Checks one log with its keys and roots; the key files that belong to it.
+    fn read_log(
+        &mut self,
+        path: &Path,
+        root: &Path,
+        (given, target): (&[VerifyingKey], &Path),
+        verdict: &mut Verdict,
+    ) -> Vec<PathBuf> {
+        let node = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let keys = match keys_of(root, &node) {
+            Ok(keys) => keys,
+            Err(error) => {
+                verdict.add(path, "key", format!("a key beside it cannot be read: {error}"));
+                Vec::new()
+            }
+        };
+        let known = keys.iter().flat_map(|key| [key.path.clone(), before_path(&key.path)]).collect();
+        check_keys(&keys, given, path, verdict);
+        if given.is_empty() || keys.iter().any(|key| key.key.is_some_and(|key| given.contains(&key))) {
+            self.keys.extend(keys.iter().filter_map(|key| key.key));
+        }
+        let mut log = Log { path, node, keys, current: 0, previous: None, is_any_signed: false, hashes: Vec::new() };
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                verdict.add(path, "file", format!("cannot be read: {error}"));
+                return known;
+            }
+        };
+        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            verdict.log_lines += 1;
+            let place = format!("line {}", index + 1);
+            let Some(line) = line.strip_suffix(b"\n") else {
+                verdict.add(path, place, "is torn: it has no end (the next start of Vigie cuts it and seals again)");
+                break;
+            };
+            let Some(entry) = log.take(&String::from_utf8_lossy(line), index, root, verdict) else { continue };
+            let file = root.join(&entry.path);
+            if file.starts_with(target) || entry.path.starts_with(SEAL_LOG_FOLDER) {
+                self.entries.insert(file, entry);
+            }
+        }
+        log.check_end(bytes.is_empty(), verdict);
+        roots::check(root, (&log.node, path), &log.hashes, self, verdict);
+        known
+    }
+
+    /// What lies beside the logs and is sealed by them: keys, roots, time stamps.
+    fn check_deposits(&self, folder: &Path, verdict: &mut Verdict) {
+        let beside = self.entries.iter().filter(|(file, _)| file.starts_with(folder));
+        let mut beside: Vec<_> = beside.filter(|(file, _)| !file.ends_with(SIDECAR_FILE)).collect();
+        beside.sort_by_key(|(_, entry)| entry.sequence);
+        for (file, entry) in beside {
+            self.check_deposit(file, entry, verdict);
+        }
+    }
+
+    /// A file that a line seals, and its signature.
+    pub(super) fn check_deposit(&self, file: &Path, entry: &Entry, verdict: &mut Verdict) {
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let what = format!("sealed as number {}, and cannot be read: {error}", entry.sequence);
+                return verdict.add(file, "file", what);
+            }
+        };
+        if hex(&Sha256::digest(&bytes)) != entry.sidecar_sha256 {
+            return verdict.add(file, "sha256", format!("was changed: number {} of the seal log", entry.sequence));
+        }
+        self.check_detached(file, &bytes, verdict);
+    }
+}
+
+impl Log<'_> {
+    /// Checks a line; what it says, when it is sound.
+    fn take(&mut self, line: &str, index: usize, root: &Path, verdict: &mut Verdict) -> Option<Entry> {
+        let place = format!("line {}", index + 1);
+        let (entry, hash) = match self.check(line) {
+            Ok(found) => found,
+            Err(what) => {
+                verdict.add(self.path, place, what);
+                self.previous = None;
+                return None;
+            }
+        };
+        self.is_any_signed = true;
+        match &self.previous {
+            Some((sequence, hash)) => {
+                if entry.sequence != sequence + 1 {
+                    let what = format!("is {}, after {sequence}: lines are missing or doubled", entry.sequence);
+                    verdict.add(self.path, format!("{place}, sequence"), what);
+                }
+                if entry.previous != *hash {
+                    verdict.add(self.path, format!("{place}, previous"), "is not the hash of the line before");
+                }
+            }
+            None if index == 0 && (entry.sequence != 1 || !entry.previous.is_empty()) => {
+                verdict.add(self.path, format!("{place}, sequence"), "the log does not begin with number 1");
+            }
+            // The line before is broken and was told.
+            None => (),
+        }
+        if entry.path == relative_key_path(root, &self.node, self.current + 2) {
+            self.current += 1;
+        }
+        self.hashes.push((entry.sequence, hash.clone()));
+        self.previous = Some((entry.sequence, hash));
+        Some(entry)
+    }
+
+    fn check(&self, line: &str) -> Result<(Entry, String), String> {
+        let (entry, _) = Entry::check(line, None).map_err(|fault| fault.to_string())?;
+        if !Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err("path leads out of the recordings folder".into());
+        }
+        let key = self.keys.get(self.current).and_then(|key| key.key.as_ref());
+        let key = key.ok_or("there is no key to check the signature with")?;
+        Entry::check(line, Some(key)).map_err(|fault| fault.to_string())
+    }
+
+    fn check_end(&self, is_empty: bool, verdict: &mut Verdict) {
+        if !self.is_any_signed
+            && !is_empty
+            && let Some(first) = self.keys.first()
+        {
+            verdict.add(&first.path, "key", "no line of the seal log beside it is sound and signed with it");
+        }
+        for key in self.keys.iter().skip(self.current + 1) {
+            verdict.add(&key.path, "key", "no line of the seal log vouches for it");
+        }
+    }
+}
+
+/// The keys of a node: each one as Vigie writes it, each vouching for the one before, and the given one among them.
+fn check_keys(keys: &[NodeKey], given: &[VerifyingKey], log: &Path, verdict: &mut Verdict) {
+    let Some(first) = keys.first() else {
+        let path = log.with_extension("pub.pem");
+        return verdict.add(&path, "file", "the public key that belongs to the seal log is not there");
+    };
+    for key in keys.iter().filter(|key| key.key.is_none()) {
+        verdict.add(&key.path, "key", "is not an Ed25519 public key as Vigie writes it");
+    }
+    for (older, newer) in keys.iter().zip(keys.iter().skip(1)) {
+        if !vouches(newer, older) {
+            let what = format!("does not prove that {} was the key before", older.path.display());
+            verdict.add(&before_path(&newer.path), "signature", what);
+        }
+    }
+    let is_known = |key: &NodeKey| key.key.is_some_and(|key| given.contains(&key));
+    if !given.is_empty() && !keys.iter().any(is_known) {
+        verdict.add(&first.path, "key", "is none of the keys given with --key (give --key once a node)");
+    }
+}
