@@ -2,6 +2,7 @@
 
 mod carriers;
 mod entry;
+mod last_day;
 mod locks;
 mod recovery;
 mod reload;

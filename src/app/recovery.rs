@@ -23,11 +23,12 @@ pub async fn finish_what_was_interrupted(
     let open = storage::calls::open_calls(storage).await?;
     let mut sealed = recorder::recover(parts, &open)?;
     sealed.extend(sealed_but_untold(parts, storage).await?);
+    let mut tasks = storage::abandoned::open_tasks(storage).await?;
     let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
         let mut story = Story::resume(storage, record.id).await?;
-        story.leave_task(&record, rules);
+        story.leave_task(&record, rules, &mut tasks);
         writer.remember(story.end(record, chance));
     }
     for recording in &sealed {
@@ -116,9 +117,10 @@ impl Story {
         record
     }
 
-    /// Whoever waited when Vigie was killed is owed a call, and keeps the wait until then.
-    fn leave_task(&mut self, record: &CallRecord, rules: CallerRules) {
-        let (Some(queued), None) = (record.queued_at, record.answered_at) else { return };
+    /// Whoever waited when Vigie was killed is owed a call, one for all of the person's calls, and keeps the wait until
+    /// then.
+    fn leave_task(&mut self, record: &CallRecord, rules: CallerRules, open: &mut Vec<AbandonedCaller>) {
+        let (Some(queued), None, None) = (record.queued_at, record.answered_at, record.wait_ended_at) else { return };
         let kept = Duration::from_millis(record.person.kept_wait_ms);
         // When it was killed nobody knows: counted is the time until now, within bounds.
         let wait = self.at.since(queued).min(rules.return_within.max(rules.abandoned_after)) + kept;
@@ -132,6 +134,18 @@ impl Story {
             .person()
             .filter(|_| !rules.return_within.is_zero())
             .map(|_| KeptWait::after(record, wait, until));
+        let person = record.caller.person();
+        let known = open.iter_mut().rev().find(|known| person.is_some() && known.caller.person() == person);
+        let task = match known {
+            Some(known) => {
+                known.add(task);
+                known.clone()
+            }
+            None => {
+                open.push(task.clone());
+                task
+            }
+        };
         self.facts.push(Fact::Abandoned(Box::new(task)));
     }
 
@@ -162,5 +176,52 @@ impl Story {
         self.facts.push(Fact::Recording(Box::new(recording.clone())));
         self.tell(recording.event(), chance);
         self.facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::sample::record;
+
+    fn story(call: u128) -> Story {
+        let at = Utc(1_795_000_061_000_000);
+        Story { call: CallId(uuid::Uuid::from_u128(call)), next: 5, at, facts: Vec::new() }
+    }
+
+    /// A call of this number that waited when Vigie was killed, and the task that is left of it.
+    fn left(call: u128, caller: &str, open: &mut Vec<AbandonedCaller>) -> Option<AbandonedCaller> {
+        let id = CallId(uuid::Uuid::from_u128(call));
+        let record = CallRecord { id, regulator: None, ..record(caller, "0233010101", "rouen", "") };
+        let mut story = story(call);
+        story.leave_task(&record, CallerRules::default(), open);
+        story.facts.into_iter().find_map(|fact| match fact {
+            Fact::Abandoned(task) => Some(*task),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_person_whose_task_is_open_has_one_task_after_a_kill_and_not_two() {
+        let mut open = Vec::new();
+        let first = left(1, "+33600000001", &mut open).expect("a task");
+        let other = left(2, "+33600000002", &mut open).expect("a task");
+        assert_ne!(first.id, other.id, "another person's is another");
+        let again = left(3, "+33600000001", &mut open).expect("a task");
+        assert_eq!((again.id, again.times, again.last_call), (first.id, 2, CallId(uuid::Uuid::from_u128(3))));
+        assert_eq!(open.len(), 2);
+        // Who cannot be known again is a person each time.
+        let nameless = [left(4, "anonymous", &mut open), left(5, "anonymous", &mut open)];
+        assert_eq!(nameless.map(|task| task.map(|task| task.times)), [Some(1), Some(1)]);
+        assert_eq!(open.len(), 4);
+    }
+
+    #[test]
+    fn who_talked_with_an_outside_number_when_it_was_killed_is_owed_nothing() {
+        let mut record = record("+33600000001", "0233010101", "rouen", "");
+        record.wait_ended_at = record.queued_at;
+        let (mut story, mut open) = (story(1), Vec::new());
+        story.leave_task(&record, CallerRules::default(), &mut open);
+        assert!(open.is_empty() && story.facts.is_empty());
     }
 }

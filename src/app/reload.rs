@@ -1,6 +1,5 @@
 //! Another configuration in the running server: checked, compared, tried on the room and on the last day, then in force.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,16 +7,15 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::entry::Urgents;
+use super::last_day::{Able, Rerun, Under, able};
 use crate::clock;
-use crate::config::{self, Change, ChangeKind, Fault, ReachChange, Secrets, Settings, reach};
+use crate::config::{self, Change, ChangeKind, Fault, ReachChange, Secrets, Settings};
 use crate::media::{self, Media};
-use crate::model::centre::RecordingPolicy;
-use crate::model::{CallRecord, Centre, Command, Foresight, LineId, Moment, Now, RegulatorId, Reload, Reply, Utc};
-use crate::routing;
+use crate::model::{Command, Foresight, Reload, Reply, Utc};
 use crate::storage::{self, CallFilter, Storage};
 use crate::switchboard::Door;
 use crate::web::{
-    ConfigurationChange, InForce, LastDay, Moved, ReachView, ReloadRefused, ReloadReport, Reloaded, RoomForesight,
+    ConfigurationChange, InForce, LastDay, ReachView, ReloadRefused, ReloadReport, Reloaded, RoomForesight,
     StrandedCall, Waiting,
 };
 
@@ -43,15 +41,29 @@ struct Read {
     warnings: Vec<Fault>,
 }
 
+/// Two configurations side by side.
+struct Compared {
+    present: Settings,
+    settings: Settings,
+    restart: Vec<String>,
+    changes: Vec<Change>,
+    reach: Vec<ReachChange>,
+    /// Who can answer each line now, and under the other.
+    able: (Able, Able),
+}
+
 impl crate::web::Reloader for Reloader {
     fn state(&self) -> Waiting<'_, InForce> {
         Box::pin(async {
-            let in_force = self.in_force.lock().await;
-            let (settings, since) = &*in_force;
-            let read = read(settings.file.clone()).await;
-            let is_changed = read.as_ref().is_ok_and(|read| differs(settings, &read.settings));
+            let (settings, since) = self.in_force.lock().await.clone();
+            let file = settings.file.clone();
+            let read = read(file.clone()).await;
             let is_sound = read.is_ok();
-            InForce { file: settings.file.clone(), since: *since, is_changed: is_changed || !is_sound, is_sound }
+            let is_changed = match read {
+                Ok(read) => differs(settings, read.settings).await,
+                Err(_) => true,
+            };
+            InForce { file, since, is_changed, is_sound }
         })
     }
 
@@ -69,15 +81,14 @@ impl Reloader {
     /// One at a time: whoever comes second sees what the first has made of it.
     async fn put_in_force(&self, is_trial: bool) -> Result<ReloadReport, ReloadRefused> {
         let mut in_force = self.in_force.lock().await;
-        let present = in_force.0.clone();
-        let Read { settings, warnings } = read(present.file.clone()).await?;
-        let restart = config::takes_restart(&present, &settings);
-        if !restart.is_empty() {
-            return Err(ReloadRefused::TakesRestart(restart));
+        let Read { settings, warnings } = read(in_force.0.file.clone()).await?;
+        let compared = compare(in_force.0.clone(), settings).await?;
+        if !compared.restart.is_empty() {
+            return Err(ReloadRefused::TakesRestart(compared.restart));
         }
-        let changes = config::changes(&present, &settings);
+        let last_day = self.rerun(&compared).await?;
+        let Compared { settings, changes, reach, .. } = compared;
         let sounds = media::read_sounds(&settings.centre.sounds).map_err(|error| failed(&error))?;
-        let last_day = self.rerun(&settings.centre).await?;
         let (settings, credentials) = if is_trial {
             (settings, Default::default())
         } else {
@@ -96,7 +107,6 @@ impl Reloader {
             Ok(reply) => return Err(ReloadRefused::Failed(format!("the decisions answered {reply:?}"))),
             Err(error) => return Err(failed(&error)),
         };
-        let reach = config::reach_changes(&present.centre, &settings.centre);
         if !is_trial {
             self.urgents.follow(&settings);
             *in_force = (settings, clock::utc());
@@ -104,9 +114,11 @@ impl Reloader {
         Ok(report(changes, &warnings, reach, foresight, last_day))
     }
 
-    /// Asks the new configuration what it would have done with the calls of the last 24 hours.
-    async fn rerun(&self, centre: &Centre) -> Result<LastDay, ReloadRefused> {
-        let mut rerun = Rerun::new(centre);
+    /// Asks both configurations what they would have done with the calls of the last 24 hours.
+    async fn rerun(&self, compared: &Compared) -> Result<LastDay, ReloadRefused> {
+        let (old, new) = (&compared.present.centre, &compared.settings.centre);
+        let (able_old, able_new) = &compared.able;
+        let mut rerun = Rerun::new(Under { centre: old, able: able_old }, Under { centre: new, able: able_new });
         let from = Some(Utc(clock::utc().0 - LAST_DAY.as_micros() as i64));
         let mut filter = CallFilter { from, limit: Some(storage::ROWS_MAX), ..CallFilter::default() };
         loop {
@@ -124,8 +136,24 @@ fn failed(error: &dyn std::fmt::Display) -> ReloadRefused {
     ReloadRefused::Failed(format!("nothing was changed: {error}"))
 }
 
-fn differs(present: &Settings, other: &Settings) -> bool {
-    !config::changes(present, other).is_empty() || !config::takes_restart(present, other).is_empty()
+/// Compares two configurations, beside the threads that answer others: a large one takes a while.
+async fn compare(present: Settings, settings: Settings) -> Result<Compared, ReloadRefused> {
+    let comparing = tokio::task::spawn_blocking(move || Compared {
+        restart: config::takes_restart(&present, &settings),
+        changes: config::changes(&present, &settings),
+        reach: config::reach_changes(&present.centre, &settings.centre),
+        able: (able(&present.centre), able(&settings.centre)),
+        present,
+        settings,
+    });
+    comparing.await.map_err(|error| failed(&error))
+}
+
+async fn differs(present: Settings, other: Settings) -> bool {
+    let differ =
+        move || !config::changes(&present, &other).is_empty() || !config::takes_restart(&present, &other).is_empty();
+    // What cannot be compared is not said to be the same.
+    tokio::task::spawn_blocking(differ).await.unwrap_or(true)
 }
 
 async fn read(file: PathBuf) -> Result<Read, ReloadRefused> {
@@ -169,54 +197,6 @@ fn report(
             leaving: foresight.leaving,
         },
         last_day,
-    }
-}
-
-/// The last day, call by call, under a configuration.
-struct Rerun<'a> {
-    centre: &'a Centre,
-    /// Who can answer each line at any step.
-    able: BTreeMap<LineId, BTreeSet<RegulatorId>>,
-    moved: BTreeMap<(LineId, LineId), u64>,
-    day: LastDay,
-}
-
-impl<'a> Rerun<'a> {
-    fn new(centre: &'a Centre) -> Rerun<'a> {
-        let mut able: BTreeMap<LineId, BTreeSet<RegulatorId>> = BTreeMap::new();
-        for step in reach(centre) {
-            able.entry(step.line).or_default().extend(step.regulators);
-        }
-        Rerun { centre, able, moved: BTreeMap::new(), day: LastDay::default() }
-    }
-
-    fn add(&mut self, record: &CallRecord) {
-        self.day.calls += 1;
-        let Some(trunk) = self.centre.trunks.get(&record.trunk) else { return };
-        // Opening hours are read on the wall's clock alone.
-        let then = Now { moment: Moment(0), utc: record.received_at };
-        let Some(routed) = routing::route(self.centre, trunk, &record.ddi_raw, then) else { return };
-        let line = &routed.line.id;
-        if *line != record.line {
-            *self.moved.entry((record.line.clone(), line.clone())).or_default() += 1;
-        }
-        let has_waited = record.queued_at.is_some();
-        self.day.unknown_numbers += u64::from(routed.fallback && !record.fallback);
-        self.day.closed += u64::from(has_waited && !routed.open);
-        let able = self.able.get(line);
-        self.day.unserved += u64::from(able.is_none_or(BTreeSet::is_empty));
-        let by_other = record.regulator.as_ref().is_some_and(|person| !able.is_some_and(|able| able.contains(person)));
-        self.day.answered_by_others += u64::from(by_other);
-        let was_recorded = record.recording == RecordingPolicy::Always;
-        self.day.unrecorded += u64::from(was_recorded && routed.line.recording == RecordingPolicy::Never);
-    }
-
-    fn end(mut self) -> LastDay {
-        let mut moved: Vec<Moved> =
-            self.moved.into_iter().map(|((from, to), calls)| Moved { from, to, calls }).collect();
-        moved.sort_by_key(|moved| std::cmp::Reverse(moved.calls));
-        self.day.moved = moved;
-        self.day
     }
 }
 

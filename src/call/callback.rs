@@ -110,6 +110,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         received_at: now.utc,
         accepted_at: None,
         answered_at: None,
+        wait_ended_at: None,
         ended_at: None,
         regulator: None,
         outcome: None,

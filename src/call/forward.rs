@@ -119,6 +119,7 @@ fn answered(call: &mut Call, remote: RemoteMedia, now: Now, out: &mut Vec<Decisi
     }
     call.accept_caller(now, out);
     out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
+    call.record.wait_ended_at.get_or_insert(now.utc);
     call.state = State::Talking { leg };
     talking::set_deadline(call);
     let caller = call.caller_leg();

@@ -176,8 +176,7 @@ impl Call {
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
         let Begin { incoming, brings, ddi, fallback, open, line, centre, software } = begin;
         let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
-        caller_leg.sip_call_id = incoming.sip_call_id;
-        caller_leg.state = LegState::Opening;
+        (caller_leg.sip_call_id, caller_leg.state) = (incoming.sip_call_id, LegState::Opening);
         let demand = line.demand.changed_by(&brings.change);
         let record = CallRecord {
             id: incoming.leg.call,
@@ -198,6 +197,7 @@ impl Call {
             accepted_at: None,
             queued_at: None,
             answered_at: None,
+            wait_ended_at: None,
             ended_at: None,
             regulator: None,
             outcome: None,

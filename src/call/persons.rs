@@ -110,29 +110,19 @@ impl Persons {
         if !is_task {
             return;
         }
-        let made = AbandonedCaller::of(record, parting.wait, now.utc);
+        let kept = kept.filter(|_| person.is_some());
+        let made = AbandonedCaller { kept, ..AbandonedCaller::of(record, parting.wait, now.utc) };
         let known = person.as_ref().and_then(|number| self.numbers.get(number)).and_then(|ids| ids.last());
         let task = match known.and_then(|id| self.tasks.get_mut(id)) {
             Some(known) => {
                 self.last.remove(&(known.last_at, known.id));
-                let longest = known.wait_ms.max(made.wait_ms);
-                *known = AbandonedCaller {
-                    id: known.id,
-                    first_at: known.first_at,
-                    times: known.times.saturating_add(1),
-                    wait_ms: longest,
-                    seen_again: known.seen_again.take(),
-                    call_backs: std::mem::take(&mut known.call_backs),
-                    kept: kept.filter(|_| person.is_some()),
-                    ..made
-                };
+                known.add(made);
                 self.last.insert((known.last_at, known.id));
                 known.clone()
             }
             None => {
-                let task = AbandonedCaller { kept: kept.filter(|_| person.is_some()), ..made };
-                self.open(task.clone());
-                task
+                self.open(made.clone());
+                made
             }
         };
         out.push(Fact::Abandoned(Box::new(task)));

@@ -21,6 +21,7 @@ pub enum Message {
 pub fn begin(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     ways::leave_room(call, now, out);
     call.accept_caller(now, out);
+    call.record.wait_ended_at.get_or_insert(now.utc);
     let sounds: Vec<SoundId> = say.into_iter().chain(call.line.voice.voicemail.prompt.clone()).collect();
     call.state = State::Voicemail(Message::Prompted);
     if sounds.is_empty() {

@@ -95,6 +95,7 @@ pub fn wait(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision
         return opening::enter(call, now, out);
     }
     leave_room(call, now, out);
+    call.record.wait_ended_at = None;
     call.state = State::Waiting;
     call.waits_until = call.waits_until.max(now.moment + COME_BACK_MIN);
     call.deadline = Some(call.waits_until);

@@ -46,7 +46,8 @@ fn import(arguments: &ImportArguments) -> Result<String, String> {
     let file = &arguments.file;
     let text = std::fs::read_to_string(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
     let others = if arguments.replace { Others::Go } else { Others::Stay };
-    let imported = Imported::weigh(&arguments.config, (file, &text), others).map_err(|error| match error {
+    let act = if arguments.check { Imported::weigh } else { Imported::put_in };
+    let imported = act(&arguments.config, (file, &text), others).map_err(|error| match error {
         ImportError::Faults(faults) => format!("{faults}; nothing was imported"),
         error @ ImportError::Write { .. } => error.to_string(),
     })?;
@@ -57,7 +58,6 @@ fn import(arguments: &ImportArguments) -> Result<String, String> {
     if arguments.check {
         return Ok(told + "Nothing was written.");
     }
-    imported.write().map_err(|error| error.to_string())?;
     let settings = Settings::read(&arguments.config).map_err(|faults| faults.to_string())?;
     let secrets = Secrets::open_or_make(&settings).map_err(|error| error.to_string())?;
     for made in &secrets.made {

@@ -115,11 +115,13 @@ fn in_words(report: &Value, dry_run: bool) -> String {
     let mut text = String::new();
     let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     let changes = rows("changes");
-    if changes.is_empty() {
-        return "The file says what is in force: nothing to do. Changed passwords hold from now on.\n".to_owned();
-    }
-    let headline = if dry_run { "Would change" } else { "In force now" };
-    let _ = writeln!(text, "{headline}:");
+    let headline = match (changes.is_empty(), dry_run) {
+        (true, true) => "The file says what is in force: nothing to do.",
+        (true, false) => "The file says what is in force: nothing to do. Changed passwords hold from now on.",
+        (false, true) => "Would change:",
+        (false, false) => "In force now:",
+    };
+    let _ = writeln!(text, "{headline}");
     write_rows(&mut text, &changes, |change| {
         let keys = names(&change["keys"]);
         let keys = if keys.is_empty() { String::new() } else { format!(" ({keys})") };
@@ -230,7 +232,15 @@ mod tests {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
         assert!(in_words(&report, true).starts_with("Would change:"));
-        assert!(in_words(&serde_json::json!({ "changes": [] }), false).contains("nothing to do"));
+        // Nothing in the file itself: what follows is told all the same, and of passwords only what is true.
+        let mut same = report;
+        same["changes"] = serde_json::json!([]);
+        for (dry_run, says_passwords) in [(true, false), (false, true)] {
+            let text = in_words(&same, dry_run);
+            assert!(text.starts_with("The file says what is in force: nothing to do."), "{text}");
+            assert_eq!(text.contains("passwords"), says_passwords, "{text}");
+            assert!(text.contains("line rouen, step 0: NOBODY") && text.contains("3 would find their line closed"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What another configuration changes, in the file's words; and what of it only a restart can bring.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 
 use super::{Settings, StepReach, reach};
@@ -107,26 +107,31 @@ pub fn takes_restart(old: &Settings, new: &Settings) -> Vec<String> {
 /// Steps of lines that are in both configurations which other people can answer; the worst first.
 pub fn reach_changes(old: &Centre, new: &Centre) -> Vec<ReachChange> {
     let before = reach(old);
-    let of = |one: &StepReach| before.iter().find(|step| step.line == one.line && step.step == one.step);
+    let before: HashMap<(&LineId, usize), &StepReach> =
+        before.iter().map(|step| ((&step.line, step.step), step)).collect();
     let change = |after: &StepReach| {
-        let before = of(after)?;
-        let without = |all: &[RegulatorId], others: &[RegulatorId]| -> Vec<RegulatorId> {
-            all.iter().filter(|one| !others.contains(one)).cloned().collect()
+        let before = before.get(&(&after.line, after.step))?;
+        // As nearly all steps are, whatever is changed.
+        if before.regulators == after.regulators {
+            return None;
+        }
+        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
+            (before.regulators.iter().collect(), after.regulators.iter().collect());
+        let only = |some: &BTreeSet<&RegulatorId>, others: &BTreeSet<&RegulatorId>| -> Vec<RegulatorId> {
+            some.difference(others).map(|one| (*one).clone()).collect()
         };
-        let lost = without(&before.regulators, &after.regulators);
-        let gained = without(&after.regulators, &before.regulators);
-        let is_other = !lost.is_empty() || !gained.is_empty();
         let (line, step, left) = (after.line.clone(), after.step, after.regulators.len());
-        is_other.then_some(ReachChange { line, step, lost, gained, left })
+        Some(ReachChange { line, step, lost: only(&was, &is), gained: only(&is, &was), left })
     };
     let mut found: Vec<ReachChange> = reach(new).iter().filter_map(change).collect();
     found.sort_by_key(|change| (change.left, std::cmp::Reverse(change.lost.len())));
     found
 }
 
-/// The fields of a struct by name, each as Rust's `{:#?}` writes it: whatever is added to a struct is compared too.
+/// The fields of a struct by name, each as Rust's `{:#?}` writes it: whatever is added to a struct is compared too. With
+/// `+` numbers are whole, for one wrong digit is a change; these texts are compared and never shown.
 fn fields(of: &impl Debug) -> BTreeMap<String, String> {
-    split(&format!("{of:#?}"), |line| line.split_once(": ").map(|(name, rest)| (name.to_owned(), rest.to_owned())))
+    split(&format!("{of:+#?}"), |line| line.split_once(": ").map(|(name, rest)| (name.to_owned(), rest.to_owned())))
 }
 
 /// The entries of a map whose keys are ids (`LineId(rouen): …`) or names (`"rouen": …`); empty for what is no map. Each
@@ -220,9 +225,18 @@ mod tests {
             ("scarcity = 15", "scarcity = 14", "Changed weights scarcity"),
             ("ring_duration_max = \"15s\"", "ring_duration_max = \"20s\"", "Changed offers ring_duration_max"),
             ("name = \"Anne Lemoine\"", "name = \"Anne Petit\"", "Changed regulators.anne name"),
+            // One digit, which a masked number would not show.
+            ("ddis = [\"+33261910203\"]", "ddis = [\"+33261910204\"]", "Changed lines.rouen-en ddis"),
+            ("numbers = [\"+33199000999\"]", "numbers = [\"+33199000998\"]", "Changed lists.test-numbers numbers"),
+            (
+                "number_shown = \"+33261910101\"",
+                "number_shown = \"+33261910102\"",
+                "Changed associations.sos-cherbourg number_shown",
+            ),
         ] {
             let (changes, restart) = told(from, to);
             assert_eq!(changes, [expected], "{from}");
+            assert!(!changes.iter().any(|change| change.contains("+33")), "numbers are never shown");
             assert!(restart.is_empty(), "{from}: {restart:?}");
         }
     }

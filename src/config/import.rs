@@ -1,14 +1,14 @@
 //! Importing people: the rows of a file put into the file of people, when everything still holds with them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::csv::{self, quoted};
+use super::csv::{self, Unclosed, quoted};
 use super::fault::{Fault, Faults};
-use super::people::COLUMNS;
+use super::people::{COLUMNS, READABLE};
 use super::settings::Settings;
 
 /// What becomes of people who do not stand in the imported file.
@@ -57,6 +57,15 @@ pub enum ImportError {
 type People = BTreeMap<String, Vec<Vec<String>>>;
 
 impl Imported {
+    /// Imports: weighs and writes, one import after the other, so that each keeps what the one before has put in.
+    pub fn put_in(config: &Path, own: (&Path, &str), others: Others) -> Result<Imported, ImportError> {
+        let file = Settings::people_file(config)?;
+        let _turn = take_turn(&file)?;
+        let imported = Imported::weigh(config, own, others)?;
+        imported.write()?;
+        Ok(imported)
+    }
+
     /// What importing `text` (called `name` in what is told of it) into the people of this configuration would change.
     /// Nothing is written.
     pub fn weigh(config: &Path, (name, text): (&Path, &str), others: Others) -> Result<Imported, ImportError> {
@@ -68,8 +77,8 @@ impl Imported {
             }
         }
         let file = Settings::people_file(config)?;
-        let before = people_of(&fs::read_to_string(&file).unwrap_or_default());
-        let new = people_of(text);
+        let before = people_there(&file)?;
+        let new = people_of(text).unwrap_or_default();
         let mut after = if others == Others::Stay { before.clone() } else { People::new() };
         after.extend(new);
         let text = written(&after);
@@ -89,16 +98,15 @@ impl Imported {
     }
 
     /// Puts the file of people in its place: the old one or the new one, whatever happens meanwhile.
-    pub fn write(&self) -> Result<(), ImportError> {
+    fn write(&self) -> Result<(), ImportError> {
         let refused = |source| ImportError::Write { path: self.file.clone(), source };
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(refused)?;
+        let folder = folder_of(&self.file);
         let beside = self.file.with_extension("csv.new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o640).open(&beside).map_err(refused)?;
         file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()).map_err(refused)?;
         fs::rename(&beside, &self.file).map_err(refused)?;
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)
     }
 
     /// The file of people.
@@ -107,10 +115,45 @@ impl Imported {
     }
 }
 
-/// The rows of a file by id; of one that cannot be read nobody: it is told elsewhere.
-fn people_of(text: &str) -> People {
-    let rows = csv::rows(text).unwrap_or_default();
-    let Some((header, rows)) = rows.split_first() else { return People::new() };
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until nobody else imports into this file, and keeps others waiting while the answer lives. The lock is a file
+/// beside it, for the file itself is another one after each import.
+fn take_turn(file: &Path) -> Result<File, ImportError> {
+    let path = file.with_extension("csv.lock");
+    let refused = |source| ImportError::Write { path: path.clone(), source };
+    fs::create_dir_all(folder_of(file)).map_err(refused)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(refused)?;
+    lock.lock().map_err(refused)?;
+    Ok(lock)
+}
+
+/// Who stands in the file of people now. One that is there and cannot be read is no empty one: everybody in it would go.
+fn people_there(file: &Path) -> Result<People, Faults> {
+    let refuse = |(line, column): (usize, usize), problem: String, remedy: &str| {
+        let (file, key) = (file.to_owned(), String::new());
+        let fault = Fault { file, line, column, key, problem, remedy: remedy.to_owned() };
+        Faults { errors: vec![fault], warnings: Vec::new() }
+    };
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(People::new()),
+        Err(error) => {
+            return Err(refuse((0, 0), format!("the people imported before cannot be read: {error}"), READABLE));
+        }
+    };
+    people_of(&text).map_err(|Unclosed { line, column }| {
+        let remedy = "write a second quote behind the cell, or take the first one out";
+        refuse((line, column), "the people imported before cannot be read: a quote is not closed".to_owned(), remedy)
+    })
+}
+
+/// The rows of a text by id.
+fn people_of(text: &str) -> Result<People, Unclosed> {
+    let rows = csv::rows(text)?;
+    let Some((header, rows)) = rows.split_first() else { return Ok(People::new()) };
     let place = |column: &str| header.cells.iter().position(|cell| cell.text.eq_ignore_ascii_case(column));
     let places = COLUMNS.map(place);
     let mut people = People::new();
@@ -121,7 +164,7 @@ fn people_of(text: &str) -> People {
             people.entry(id.clone()).or_default().push(cells);
         }
     }
-    people
+    Ok(people)
 }
 
 fn written(people: &People) -> String {
@@ -170,10 +213,8 @@ music = "music.wav"
     }
 
     fn import(config: &Path, text: &str, others: Others) -> Imported {
-        let imported = Imported::weigh(config, (Path::new("mine.csv"), text), others);
-        let imported = imported.unwrap_or_else(|error| panic!("{error}"));
-        imported.write().expect("written");
-        imported
+        let imported = Imported::put_in(config, (Path::new("mine.csv"), text), others);
+        imported.unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
@@ -236,5 +277,52 @@ music = "music.wav"
             assert!(told.contains(place) && told.contains(problem), "{text}: {told}");
         }
         assert!(!config.with_file_name("state").join("people.csv").exists());
+    }
+
+    #[test]
+    fn a_file_of_people_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let (_folder, config) = centre();
+        import(&config, "id,association,skills\nanne,sos,regulation=80\n", Others::Stay);
+        let people = config.with_file_name("state").join("people.csv");
+        let whole = fs::read(&people).expect("there");
+        for (broken, told) in [
+            ([&whole[..], b"bruno,Ren\xe9,sos,,,,,,,\n"].concat(), "cannot be read"),
+            ([&whole[..], b"bruno,\"Bruno,sos,,,,,,,\n"].concat(), "people.csv:3:7: the people imported before"),
+        ] {
+            fs::write(&people, &broken).expect("written");
+            for others in [Others::Stay, Others::Go] {
+                let text = "id,association,skills\nclara,sos,regulation=80\n";
+                let refused = Imported::put_in(&config, (Path::new("mine.csv"), text), others);
+                let said = refused.expect_err("refused").to_string();
+                assert!(said.contains(told) && said.contains("what to do"), "{said}");
+                assert_eq!(fs::read(&people).expect("there"), broken, "nothing was written");
+            }
+        }
+    }
+
+    #[test]
+    fn two_imports_at_once_keep_what_each_of_them_brings() {
+        let (_folder, config) = centre();
+        let one = |id: usize| {
+            let text = format!("id,association,skills\np{id},sos,regulation=80\n");
+            import(&config, &text, Others::Stay)
+        };
+        std::thread::scope(|scope| (0..8).map(|id| scope.spawn(move || one(id))).for_each(drop));
+        let settings = Settings::read(&config).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(settings.centre.regulators.len(), 8);
+    }
+
+    #[test]
+    fn a_list_that_would_grow_too_long_to_be_read_is_refused() {
+        let (_folder, config) = centre();
+        let rows = |from: usize| -> String {
+            let row = |id: usize| format!("p{id},{},sos,regulation=80\n", "n".repeat(190));
+            "id,name,association,skills\n".to_owned() + &(from..from + 9_800).map(row).collect::<String>()
+        };
+        import(&config, &rows(0), Others::Stay);
+        let refused = Imported::put_in(&config, (Path::new("mine.csv"), &rows(9_800)), Others::Stay);
+        let said = refused.expect_err("refused").to_string();
+        assert!(said.contains("more than 4194304"), "{said}");
+        Settings::read(&config).unwrap_or_else(|faults| panic!("{faults}"));
     }
 }

@@ -51,18 +51,25 @@ pub(super) struct PeopleFile {
 }
 
 /// The largest file of people read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILE_BYTES_MAX: usize = 4 << 20;
+
+/// What is done about a file of people that cannot be read.
+pub(super) const READABLE: &str = "let the server's user read it, as UTF-8 text";
 
 impl PeopleFile {
     /// The file at `path`, or another with its text in its place; one that is missing holds nobody.
     pub(super) fn open(report: &Report, path: PathBuf, instead: Option<(&Path, &str)>) -> PeopleFile {
-        if let Some((path, text)) = instead {
-            return PeopleFile { path: path.to_owned(), text: Some(text.to_owned()) };
-        }
-        let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) if size <= FILE_BYTES_MAX => Some(text),
-            Ok(_) => {
+        let (path, read) = match instead {
+            Some((path, text)) => (path.to_owned(), Ok(text.to_owned())),
+            None => {
+                let read = std::fs::read_to_string(&path);
+                (path, read)
+            }
+        };
+        let text = match read {
+            Ok(text) if text.len() <= FILE_BYTES_MAX => Some(text),
+            Ok(text) => {
+                let size = text.len();
                 let problem = format!("{} has {size} bytes, more than {FILE_BYTES_MAX}", path.display());
                 report.fault("people.file", problem, "take out what is long over");
                 None
@@ -70,7 +77,7 @@ impl PeopleFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => {
                 let problem = format!("{} cannot be read: {error}", path.display());
-                report.fault("people.file", problem, "let the server's user read it, as UTF-8 text");
+                report.fault("people.file", problem, READABLE);
                 None
             }
         };

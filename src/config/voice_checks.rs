@@ -92,21 +92,26 @@ impl Checks<'_> {
     fn leads_back(&self, id: &MenuId) -> bool {
         let mut at = id;
         for _ in 0..=self.centre.menus.len() {
-            match self.centre.menus.get(at).map(|menu| &menu.otherwise.to) {
-                Some(Destination::Menu(next)) if next == id => return true,
-                Some(Destination::Menu(next)) => at = next,
-                Some(
-                    Destination::Wait
-                    | Destination::Number(_)
-                    | Destination::Line(_)
-                    | Destination::Voicemail
-                    | Destination::CallBack
-                    | Destination::HangUp,
-                )
-                | None => return false,
+            match self.centre.menus.get(at).and_then(|menu| self.next_menu(&menu.otherwise.to)) {
+                Some(next) if next == id => return true,
+                Some(next) => at = next,
+                None => return false,
             }
         }
         false
+    }
+
+    /// The menu that is heard next by whoever is led there: of a line, its own.
+    fn next_menu(&self, to: &Destination) -> Option<&MenuId> {
+        match to {
+            Destination::Menu(menu) => self.centre.menus.get_key_value(menu).map(|(menu, _)| menu),
+            Destination::Line(line) => self.centre.lines.get(line)?.voice.menu.as_ref(),
+            Destination::Wait
+            | Destination::Number(_)
+            | Destination::Voicemail
+            | Destination::CallBack
+            | Destination::HangUp => None,
+        }
     }
 
     fn way(&self, key: &str, way: &Way) {
@@ -285,6 +290,11 @@ mod tests {
         );
         let told = read("[]", "menu = \"a\"", &circle).expect_err("a circle");
         assert!(told.contains("menus.a.otherwise | otherwise") && told.contains("again and again"), "{told}");
+        // A line begins with its menu: by way of it, too.
+        let circle = format!("[menus.a]\n{say}\notherwise = {{ line = \"main\" }}");
+        let told = read("[]", "menu = \"a\"", &circle).expect_err("a circle over the line");
+        assert!(told.contains("menus.a.otherwise | otherwise") && told.contains("again and again"), "{told}");
+        read("[]", "", &circle).unwrap_or_else(|told| panic!("the line has no menu: {told}"));
         let told = read("[]", "", "[spoken]\nfr = \"nowhere\"").expect_err("no such folder");
         assert!(told.contains("spoken.fr | fr = ") && told.contains("next.wav is missing"), "{told}");
     }

@@ -52,10 +52,10 @@ impl fmt::Display for E164 {
     }
 }
 
-/// A caller's number never reaches a log line whole.
+/// A caller's number never reaches a log line whole. `{:+?}` writes it whole, for whoever compares two texts.
 impl fmt::Debug for E164 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Redacted(&self.0), f)
+        if f.sign_plus() { f.write_str(&self.0) } else { fmt::Display::fmt(&Redacted(&self.0), f) }
     }
 }
 

@@ -188,6 +188,22 @@ impl AbandonedCaller {
     }
 }
 
+impl AbandonedCaller {
+    /// The same person's next unserved call, in the task that is open for the ones before.
+    pub fn add(&mut self, last: AbandonedCaller) {
+        *self = AbandonedCaller {
+            id: self.id,
+            first_at: self.first_at,
+            times: self.times.saturating_add(1),
+            // Each brings the wait of those before it.
+            wait_ms: self.wait_ms.max(last.wait_ms),
+            seen_again: self.seen_again.take(),
+            call_backs: std::mem::take(&mut self.call_backs),
+            ..last
+        };
+    }
+}
+
 impl KeptWait {
     /// The wait that the next call of this one's caller begins with, unless it comes too late.
     pub fn after(record: &CallRecord, wait: Duration, until: Utc) -> KeptWait {

@@ -396,6 +396,9 @@ pub struct CallRecord {
     pub queued_at: Option<Utc>,
     /// A regulator picked up.
     pub answered_at: Option<Utc>,
+    /// The wait was over without a regulator: an outside number took the call, or the caller was to leave a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ended_at: Option<Utc>,
     /// Over.
     pub ended_at: Option<Utc>,
     /// Who answered; of several, the last.
@@ -423,9 +426,15 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// From entering the waiting room to the answer, or to the end when there was none; in milliseconds.
+    /// When the wait was over, in whatever way.
+    pub fn waited_until(&self) -> Option<Utc> {
+        self.answered_at.or(self.wait_ended_at).or(self.ended_at)
+    }
+
+    /// From entering the waiting room to the answer, to what served the caller in its place, or to the end when there was
+    /// neither; in milliseconds.
     pub fn wait_ms(&self) -> Option<u64> {
-        let until = self.answered_at.or(self.ended_at)?;
+        let until = self.waited_until()?;
         self.queued_at.map(|queued| until.since(queued).as_millis() as u64)
     }
 

@@ -100,6 +100,7 @@ impl World {
             accepted_at: None,
             queued_at: Some(self.begin.utc),
             answered_at: Some(self.begin.utc),
+            wait_ended_at: None,
             ended_at: None,
             regulator: Some("anne".into()),
             outcome: None,

@@ -9,7 +9,7 @@ use crate::model::centre::{
     Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, RecordingPolicy, Region, Regulator, Step,
     Trunk, Weights,
 };
-use crate::model::{Codec, E164, Needs, NumberPlan, RegionId, SkillId};
+use crate::model::{CallId, CallRecord, Caller, Codec, E164, Needs, NumberPlan, RegionId, SkillId, Utc};
 
 /// What a test writes for skills: names and levels.
 pub(crate) type Levels<'a> = &'a [(&'a str, u8)];
@@ -128,4 +128,16 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         lists: Default::default(),
         samu: crate::model::control::SAMU_NUMBER.into(),
     }
+}
+
+/// An answered call of this number to `ddi`, which ended up on `line`.
+pub(crate) fn record(caller: &str, ddi: &str, line: &str, regulator: &str) -> CallRecord {
+    let caller = Caller { raw: caller.to_owned(), e164: E164::parse(caller), verified: true, ..Caller::default() };
+    let value = serde_json::json!({
+        "id": CallId(uuid::Uuid::from_u128(1)), "trunk": "carrier", "line": line, "association": "sos", "region": "rouen",
+        "language": "fr", "ddi_raw": ddi, "fallback": false, "caller": caller, "skills": {}, "priority": 5,
+        "received_at": Utc(1_795_000_000_000_000), "queued_at": Utc(1_795_000_001_000_000), "regulator": regulator,
+        "offers": [], "legs": [], "recording": "always", "software": "test",
+    });
+    serde_json::from_value(value).expect("a record")
 }

@@ -102,6 +102,12 @@ pub(super) async fn remembered(storage: &Storage, now: Utc) -> Result<Vec<Abando
     rows.iter().map(|(record,)| read_json(ACT, record)).collect()
 }
 
+/// The open tasks, the oldest first.
+pub async fn open_tasks(storage: &Storage) -> Result<Vec<AbandonedCaller>, StorageError> {
+    // No wait of a closed one is kept as long.
+    remembered(storage, Utc(i64::MAX)).await
+}
+
 /// Inserts or replaces a task.
 pub(super) async fn put(connection: &mut Connection, task: &AbandonedCaller) -> Result<(), sqlx::Error> {
     let caller = task.caller.e164.as_ref().map_or(task.caller.raw.as_str(), |number| number.as_str());

@@ -118,7 +118,7 @@ impl Decisions {
             Command::Reload(reload) => {
                 if !reload.is_trial {
                     let (centre, credentials) = (reload.centre.clone(), reload.credentials.as_ref().clone());
-                    self.user_agent(|agent, effects| agent.recentre(centre, credentials, effects));
+                    self.user_agent(|agent, effects| agent.recentre(centre, credentials, now, effects));
                 }
                 // The switch first: who has no device any more is told to it afterwards.
                 let command = Command::Reload(reload);

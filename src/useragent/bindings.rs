@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::signal::Signal;
-use crate::model::{Binding, Chance, DeviceId, Fact, Moment, Now, Path, RegulatorId, Transport, Utc};
+use crate::model::{Binding, Chance, DeviceId, Fact, Moment, Now, Path, RegulatorId, Transport, Utc, Validity};
 use crate::sip::Uri;
 
 use super::Effect;
@@ -221,14 +221,32 @@ impl Bindings {
         }
     }
 
-    /// Removes every device of those who are not `known`.
-    pub(super) fn keep_only(&mut self, known: &BTreeSet<RegulatorId>, out: &mut Vec<Effect>) {
-        let strange = self.devices.iter().filter(|(regulator, _)| !known.contains(*regulator));
-        let gone: Vec<(RegulatorId, DeviceId)> = strange
-            .flat_map(|(regulator, devices)| devices.iter().map(|device| (regulator.clone(), device.binding.device)))
-            .collect();
-        for (regulator, device) in gone {
-            self.remove(&regulator, device, out);
+    /// Removes every device of those whose account is not good, and lets no other outlive its account.
+    pub(super) fn end_with_accounts(
+        &mut self,
+        validity: impl Fn(&RegulatorId) -> Validity,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let all: Vec<RegulatorId> = self.devices.keys().cloned().collect();
+        for regulator in all {
+            match validity(&regulator) {
+                Validity::Always => {}
+                Validity::For(left) => self.shorten(&regulator, now.after(left), out),
+                Validity::Not => self.remove_all(&regulator, out),
+            }
+        }
+    }
+
+    /// No device of this regulator lives on after `end`.
+    fn shorten(&mut self, regulator: &RegulatorId, end: Now, out: &mut Vec<Effect>) {
+        let devices = self.devices.get_mut(regulator).into_iter().flatten();
+        for device in devices.filter(|device| device.expires > end.moment) {
+            let id = device.binding.device;
+            self.expiries.remove(&(device.expires, regulator.clone(), id));
+            self.expiries.insert((end.moment, regulator.clone(), id));
+            (device.expires, device.binding.expires_at) = (end.moment, end.utc);
+            out.push(Effect::Remember(Fact::Binding(device.binding.clone())));
         }
     }
 

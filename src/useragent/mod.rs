@@ -256,6 +256,8 @@ impl UserAgent {
                 out.push(Effect::Remember(Fact::BindingGone { regulator, device }));
             }
         }
+        // The file may have been changed while nobody ran.
+        self.end_with_accounts(now, out);
     }
 
     /// Ends the registration of every device of a regulator.

@@ -14,16 +14,22 @@ use crate::clock;
 /// The longest that a request may take until its answer begins; the audio then flows at the client's pace.
 const REQUEST_DURATION_MAX: Duration = Duration::from_secs(10);
 
+/// The same of what reads whole files and the last day's calls; `vigie reload` waits as long.
+const LONG_REQUEST_DURATION_MAX: Duration = Duration::from_secs(120);
+
 /// Runs one request within its limits.
 pub async fn guard(request: Request, next: Next) -> Response {
     let started = clock::moment();
     let method = method_word(request.method());
     // The route, not the path: ids in a label would make as many series as there are calls.
     let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
-    let mut response = match tokio::time::timeout(REQUEST_DURATION_MAX, next.run(request)).await {
+    let longest = duration_max(&route);
+    let mut response = match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            Problem::unavailable("the request took longer than 10 s; ask for less, or again later").into_response()
+            let seconds = longest.as_secs();
+            Problem::unavailable(format!("the request took longer than {seconds} s; ask for less, or again later"))
+                .into_response()
         }
     };
     let headers = response.headers_mut();
@@ -37,6 +43,13 @@ pub async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
+fn duration_max(route: &str) -> Duration {
+    match route {
+        "/api/v1/configuration/reload" | "/api/v1/regulators/import" => LONG_REQUEST_DURATION_MAX,
+        _ => REQUEST_DURATION_MAX,
+    }
+}
+
 /// A method as a label: a peer's own inventions share one.
 fn method_word(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
@@ -45,5 +58,20 @@ fn method_word(method: &axum::http::Method) -> &'static str {
         "POST" => "POST",
         "DELETE" => "DELETE",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_and_an_import_have_as_long_as_their_commands_wait() {
+        let (_, description) = crate::web::api::describe();
+        for path in ["/api/v1/configuration/reload", "/api/v1/regulators/import"] {
+            assert!(description.paths.paths.contains_key(path), "{path}");
+            assert_eq!(duration_max(path), Duration::from_secs(120));
+        }
+        assert_eq!(duration_max("/api/v1/calls"), Duration::from_secs(10));
     }
 }

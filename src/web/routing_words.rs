@@ -43,14 +43,14 @@ impl Moments {
     /// Of a call that waited or waits; `None` when it never did.
     pub fn of(record: &CallRecord, now: Utc) -> Option<Moments> {
         let queued = record.queued_at?;
-        let until = record.answered_at.or(record.ended_at).unwrap_or(now);
+        let until = record.waited_until().unwrap_or(now);
         let rung = |offer: &OfferRecord| {
             let (from, to) = (offer.offered_at.max(queued), offer.ended_at.unwrap_or(until).min(until));
             to.since(from).as_millis() as u64
         };
         let wait_ms = until.since(queued).as_millis() as u64;
         let ringing_ms = record.offers.iter().map(rung).sum::<u64>().min(wait_ms);
-        Some(Moments { wait_ms, ringing_ms, is_live: record.answered_at.or(record.ended_at).is_none() })
+        Some(Moments { wait_ms, ringing_ms, is_live: record.waited_until().is_none() })
     }
 
     /// While nobody who could be given it was free.

@@ -122,6 +122,7 @@ impl Talk {
             accepted_at: Some(self.begin.utc),
             queued_at: Some(self.begin.utc),
             answered_at: Some(self.begin.utc),
+            wait_ended_at: None,
             ended_at,
             regulator: Some("anne".into()),
             outcome: ended_at.map(|_| Outcome::Answered),

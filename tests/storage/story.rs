@@ -111,6 +111,7 @@ pub fn call(n: u64) -> CallRecord {
         accepted_at: Some(at(1)),
         queued_at: Some(at(1)),
         answered_at: Some(at(4)),
+        wait_ended_at: None,
         ended_at: Some(at(64)),
         regulator: Some("anne".into()),
         outcome: Some(Outcome::Answered),

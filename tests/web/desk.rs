@@ -326,6 +326,7 @@ pub fn record(call: CallId) -> CallRecord {
         accepted_at: Some(after(50)),
         queued_at: Some(after(500)),
         answered_at: Some(after(4000)),
+        wait_ended_at: None,
         ended_at: Some(after(9000)),
         regulator: Some("anne".into()),
         outcome: Some(Outcome::Answered),

@@ -109,6 +109,36 @@ fn with_nobody_on_duty_a_message_can_be_left_and_without_a_way_the_message_is_th
 }
 
 #[test]
+fn talk_with_an_outside_number_or_a_message_is_no_wait() {
+    for way in [Destination::Number("15".into()), Destination::Voicemail] {
+        let mut room = room(|line| line.overflow = to(way.clone()));
+        room.register("anne", 1);
+        let busy = room.call();
+        let leg = room.dial(busy, 1);
+        room.answer(leg);
+        let caller = room.call();
+        room.wait(600);
+        let legs = if way == Destination::Voicemail {
+            room.media(MediaReport::Played { leg: caller });
+            1
+        } else {
+            number_dialled(&mut room, caller);
+            // It rings there, and the caller still waits.
+            room.wait(5);
+            room.answer(LegId { number: 1, ..caller });
+            2
+        };
+        room.wait(45);
+        room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
+        room.close(caller, legs);
+        let record = room.last_record(caller);
+        assert!(record.ended_at.is_some(), "{way:?}");
+        let waited = if way == Destination::Voicemail { 600_000 } else { 605_000 };
+        assert_eq!(record.wait_ms(), Some(waited), "{way:?}");
+    }
+}
+
+#[test]
 fn a_circle_that_no_check_has_seen_ends_with_the_message() {
     let mut room = Room::changed(
         |line| {

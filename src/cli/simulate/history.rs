@@ -117,7 +117,7 @@ impl History {
         let mut known = Vec::new();
         for record in records {
             let (Some(queued), Ok(line)) = (record.queued_at, lines.binary_search(&record.line)) else { continue };
-            let until = record.answered_at.or(record.ended_at).unwrap_or(queued);
+            let until = record.waited_until().unwrap_or(queued);
             let wrap_up = centre.lines.get(&record.line).map_or(Duration::ZERO, |line| line.wrap_up);
             let plan = CallerPlan {
                 at: queued.since(from),

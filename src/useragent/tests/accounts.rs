@@ -34,6 +34,38 @@ fn an_account_registers_in_its_time_and_no_binding_outlives_it() {
     assert_eq!(status(&bench.register("ana", PHONE, "MD5")), "403");
 }
 
+#[test]
+fn an_account_that_a_reload_ends_loses_its_phones_then_and_not_when_their_registration_would_end() {
+    for (until, gone_after) in [(0, 0), (60, 60)] {
+        let mut bench = Bench::new();
+        for who in ["ana", "bob"] {
+            assert_eq!(status(&bench.register(who, PHONE, "MD5")), "200");
+        }
+        bench.signals();
+        let mut changed = centre(100);
+        let end = bench.now.after(Duration::from_secs(until)).utc;
+        let person = changed.regulators.get_mut(&"ana".into()).expect("ana");
+        person.terms.valid = vec![Period { from: None, until: Some(end) }];
+        bench.recentre(changed);
+        if gone_after > 0 {
+            assert!(bench.signals().is_empty(), "good until then");
+            bench.pass(Duration::from_secs(gone_after));
+        }
+        let gone: Vec<String> = bench
+            .signals()
+            .into_iter()
+            .filter_map(|signal| match signal {
+                Signal::Unregistered { regulator, .. } => Some(regulator.to_string()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(gone, ["ana"], "at {until}");
+        // Otherwise the same request would get the same answer again.
+        bench.pass(Duration::from_secs(40));
+        assert_eq!(status(&bench.register("ana", PHONE, "MD5")), "403");
+    }
+}
+
 fn dial(bench: &mut Bench, to: Party, caller: Caller, manner: DialManner) -> String {
     let call = CallId::new(Utc(1), &mut Chance::from_number(5));
     let order = Dial {

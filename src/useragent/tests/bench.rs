@@ -169,6 +169,13 @@ impl Bench {
         self.take(out)
     }
 
+    /// Another configuration, with the same passwords.
+    pub fn recentre(&mut self, centre: Centre) -> Vec<String> {
+        let mut out = Vec::new();
+        self.ua.recentre(Arc::new(centre), credentials(&Rules::default()), self.now, &mut out);
+        self.take(out)
+    }
+
     /// The trunk's name leads to these places; to none when there is no such name.
     pub fn resolved(&mut self, places: &[&str]) -> Vec<String> {
         let target = |place: &&str| Target { transport: Transport::Udp, address: address(place) };

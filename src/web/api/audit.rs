@@ -95,6 +95,20 @@ fn tell_of_damage(written: &audit::Written) {
     }
 }
 
+/// As [`perform`], to its end even when whoever asked is gone meanwhile: a deed of several steps is not left half done.
+pub async fn perform_to_the_end<T: Send + 'static>(
+    desk: Arc<Desk>,
+    bearer: Bearer,
+    word: &'static str,
+    deed: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let doing = tokio::spawn(async move {
+        let act = Act { word, call: None, reason: "", detail: "" };
+        perform(&desk, &bearer, act, deed).await
+    });
+    doing.await.unwrap_or_else(|_| Err(Problem::fault("it could not be done to its end; the log says why")))
+}
+
 /// One entry of the audit.
 #[derive(Serialize, ToSchema)]
 pub struct AuditView {
@@ -112,8 +126,8 @@ pub struct AuditView {
     /// `call.hold`, `call.resume`, `call.add`, `call.join`, `call.drop`, `call.leave`, `call.samu`, `call.requeue`,
     /// `call.transfer`, `call.demand`, `call.listen`, `call.whisper`, `call.barge-in`, `call.take-over`, `outbox.replay`,
     /// `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`, `regulator.wrap-up.end`,
-    /// `regulator.log-out`, `regulators.import`, `list.add`, `list.remove`, `surge.on`,
-    /// `surge.off`. An entry is written before the deed and never changed: when the deed was
+    /// `regulator.log-out`, `regulators.import`, `regulators.import.try`, `list.add`, `list.remove`, `surge.on`,
+    /// `surge.off`, `configuration.reload`, `configuration.try`. An entry is written before the deed and never changed: when the deed was
     /// then refused, a second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.

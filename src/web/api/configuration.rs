@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{Act, perform};
+use super::audit::perform_to_the_end;
 use crate::model::{CallId, LineId, RegulatorId};
 use crate::web::Desk;
 use crate::web::input::{BodyOf, Example};
@@ -113,20 +113,20 @@ pub struct StrandedCall {
     pub wait_ms: u64,
 }
 
-/// The calls of the last 24 hours under the new configuration.
+/// The calls of the last 24 hours under the new configuration: what would differ from the one in force.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LastDay {
     /// How many were looked at: the newest 100,000 at most.
     pub calls: u64,
-    /// Calls that would come in on another line.
+    /// Calls that would come in on another line than under the configuration in force.
     pub moved: Vec<Moved>,
-    /// Calls to a number that no line would know; the trunk's fallback line takes them.
+    /// Calls to a number that no line would know any more; the trunk's fallback line takes them.
     pub unknown_numbers: u64,
-    /// Calls that waited for somebody and would find their line closed.
+    /// Calls that waited for somebody and would find their line closed, which is open now.
     pub closed: u64,
-    /// Calls of lines that nobody could answer, at any step.
+    /// Calls of lines that nobody could answer any more, at any step.
     pub unserved: u64,
-    /// Answered calls whose regulator is not in the file any more, or could not answer them at any step.
+    /// Answered calls whose regulator is not in the file any more, or could not answer them any more, at any step.
     pub answered_by_others: u64,
     /// Calls that were to be recorded and would not be.
     pub unrecorded: u64,
@@ -135,7 +135,7 @@ pub struct LastDay {
 /// Calls that would change their line.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Moved {
-    /// The line that they came in on.
+    /// The line that takes them now.
     #[schema(value_type = String)]
     pub from: LineId,
     /// The line that would take them.
@@ -168,7 +168,8 @@ pub async fn show(_bearer: Bearer, State(desk): State<Arc<Desk>>) -> Json<Config
 /// The file is checked, compared, tried on the present waiting room and on the calls of the last 24 hours, and then put
 /// in force as a whole: live calls, the waiting room and every regulator's state stay as they are. With `dry_run` only the
 /// report is made. What needs a restart (sockets, folders, carriers' places) is refused with 409, and nothing changes.
-/// The same as `vigie reload`, or SIGHUP. Written to the audit.
+/// The same as `vigie reload`, or SIGHUP. It may take up to two minutes, and once begun it is done, whether or not whoever
+/// asked waits for it. Written to the audit.
 #[utoipa::path(
     post, path = "/api/v1/configuration/reload", operation_id = "reloadConfiguration", tag = "server",
     request_body = ReloadWish,
@@ -185,8 +186,9 @@ pub async fn reload(
     State(desk): State<Arc<Desk>>,
     BodyOf(wish): BodyOf<ReloadWish>,
 ) -> Result<Json<ReloadReport>, Problem> {
-    let reloading = async {
-        match desk.parts.reloader.reload(wish.dry_run).await {
+    let reloader = desk.parts.reloader.clone();
+    let reloading = async move {
+        match reloader.reload(wish.dry_run).await {
             Reloaded::Done(report) => Ok(Json(*report)),
             Reloaded::Refused(ReloadRefused::Faults(text)) => Err(Problem::unsound(text)),
             Reloaded::Refused(ReloadRefused::TakesRestart(keys)) => Err(Problem::conflict(format!(
@@ -197,5 +199,5 @@ pub async fn reload(
         }
     };
     let act = if wish.dry_run { "configuration.try" } else { "configuration.reload" };
-    perform(&desk, &bearer, Act { word: act, call: None, reason: "", detail: "" }, reloading).await
+    perform_to_the_end(desk, bearer, act, reloading).await
 }

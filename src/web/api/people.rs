@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
-use super::audit::{Act, perform};
+use super::audit::perform_to_the_end;
 use crate::config::import::{ImportError, Imported, Others};
 use crate::web::Desk;
 use crate::web::input::QueryOf;
@@ -18,6 +20,8 @@ use crate::web::token::Admin;
 
 /// The largest file taken, in bytes: several weeks of a national network.
 const FILE_BYTES_MAX: usize = 4 << 20;
+/// How long the file may take to come.
+const READING_DURATION_MAX: Duration = Duration::from_secs(10);
 /// What the file is called in what is told of it.
 const NAME: &str = "import.csv";
 /// The most of what is wrong told at once, in characters.
@@ -59,7 +63,8 @@ pub struct ImportView {
 /// `skills` (`regulation=80 physician=60`), `regions` (`rouen=0`), `valid_from`, `valid_until`, `role`,
 /// `auto_answer_after`, `ready_on_register`. A person with several weeks has a row for each. The whole configuration is
 /// checked with these people: when anything does not hold, nothing is written and the answer names lines and columns.
-/// It holds from the next reload or start, which makes the passwords of new people. Written to the audit.
+/// It holds from the next reload or start, which makes the passwords of new people. Once begun it is done, whether or not
+/// whoever asked waits for it. Written to the audit.
 #[utoipa::path(
     post, path = "/api/v1/regulators/import", operation_id = "importRegulators", tag = "room",
     params(ImportQuery),
@@ -77,16 +82,18 @@ pub async fn import(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Json<ImportView>, Problem> {
-    let bytes = to_bytes(request.into_body(), FILE_BYTES_MAX).await.map_err(|_| Problem::too_large(FILE_BYTES_MAX))?;
+    let reading = timeout(READING_DURATION_MAX, to_bytes(request.into_body(), FILE_BYTES_MAX)).await;
+    let reading = reading.map_err(|_| Problem::bad_request("in the body: it came too slowly; send it again"))?;
+    let bytes = reading.map_err(|_| Problem::too_large(FILE_BYTES_MAX))?;
     let text = String::from_utf8(bytes.to_vec())
         .map_err(|_| Problem::bad_request("in the body: not UTF-8; save the file as \"CSV UTF-8\""))?;
     let config = desk.parts.config.clone();
+    let act = if query.check { "regulators.import.try" } else { "regulators.import" };
     let work = async move {
         let weighing = tokio::task::spawn_blocking(move || weigh(&config, &text, &query));
         weighing.await.map_err(|_| Problem::fault("the import failed; the log says why"))?
     };
-    let act = Act { word: "regulators.import", call: None, reason: "", detail: "" };
-    perform(&desk, &bearer, act, work).await.map(Json)
+    perform_to_the_end(desk, bearer, act, work).await.map(Json)
 }
 
 fn weigh(config: &Path, text: &str, query: &ImportQuery) -> Result<ImportView, Problem> {
@@ -97,10 +104,8 @@ fn weigh(config: &Path, text: &str, query: &ImportQuery) -> Result<ImportView, P
         }
         ImportError::Write { .. } => Problem::fault(error.to_string()),
     };
-    let imported = Imported::weigh(config, (Path::new(NAME), text), others).map_err(refuse)?;
-    if !query.check {
-        imported.write().map_err(refuse)?;
-    }
+    let act = if query.check { Imported::weigh } else { Imported::put_in };
+    let imported = act(config, (Path::new(NAME), text), others).map_err(refuse)?;
     Ok(ImportView {
         added: imported.added,
         changed: imported.changed,

@@ -216,7 +216,7 @@ fn last_turn(record: &CallRecord, lang: Language, zone: &TimeZone) -> Option<(Ut
     record.queued_at?;
     let (at, turn) = match (record.answered_at, record.ended_at) {
         (Some(at), _) => (at, "answered"),
-        (None, Some(at)) => (at, "ended"),
+        (None, Some(at)) => (record.wait_ended_at.unwrap_or(at), "ended"),
         (None, None) => return None,
     };
     let regulator = record.regulator.as_ref().map(ToString::to_string);
