@@ -25,7 +25,6 @@ pub mod recorder;
 pub mod signalling;
 pub mod storage;
 pub mod switchboard;
-pub mod vault;
 
 pub mod app;
 pub mod cli;

@@ -24,28 +24,18 @@ pub async fn finish_what_was_interrupted(
     let mut sealed = recorder::recover(parts, &open)?;
     sealed.extend(sealed_but_untold(parts, storage).await?);
     let mut tasks = storage::abandoned::open_tasks(storage).await?;
+    let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
         let mut story = Story::resume(storage, record.id).await?;
+        if record.stands_in_line() && record.caller.person().is_some() {
+            writer.remember(story.keep_in_line(record, chance));
+            continue;
+        }
         story.leave_task(&record, rules, &mut tasks);
         writer.remember(story.end(record, chance));
     }
-    remember_sealed(&sealed, (storage, writer), chance).await?;
-    writer.flush().await?;
-    if !sealed.is_empty() {
-        tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
-    }
-    Ok(sealed.len())
-}
-
-/// Stores and tells recordings that were sealed after their calls were over; those that are known are left.
-pub(super) async fn remember_sealed(
-    sealed: &[SealedRecording],
-    (storage, writer): (&Storage, &Writer),
-    chance: &mut Chance,
-) -> Result<(), AppError> {
-    let mut is_stored = HashSet::new();
-    for recording in sealed {
+    for recording in &sealed {
         if is_stored.contains(&recording.call) {
             continue;
         }
@@ -58,7 +48,11 @@ pub(super) async fn remember_sealed(
         let known = storage::calls::one(storage, recording.call).await?;
         writer.remember(story.seal(known, recording, chance));
     }
-    Ok(())
+    writer.flush().await?;
+    if !sealed.is_empty() {
+        tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
+    }
+    Ok(sealed.len())
 }
 
 /// Recordings that a killed run had sealed, but whose facts it could not store any more: the seal log knows them, the
@@ -110,21 +104,33 @@ impl Story {
         self.facts
     }
 
-    /// The record of a call that was live when Vigie was killed; what rang then rings no more, and dispatch is told so.
+    /// A call-back whose caller was not reached yet stays open: it stands in line again, in its place.
+    fn keep_in_line(mut self, mut record: CallRecord, chance: &mut Chance) -> Vec<Fact> {
+        self.cancel_offers(&mut record, chance);
+        self.facts.push(Fact::Call(Box::new(record)));
+        self.facts
+    }
+
+    /// The record of a call that was live when Vigie was killed.
     fn interrupt(&mut self, mut record: CallRecord, chance: &mut Chance) -> CallRecord {
         record.ended_at = Some(self.at);
         record.outcome = Some(Outcome::Interrupted);
         record.ended_by = Some(EndedBy::Fault);
         record.detail = Some("Vigie was stopped in mid-call".into());
+        self.cancel_offers(&mut record, chance);
+        record
+    }
+
+    /// What rang then rings no more, and dispatch is told so.
+    fn cancel_offers(&mut self, record: &mut CallRecord, chance: &mut Chance) {
         let end = OfferEnd::Cancelled;
         for offer in record.offers.iter_mut().filter(|offer| offer.end.is_none()) {
             offer.end = Some(end);
             offer.ended_at = Some(self.at);
-            offer.detail.clone_from(&record.detail);
+            offer.detail = Some("Vigie was stopped in mid-call".into());
             let (regulator, detail) = (offer.regulator.clone(), offer.detail.clone());
             self.tell(EventKind::CallOfferEnded { offer: offer.number, regulator, end, detail }, chance);
         }
-        record
     }
 
     /// Whoever waited when Vigie was killed is owed a call, one for all of the person's calls, and keeps the wait until

@@ -54,7 +54,7 @@ impl Switch {
                 }
                 Decision::Served => {
                     if let Some(call) = self.calls.get(&id) {
-                        self.persons.serve(&call.record, now, &mut self.facts);
+                        self.persons.served(call, now, &mut self.facts);
                     }
                 }
                 Decision::Parted(parting) => {
@@ -110,6 +110,7 @@ impl Switch {
             RoomChange::TakesOver { regulator } => {
                 let is_known = self.room.hand_over(&regulator, id, id, now, &mut self.changes);
                 debug_assert!(is_known, "somebody takes over who is not on the call");
+                self.supersede(id);
             }
             RoomChange::Redemand => {
                 if let Some(demand) = self.calls.get(&id).map(|call| call.demand.clone()) {

@@ -1,6 +1,7 @@
 //! A caller asks to be called back: another call keeps the place in line, and dials the caller when a regulator has it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::{CallInput, Decision, RoomChange};
@@ -12,9 +13,10 @@ use super::persons::Parting;
 use super::signal::{Dial, LegOrder, Party};
 use super::switch::{CALLS_MAX, Order, Switch};
 use super::{bridge, talking, ways};
+use crate::model::centre::Demand;
 use crate::model::{
-    CallId, CallRecord, Caller, Choices, Codec, E164, EndedBy, EventKind, LegId, MediaCommand, Moment, Now,
-    OfferNumber, Outcome, RemoteMedia, Side, TrunkId,
+    CallId, CallRecord, Caller, Centre, Choices, Codec, E164, EndedBy, EventKind, LegId, Line, MediaCommand, Moment,
+    Needs, Now, OfferNumber, OpenCallBack, Outcome, RemoteMedia, Side, TrunkId,
 };
 use crate::routing;
 
@@ -190,6 +192,45 @@ pub fn postpone(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.deadline = Some(now.moment + LOOK_AGAIN_AFTER);
 }
 
+/// The server stops: it stands in line again after the next start.
+pub fn rest(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    if call.recall.is_none() || !(ways::is_waiting(call) || call.state == State::Postponed) {
+        return;
+    }
+    ways::leave_room(call, now, out);
+    call.state = State::Postponed;
+    call.deadline = None;
+    out.push(Decision::Keep);
+}
+
+/// What storage remembers of one goes on where it was.
+fn resume(open: OpenCallBack, line: Arc<Line>, centre: Arc<Centre>, recall: Recall, now: Now) -> Call {
+    let OpenCallBack { record, sequence, notes } = open;
+    let mut record = *record;
+    record.regulator = None;
+    let kept = Duration::from_millis(record.person.kept_wait_ms);
+    let wait = now.utc.since(record.queued_at.unwrap_or(record.received_at)) + kept;
+    let mut leg = Leg::new(LegId { call: record.id, number: 0 }, Side::Caller, now);
+    leg.state = LegState::Closed;
+    leg.dialled = Some(recall.number.clone());
+    // Of another expression than the line's the record has the levels.
+    let is_usual = record.skills == line.demand.needs.levels();
+    let needs = if is_usual { line.demand.needs.clone() } else { Needs::from(&record.skills) };
+    let demand = Demand { priority: record.priority, region: record.region.clone(), needs, ..line.demand.clone() };
+    let of_line = Call::of(record, leg, State::Postponed, (line, centre), now);
+    Call {
+        demand,
+        sequence,
+        notes,
+        queued: now.before(wait),
+        // At the next beat: by then it is known who is registered.
+        deadline: Some(now.moment),
+        waits_until: now.moment + AGE_MAX,
+        recall: Some(recall),
+        ..of_line
+    }
+}
+
 /// It stands in line when its time has come.
 pub fn postponed(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>) {
     match input {
@@ -280,13 +321,23 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
     }
 }
 
-/// The caller sees the line's own number where the carrier lets it be shown.
 fn dial(call: &mut Call, rtp: SocketAddr, out: &mut Vec<Decision>) {
-    let (leg, id) = (call.caller_leg(), call.id);
     let State::Recalling(recalling) = &call.state else { return };
     let prefer = call.leg(recalling.by).and_then(Leg::remote).map_or(Codec::Pcma, |remote| remote.codec);
-    let Some(recall) = call.recall.clone() else { return };
-    let to = Party::Number { trunk: recall.trunk, number: recall.number };
+    if let Some(recall) = call.recall.clone() {
+        dial_number(call, (rtp, prefer), (recall.trunk, recall.number), out);
+    }
+}
+
+/// Dials leg 0; whoever is called sees the line's own number where the carrier lets it be shown.
+pub(super) fn dial_number(
+    call: &mut Call,
+    (rtp, prefer): (SocketAddr, Codec),
+    (trunk, number): (TrunkId, String),
+    out: &mut Vec<Decision>,
+) {
+    let (leg, id) = (call.caller_leg(), call.id);
+    let to = Party::Number { trunk, number };
     let manner = call.manner_of(&to);
     let Some(caller) = call.leg_mut(leg).filter(|leg| leg.state == LegState::Opening) else { return };
     caller.state = LegState::Dialling { local: rtp };
@@ -355,7 +406,6 @@ impl Switch {
         let Some(call) = self.calls.get(&id) else { return };
         let answer = match call.record.caller.person() {
             None => Err("the caller's number is not known, or nobody vouches for it"),
-            Some(_) if self.draining => Err("the server is stopping"),
             Some(_) if self.call_backs.len() >= CALL_BACKS_MAX => Err("too many are to be called back already"),
             Some(number) if routing::outside(&self.centre, number.as_str()).is_none() => {
                 Err("no trunk may dial the caller's number")
@@ -377,7 +427,7 @@ impl Switch {
             return;
         }
         let is_full = self.calls.len() >= CALLS_MAX || self.call_backs.len() >= CALL_BACKS_MAX;
-        let way = routing::outside(&self.centre, number.as_str()).filter(|_| !self.draining && !is_full);
+        let way = routing::outside(&self.centre, number.as_str()).filter(|_| !is_full);
         let Some((trunk, dialled)) = way else {
             // What was promised and cannot be done by itself is left to people.
             let parting = Parting { wait: now.utc.since(of.queued.utc), makes_task: true };
@@ -386,7 +436,10 @@ impl Switch {
         let new = CallId::new(now.utc, &mut self.chance);
         let mut decisions = Vec::new();
         let recall = Recall { attempt: plan.attempt, trunk, number: dialled };
-        let call = begin_recall(of, new, (recall, plan.after), now, &mut decisions);
+        let mut call = begin_recall(of, new, (recall, plan.after), now, &mut decisions);
+        if self.draining {
+            rest(&mut call, now, &mut decisions);
+        }
         self.calls.insert(new, call);
         self.call_backs.insert(number, new);
         self.apply(new, decisions, now, out);
@@ -402,12 +455,34 @@ impl Switch {
         }
     }
 
-    /// Those that stand in line would keep a server that stops from stopping.
-    pub(super) fn end_call_backs(&mut self) {
-        let waits = |id: &&CallId| {
-            self.calls.get(id).is_some_and(|call| ways::is_waiting(call) || call.state == State::Postponed)
-        };
-        let all: Vec<CallId> = self.call_backs.values().filter(waits).copied().collect();
-        self.queue.extend(all.into_iter().map(|id| (id, CallInput::End(EndedBy::Shutdown))));
+    /// Those that stand in line do not keep a server that stops from stopping: they rest until the next start.
+    pub(super) fn rest_call_backs(&mut self) {
+        let all: Vec<CallId> = self.call_backs.values().copied().collect();
+        self.queue.extend(all.into_iter().map(|id| (id, CallInput::Voice(VoiceInput::Rest))));
+    }
+
+    /// Those that stood in line before the start stand there again, each in its place.
+    pub(super) fn resume_call_backs(&mut self, all: Vec<OpenCallBack>, now: Now) {
+        for open in all {
+            let id = open.record.id;
+            let number = open.record.caller.person().cloned();
+            let dialled = number.as_ref().and_then(|number| routing::outside(&self.centre, number.as_str()));
+            let line = self.lines.get(&open.record.line).or_else(|| self.lines.values().next()).cloned();
+            let (Some(number), Some(line)) = (number, line) else { continue };
+            let attempt = open.record.choices.attempt.max(1);
+            let (trunk, dialled, is_dialled) = match dialled {
+                Some((trunk, dialled)) => (trunk, dialled, true),
+                None => (open.record.trunk.clone(), number.to_string(), false),
+            };
+            let recall = Recall { attempt, trunk, number: dialled };
+            let call = resume(open, line, self.centre.clone(), recall, now);
+            self.calls.insert(id, call);
+            self.call_backs.insert(number, id);
+            self.schedule(id);
+            if !is_dialled {
+                // The configuration has changed meanwhile: ended, and a task in its place.
+                self.queue.push_back((id, CallInput::End(EndedBy::Fault)));
+            }
+        }
     }
 }

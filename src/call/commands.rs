@@ -84,7 +84,7 @@ impl Switch {
             Command::Drain => {
                 self.draining = true;
                 self.end_idle_consults();
-                self.end_call_backs();
+                self.rest_call_backs();
                 return self.drain_tickets.push(ticket);
             }
             Command::CloseAbandoned { task, by, reason } => {
@@ -95,6 +95,7 @@ impl Switch {
                 let call_back = CallBack { at: now.utc, by, reached };
                 if self.persons.note(task, call_back, &mut self.facts) { Reply::Done } else { Reply::Unknown }
             }
+            Command::PlaceCallBack { task, regulator } => self.place_call_back(task, regulator, now, out),
             Command::Standing => {
                 let (lists, orders) = (self.centre.lists.values().cloned().collect(), self.orders.all(now));
                 Reply::Standing(Box::new(StandingView { lists, orders }))
@@ -110,8 +111,8 @@ impl Switch {
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,
             Command::EndAll => {
-                let live: Vec<CallId> =
-                    self.calls.keys().chain(self.errands.keys()).chain(self.consults.keys()).copied().collect();
+                let calls = self.calls.values().filter(|call| !call.is_settled()).map(|call| &call.id);
+                let live: Vec<CallId> = calls.chain(self.errands.keys()).chain(self.consults.keys()).copied().collect();
                 self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));
                 Reply::Done
             }
@@ -195,6 +196,7 @@ fn is_live(call: &Call) -> bool {
         | State::Voicemail(_)
         | State::Postponed
         | State::Recalling(_)
+        | State::CallingOut(_)
         | State::Farewell { .. } => true,
         State::Ending | State::Sealing => false,
     }

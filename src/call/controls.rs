@@ -61,7 +61,13 @@ impl Switch {
         }
     }
 
-    fn try_control(&mut self, id: CallId, control: Control, now: Now, out: &mut Vec<Order>) -> Result<(), No> {
+    pub(super) fn try_control(
+        &mut self,
+        id: CallId,
+        control: Control,
+        now: Now,
+        out: &mut Vec<Order>,
+    ) -> Result<(), No> {
         let call = self.calls.get(&id).filter(|call| call.record.ended_at.is_none()).ok_or(No::Unknown)?;
         let steer = match control {
             Control::Transfer(to) => match self.transfer_to(id, &to, now, out)? {
@@ -161,7 +167,7 @@ impl Switch {
         Ok(Steer::Bring(Brought { to, legs, talks }))
     }
 
-    fn has_room_for_guest(&self, id: CallId) -> Result<&Call, No> {
+    pub(super) fn has_room_for_guest(&self, id: CallId) -> Result<&Call, No> {
         let call = self.calls.get(&id).ok_or(No::Unknown)?;
         host_of(call)?;
         if call.guests.len() >= GUESTS_MAX || call.legs.len() >= LEGS_MAX as usize {
@@ -265,7 +271,7 @@ pub(super) fn host_of(call: &Call) -> Result<LegId, No> {
     match &call.state {
         State::Talking { leg } => Ok(*leg),
         State::Transferring(_) => no("the caller is being handed on: try again when that is done"),
-        State::Forwarding(_) | State::Voicemail(_) | State::Postponed | State::Recalling(_) => {
+        State::Forwarding(_) | State::Voicemail(_) | State::Postponed | State::Recalling(_) | State::CallingOut(_) => {
             no("the caller is with nobody now: put through, leaving a message, or to be called back")
         }
         State::Opening { .. } | State::Greeting | State::Choosing(_) | State::Waiting | State::Offering(_) => {

@@ -4,13 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::consult::{CONSULTS_MAX, Consult, ConsultState, Partner, Shown};
 use super::decision::{CallInput, Decision};
-use super::errand::{Errand, Feature};
 use super::leg::Leg;
 use super::life::State;
 use super::signal::{Dialled, LegOrder, Unserved};
 use super::switch::{CALLS_MAX, Order, Switch};
 use super::transfer::TakeOver;
-use crate::model::{CallId, LegId, Now, PauseReason, RegulatorId, RegulatorState, Side, SoundId};
+use crate::model::{CallId, LegId, Now, RegulatorId, RegulatorState, Side, SoundId};
 use crate::routing;
 use crate::waiting::{LentTo, WaitingError};
 
@@ -30,9 +29,9 @@ impl Switch {
     /// A regulator's phone calls. What cannot be done is refused at once.
     pub(super) fn dialled(&mut self, dialled: Dialled, now: Now, out: &mut Vec<Order>) {
         let leg = dialled.leg;
-        let done = match (dialled.replaces, Feature::dialled(&dialled.digits)) {
+        let done = match (dialled.replaces, self.centre.codes.read(&dialled.digits)) {
             (Some(of), _) => self.take_place(of, dialled, now, out),
-            (None, Some(feature)) => self.do_feature(feature, dialled, now, out),
+            (None, Some(code)) => self.do_code(code, dialled, now, out),
             (None, None) => self.consult(dialled, now, out),
         };
         if let Err(why) = done {
@@ -40,39 +39,8 @@ impl Switch {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.calls.len() + self.errands.len() + self.consults.len() >= CALLS_MAX
-    }
-
-    fn do_feature(
-        &mut self,
-        feature: Feature,
-        dialled: Dialled,
-        now: Now,
-        out: &mut Vec<Order>,
-    ) -> Result<(), Unserved> {
-        if self.is_full() {
-            return Err(Unserved::Overloaded);
-        }
-        let (regulator, id) = (dialled.regulator.clone(), dialled.leg.call);
-        let done = match feature {
-            Feature::Ready => self.room.ready(&regulator, now, &mut self.changes),
-            Feature::Pause => self.room.pause(&regulator, PauseReason::Own, now, &mut self.changes),
-            Feature::Longer => self.room.extend_wrap_up(&regulator, None, now, &mut self.changes),
-        };
-        done.map_err(|_| Unserved::Unavailable)?;
-        let sound = Some(feature.sound()).filter(|sound| self.centre.sounds.contains_key(sound));
-        let is_faulty = self.is_faulty();
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            assert!(!is_faulty, "the planted fault");
-            let mut decisions = Vec::new();
-            (Errand::begin(dialled, sound, now, &mut decisions), decisions)
-        }));
-        let Ok((errand, decisions)) = begun else { return Err(self.fault_at_begin(id, out)) };
-        self.errands.insert(id, errand);
-        self.apply(id, decisions, now, out);
-        self.schedule(id);
-        Ok(())
     }
 
     /// A call to a colleague or to an outside number.
@@ -96,6 +64,10 @@ impl Switch {
         let is_stopping = self.draining && !has_caller;
         if is_stopping || self.is_full() || self.consults.len() >= CONSULTS_MAX {
             return Err(Unserved::Overloaded);
+        }
+        if let (false, Partner::Number { trunk, number }) = (has_caller, &to) {
+            let to = (trunk.clone(), number.clone());
+            return self.call_out(dialled, to, now, out);
         }
         if let Partner::Regulator { id: who, devices } = &mut to {
             let lent = self.room.lend(who, id, LentTo::Colleague, now, &mut self.changes);
@@ -204,7 +176,7 @@ impl Switch {
     }
 
     /// A fault of our own before anything was begun: told, and the phone is refused.
-    fn fault_at_begin(&mut self, id: CallId, out: &mut Vec<Order>) -> Unserved {
+    pub(super) fn fault_at_begin(&mut self, id: CallId, out: &mut Vec<Order>) -> Unserved {
         self.alarm_fault(id, out);
         Unserved::Fault
     }

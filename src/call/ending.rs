@@ -170,7 +170,7 @@ fn unserved(call: &Call, (outcome, by): (Outcome, EndedBy), now: Now) -> Option<
             let wait = Duration::from_millis(call.record.wait_ms().unwrap_or_default());
             Some(Parting { wait: wait + kept, makes_task: false })
         }
-        State::Talking { .. } | State::Transferring(_) | State::Ending | State::Sealing => None,
+        State::Talking { .. } | State::Transferring(_) | State::CallingOut(_) | State::Ending | State::Sealing => None,
     }
 }
 
@@ -312,6 +312,7 @@ fn promised(call: &Call) -> Outcome {
         | State::Offering(_)
         | State::Postponed
         | State::Recalling(_)
+        | State::CallingOut(_)
         | State::Talking { .. }
         | State::Transferring(_)
         | State::Ending

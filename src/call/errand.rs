@@ -1,4 +1,4 @@
-//! A regulator's own call to a feature code (`*11` ready, `*10` pause, `*12` rest longer): done at once, confirmed by a word, hung up.
+//! A regulator's own call to a feature code that was done at once: confirmed, by a word where there is one, and hung up.
 
 use std::time::Duration;
 
@@ -9,38 +9,6 @@ use crate::model::{EndedBy, LegId, MediaCommand, Moment, Now, RemoteMedia, Sound
 
 /// The longest that such a call lasts.
 pub const ERRAND_DURATION_MAX: Duration = Duration::from_secs(15);
-
-/// What a feature code asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
-    /// `*11`: I am ready.
-    Ready,
-    /// `*10`: I pause.
-    Pause,
-    /// `*12`: I need longer after this call.
-    Longer,
-}
-
-impl Feature {
-    /// The feature that was dialled.
-    pub fn dialled(digits: &str) -> Option<Feature> {
-        match digits {
-            "*11" => Some(Feature::Ready),
-            "*10" => Some(Feature::Pause),
-            "*12" => Some(Feature::Longer),
-            _ => None,
-        }
-    }
-
-    /// The word that confirms it.
-    pub fn sound(self) -> SoundId {
-        match self {
-            Feature::Ready => SoundId::from("ready-fr"),
-            Feature::Pause => SoundId::from("paused-fr"),
-            Feature::Longer => SoundId::from("longer-fr"),
-        }
-    }
-}
 
 /// Such a call while it lives.
 #[derive(Clone, Debug)]
@@ -53,7 +21,7 @@ pub struct Errand {
 }
 
 impl Errand {
-    /// The feature was done; opens a port to say so with `sound`, where the centre has it.
+    /// The code was done; opens a port to say so with `sound`, where the centre has it.
     pub fn begin(dialled: Dialled, sound: Option<SoundId>, now: Now, out: &mut Vec<Decision>) -> Errand {
         out.push(Decision::Media(MediaCommand::Open { leg: dialled.leg }));
         Errand { leg: dialled.leg, sound, remote: dialled.remote, deadline: now.moment + ERRAND_DURATION_MAX }

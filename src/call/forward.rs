@@ -126,6 +126,7 @@ fn answered(call: &mut Call, remote: RemoteMedia, now: Now, out: &mut Vec<Decisi
     call.record_leg(caller, now, out);
     call.record_leg(leg, now, out);
     talking::join(call, leg, out);
+    out.push(Decision::Served);
     call.tell(EventKind::CallForwarded { to }, out);
     out.push(Decision::Keep);
 }

@@ -44,6 +44,7 @@ impl Switch {
             | State::Voicemail(_)
             | State::Postponed
             | State::Recalling(_)
+            | State::CallingOut(_)
             | State::Farewell { .. }
             | State::Ending
             | State::Sealing => return Err(Unserved::Forbidden),

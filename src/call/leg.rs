@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::model::codes::Typed;
 use crate::model::{Codec, DeviceId, EndedBy, LegId, LegQuality, LegRecord, Now, RegulatorId, RemoteMedia, Side, Utc};
 
 /// Where a leg is in its life.
@@ -44,6 +45,8 @@ pub struct Leg {
     pub sip_call_id: String,
     /// Whether it is part of the recording.
     pub recorded: bool,
+    /// The keys of a feature code, pressed so far.
+    pub typed: Typed,
     started_at: Utc,
     accepted_at: Option<Utc>,
     ended_at: Option<Utc>,
@@ -65,6 +68,7 @@ impl Leg {
             dialled: None,
             sip_call_id: String::new(),
             recorded: false,
+            typed: Typed::default(),
             started_at: now.utc,
             accepted_at: None,
             ended_at: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::callback::Recall;
 use super::callback::Recalling;
+use super::calling_out::CallingOut;
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
 use super::forward::Forward;
@@ -19,12 +20,12 @@ use super::orders::Brings;
 use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::voicemail::Message;
-use super::{callback, ending, forward, ivr, messages, opening, steering, talking, voicemail, waiting};
+use super::{callback, calling_out, ending, forward, ivr, messages, opening, steering, talking, voicemail, waiting};
 use crate::model::centre::{Demand, DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
-    CallId, CallRecord, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment, Names,
-    Now, OfferEnd, Outcome, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId,
+    CallId, CallRecord, Caller, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment,
+    Names, Now, OfferEnd, Outcome, Person, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId, TrunkId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -72,6 +73,8 @@ pub enum State {
     Postponed,
     /// A call-back: a regulator has picked up, and it rings at the caller's.
     Recalling(Box<Recalling>),
+    /// A regulator calls out: it rings at his own phones first, or at the number.
+    CallingOut(Box<CallingOut>),
     /// A last message is heard; then the call ends.
     Farewell {
         /// Like this.
@@ -171,6 +174,48 @@ fn names_of(line: &Line, centre: &Centre) -> Names {
     Names { line: line.name.clone(), association, regulators: BTreeMap::new() }
 }
 
+/// The record of a call of a line that has just begun.
+pub(super) fn record_of(
+    (id, trunk, caller): (CallId, TrunkId, Caller),
+    (line, centre): (&Line, &Centre),
+    software: String,
+    now: Now,
+) -> CallRecord {
+    CallRecord {
+        id,
+        trunk,
+        line: line.id.clone(),
+        association: line.association.clone(),
+        names: names_of(line, centre),
+        region: line.demand.region.clone(),
+        language: line.language.clone(),
+        ddi_raw: String::new(),
+        ddi: None,
+        fallback: false,
+        caller,
+        context: Box::default(),
+        skills: line.demand.needs.levels(),
+        priority: line.demand.priority,
+        received_at: now.utc,
+        accepted_at: None,
+        queued_at: None,
+        answered_at: None,
+        wait_ended_at: None,
+        ended_at: None,
+        regulator: None,
+        outcome: None,
+        ended_by: None,
+        detail: None,
+        offers: Vec::new(),
+        legs: Vec::new(),
+        recording: line.recording,
+        choices: Box::default(),
+        software,
+        person: Person::default(),
+        dialled_by: None,
+    }
+}
+
 impl Call {
     /// A call that has just come in; its first decisions ask for a port.
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
@@ -178,50 +223,51 @@ impl Call {
         let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
         (caller_leg.sip_call_id, caller_leg.state) = (incoming.sip_call_id, LegState::Opening);
         let demand = line.demand.changed_by(&brings.change);
+        let who = (incoming.leg.call, incoming.trunk, incoming.caller);
         let record = CallRecord {
-            id: incoming.leg.call,
-            trunk: incoming.trunk,
-            line: line.id.clone(),
-            association: line.association.clone(),
-            names: names_of(&line, &centre),
             region: demand.region.clone(),
-            language: line.language.clone(),
             ddi_raw: incoming.ddi,
             ddi,
             fallback,
-            caller: incoming.caller,
             context: incoming.context,
             skills: demand.needs.levels(),
             priority: demand.priority,
-            received_at: now.utc,
-            accepted_at: None,
-            queued_at: None,
-            answered_at: None,
-            wait_ended_at: None,
-            ended_at: None,
-            regulator: None,
-            outcome: None,
-            ended_by: None,
-            detail: None,
-            offers: Vec::new(),
-            legs: Vec::new(),
-            recording: line.recording,
-            choices: Box::default(),
-            software,
             person: brings.person,
+            ..record_of(who, (&line, &centre), software, now)
         };
+        let state = State::Opening { remote: incoming.remote, open };
+        let of_line = Call::of(record, caller_leg, state, (line, centre), now);
         let mut call = Call {
-            id: incoming.leg.call,
-            state: State::Opening { remote: incoming.remote, open },
             demand,
             surge: brings.surge,
             listed: brings.change,
+            deadline: Some(now.moment + MEDIA_ANSWER_MAX),
+            ..of_line
+        };
+        opening::begin(&mut call, brings.blocked, now, out);
+        call
+    }
+
+    /// A call of a line with this record, to which nothing has happened yet; `leg` is leg 0.
+    pub(super) fn of(
+        record: CallRecord,
+        leg: Leg,
+        state: State,
+        (line, centre): (Arc<Line>, Arc<Centre>),
+        now: Now,
+    ) -> Call {
+        Call {
+            id: record.id,
+            state,
+            demand: line.demand.clone(),
+            surge: None,
+            listed: DemandChange::default(),
             led_on: 0,
             line,
             centre,
             record,
-            legs: vec![caller_leg],
-            deadline: Some(now.moment + MEDIA_ANSWER_MAX),
+            legs: vec![leg],
+            deadline: None,
             queued: now,
             waits_until: now.moment,
             sequence: 0,
@@ -239,9 +285,7 @@ impl Call {
             recall: None,
             #[cfg(test)]
             faulty: false,
-        };
-        opening::begin(&mut call, brings.blocked, now, out);
-        call
+        }
     }
 
     /// One input; what follows from it is pushed to `out`.
@@ -277,6 +321,7 @@ impl Call {
             State::Voicemail(message) => voicemail::step(self, *message, input, now, out),
             State::Postponed => callback::postponed(self, input, now, out),
             State::Recalling(_) => callback::step(self, input, now, out),
+            State::CallingOut(_) => calling_out::step(self, input, now, out),
             State::Farewell { .. } => ending::farewell(self, input, now, out),
             State::Ending => ending::step(self, input, now, out),
             State::Sealing => ending::sealing(self, input, out),
@@ -389,10 +434,11 @@ impl Call {
         LegId { call: self.id, number: 0 }
     }
 
-    /// Whether the server may stop without it: only a recording that failed to be sealed in time is still tried, and
-    /// the next start tries again.
+    /// Whether the server may stop without it: a recording that failed to be sealed in time is still tried, and the next
+    /// start tries again; a call-back that rests stands in line again then.
     pub fn is_settled(&self) -> bool {
-        self.state == State::Sealing && self.has_failed_recording
+        let rests = self.state == State::Postponed && self.deadline.is_none();
+        rests || (self.state == State::Sealing && self.has_failed_recording)
     }
 
     /// Accepts a caller who has only heard us so far: from now on the call is charged.

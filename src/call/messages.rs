@@ -53,6 +53,8 @@ pub enum VoiceInput {
     CallBackRefused(&'static str),
     /// The person of a call-back has been answered in this call.
     Superseded(CallId),
+    /// The server stops: a call-back stands in line again after the next start.
+    Rest,
 }
 
 /// Takes what concerns sounds and keys of a caller who is greeted or waits; hands back everything else.
@@ -186,6 +188,7 @@ fn told(call: &mut Call, input: VoiceInput, now: Now, out: &mut Vec<Decision>) {
         VoiceInput::CallBackRefused(why) if is_waiting => callback::refused(call, why, out),
         VoiceInput::CallBackNoted | VoiceInput::CallBackRefused(_) => {}
         VoiceInput::Superseded(by) => callback::superseded(call, by, now, out),
+        VoiceInput::Rest => callback::rest(call, now, out),
     }
 }
 

@@ -3,6 +3,8 @@
 mod apply;
 mod bridge;
 mod callback;
+mod calling_out;
+mod codes;
 mod commands;
 mod consult;
 mod controls;
@@ -25,6 +27,7 @@ mod opening;
 mod orders;
 mod outbound;
 mod persons;
+mod placing;
 mod reload;
 pub mod signal;
 mod steering;
@@ -39,6 +42,7 @@ mod waiting;
 mod ways;
 
 pub use callback::{CALL_BACKS_MAX, Recall, Recalling};
+pub use calling_out::CallingOut;
 pub use commands::Census;
 pub use consult::{CONSULT_DURATION_MAX, CONSULT_RING_MAX, Consult, ConsultState, Partner};
 pub use forward::{Forward, IfFailed};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::life::{Call, State};
 use crate::model::person::{CALL_BACKS_MAX, CallBack, Closed, ClosedBy, KeptWait, SeenAgain};
 use crate::model::{
     AbandonedCaller, CallId, CallRecord, Caller, CallerRules, E164, Fact, Now, Person, RegulatorId, Utc,
@@ -131,6 +132,34 @@ impl Persons {
         {
             self.close(oldest, ClosedBy::Expired, now, out);
         }
+    }
+
+    /// Somebody talks with the person: a regulator who answered, or who has called out, or an outside number.
+    pub(super) fn served(&mut self, call: &Call, now: Now, out: &mut Vec<Fact>) {
+        let record = &call.record;
+        let outside = match &call.state {
+            State::Talking { leg } => call.leg(*leg).and_then(|leg| leg.dialled.clone()),
+            _ => None,
+        };
+        match (&record.dialled_by, outside) {
+            (Some(by), _) => self.dialled(&record.caller.raw, by, true, now, out),
+            (None, Some(to)) => self.put_through(record, to, now, out),
+            (None, None) => self.serve(record, now, out),
+        }
+    }
+
+    /// The person talks with an outside number: nobody need call back.
+    fn put_through(&mut self, record: &CallRecord, to: String, now: Now, out: &mut Vec<Fact>) {
+        let Some(number) = record.caller.person().cloned() else { return };
+        self.take_kept(&number);
+        for task in self.numbers.get(&number).cloned().unwrap_or_default() {
+            self.close(task, ClosedBy::PutThrough { call: record.id, to: to.clone() }, now, out);
+        }
+    }
+
+    /// The open task of this id.
+    pub(super) fn task(&self, id: CallId) -> Option<&AbandonedCaller> {
+        self.tasks.get(&id)
     }
 
     /// A regulator answered: whoever the person is owed nothing any more.

@@ -78,6 +78,7 @@ pub fn steer(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision
         | State::Voicemail(_)
         | State::Postponed
         | State::Recalling(_)
+        | State::CallingOut(_)
         | State::Farewell { .. }
         | State::Ending
         | State::Sealing => {

@@ -94,7 +94,7 @@ pub enum Order {
 pub struct Switch {
     pub(super) centre: Arc<Centre>,
     pub(super) lines: HashMap<LineId, Arc<Line>>,
-    software: String,
+    pub(super) software: String,
     pub(super) calls: HashMap<CallId, Call>,
     pub(super) errands: HashMap<CallId, Errand>,
     /// What regulators have dialled: colleagues, and numbers.
@@ -170,6 +170,7 @@ impl Switch {
                 self.persons.restore(remembered.abandoned);
                 remembered.forecasts.into_iter().for_each(|day| self.room.remember_calibration(day));
                 self.orders.restore(remembered.orders);
+                self.resume_call_backs(remembered.call_backs, now);
             }
             SwitchInput::Named { leg, sip_call_id } => {
                 let call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
@@ -319,7 +320,10 @@ impl Switch {
             MediaReport::OpenFailed { leg, why } => (leg, CallInput::OpenFailed { leg, why }),
             MediaReport::Heard { .. } => return,
             MediaReport::Played { leg } => (leg, CallInput::Played { leg }),
-            MediaReport::Dtmf { leg, digit, duration_ms: _ } => (leg, CallInput::Dtmf { leg, digit }),
+            MediaReport::Dtmf { leg, digit, duration_ms: _ } => {
+                self.pressed(self.named(leg), digit, now, out);
+                (leg, CallInput::Dtmf { leg, digit })
+            }
             MediaReport::KeyUntold { leg, digit, duration_ms } => {
                 let leg = self.named(leg);
                 return out.push(Order::Leg(LegOrder::Key { leg, digit, duration_ms }));

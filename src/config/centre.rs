@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::calendars::read_calendars;
+use super::codes::read_codes;
 use super::control::{dialled, read_samu};
 use super::custody::read_retention;
 use super::document::Section;
@@ -44,9 +45,10 @@ pub(super) fn read_centre(
     let associations = root.named("associations").into_iter().map(|(id, section)| {
         let name = section.or("name", id.clone(), values::text);
         let number_shown = section.take("number_shown", values::number);
+        let outbound_line = section.take("outbound_line", values::id).map(|line| line.as_str().into());
         let retention_years = section.or("retention_years", RETENTION_YEARS_MIN, read_retention);
         section.close();
-        (id.as_str().into(), Association { name, number_shown, retention_years })
+        (id.as_str().into(), Association { name, number_shown, outbound_line, retention_years })
     });
     let sounds = root.pairs("sounds", values::path);
     let sounds = sounds.into_iter().map(|(name, file)| (SoundId::from(name.as_str()), folder.join(file)));
@@ -69,6 +71,7 @@ pub(super) fn read_centre(
         outbound: read_outbound(root),
         lists,
         samu: read_samu(root),
+        codes: read_codes(root),
     };
     (centre, skills)
 }

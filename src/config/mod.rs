@@ -3,6 +3,7 @@
 mod calendars;
 mod centre;
 mod change;
+mod codes;
 mod control;
 mod csv;
 mod custody;
@@ -27,7 +28,6 @@ mod voice;
 mod voice_checks;
 
 pub mod certificates;
-pub mod encryption;
 pub mod import;
 pub mod secrets;
 pub mod settings;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::document::Section;
-use super::encryption::read_encryption;
 use super::listeners::read_listeners;
 use super::settings::{
     EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
@@ -22,8 +21,10 @@ const CODECS: [(&str, Codec); 4] =
     [("pcma", Codec::Pcma), ("pcmu", Codec::Pcmu), ("g722", Codec::G722), ("opus", Codec::Opus)];
 
 /// The event types that an endpoint may ask for.
-const EVENT_TYPES: [&str; 21] = [
+const EVENT_TYPES: [&str; 23] = [
     "call.received",
+    "call.dialled",
+    "call.reached",
     "call.queued",
     "call.offered",
     "call.offer-ended",
@@ -202,15 +203,11 @@ pub(super) fn read_codecs(section: &Section<'_>, usual: &[Codec]) -> Vec<Codec> 
 
 pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {
     let sync = Duration::from_millis(20)..=Duration::from_secs(5);
-    let encryption = section.section("encryption");
-    let settings = RecordingSettings {
+    RecordingSettings {
         folder: section.or("folder", "recordings".into(), values::path),
         sync_every: section.or("sync_every", Duration::from_millis(200), values::duration(sync)),
         segment_bytes: section.or("segment_size", 16 << 20, values::size(1 << 20..=1 << 30)),
-        encryption: read_encryption(&encryption),
-    };
-    encryption.close();
-    settings
+    }
 }
 
 pub(super) fn read_storage(section: &Section<'_>, node: &NodeSettings) -> StorageSettings {

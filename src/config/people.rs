@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::centre::{DIGESTS, PhoneDefaults, SRTP};
+use super::codes::read_supervises;
 use super::csv::{self, Cell, Row};
 use super::document::{Report, Section, Trouble, nearest};
 use super::lines::read_levels;
@@ -17,10 +18,10 @@ use super::values;
 use crate::model::centre::Terms;
 use crate::model::ids::is_valid_id;
 use crate::model::outbound::{Period, ROLE_USUAL};
-use crate::model::{Regulator, RegulatorId, Utc};
+use crate::model::{AssociationId, Regulator, RegulatorId, Utc};
 
 /// The columns of the file of people; `id` and `association` must be there.
-pub(super) const COLUMNS: [&str; 10] = [
+pub(super) const COLUMNS: [&str; 12] = [
     "id",
     "name",
     "association",
@@ -31,6 +32,8 @@ pub(super) const COLUMNS: [&str; 10] = [
     "role",
     "auto_answer_after",
     "ready_on_register",
+    "supervises",
+    "trainee_of",
 ];
 
 /// The most rows read: several weeks of a national network.
@@ -153,6 +156,8 @@ fn read_terms(section: &Section<'_>, usual: &Usual) -> Terms {
         valid: if period == Period::default() { Vec::new() } else { vec![period] },
         role: section.or("role", ROLE_USUAL.to_owned(), values::id),
         auto_answer_after: section.take("auto_answer_after", values::duration(AUTO_ANSWER)),
+        supervises: read_supervises(section),
+        trainee_of: section.take("trainee_of", values::id).map(|tutor| tutor.as_str().into()),
     }
 }
 
@@ -353,6 +358,8 @@ impl Line<'_> {
                 valid: self.read_period(&key, usual).into_iter().collect(),
                 role: self.cell("role").map_or_else(|| ROLE_USUAL.to_owned(), |cell| cell.text.clone()),
                 auto_answer_after: self.read(&key, "auto_answer_after", read_auto_answer),
+                supervises: self.read(&key, "supervises", read_ids).unwrap_or_default(),
+                trainee_of: self.cell("trainee_of").map(|cell| cell.text.as_str().into()),
             },
         }
     }
@@ -416,6 +423,19 @@ fn read_pairs(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<Vec<(S
         pairs.push(pair);
     }
     Ok(pairs)
+}
+
+/// `sos-rouen sos-dijon`: ids with spaces or `|` between them.
+fn read_ids(text: &str) -> Result<Vec<AssociationId>, Trouble> {
+    let words = text.split(|c: char| c == '|' || c.is_whitespace()).filter(|word| !word.is_empty());
+    words
+        .map(|word| match is_valid_id(word) {
+            true => Ok(word.into()),
+            false => {
+                Err((format!("`{word}` is no id"), "write ids with spaces between them: sos-rouen sos-dijon".into()))
+            }
+        })
+        .collect()
 }
 
 fn read_flag(text: &str) -> Result<bool, Trouble> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::centre::{read_centre, read_phone_defaults, read_zone};
+use super::codes::check_supervision;
 use super::control::check_control;
 use super::custody::read_access;
 use super::document::{LineStarts, Report, Section};
@@ -110,6 +111,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     check_outbound(report, &centre);
     check_voice(report, &centre, &skills);
     check_control(report, &centre);
+    check_supervision(report, &centre);
     let settings = Settings {
         file: path.to_owned(),
         people: people.path,

@@ -151,6 +151,20 @@ pub struct Remembered {
     /// What people have ordered until further notice.
     #[serde(default)]
     pub orders: Vec<StandingOrder>,
+    /// Call-backs that stood in line, the oldest first.
+    #[serde(default)]
+    pub call_backs: Vec<OpenCallBack>,
+}
+
+/// A call-back that stood in line when Vigie was stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenCallBack {
+    /// As it is stored.
+    pub record: Box<CallRecord>,
+    /// The number of its last event.
+    pub sequence: u32,
+    /// The number of the last note of its wait.
+    pub notes: u16,
 }
 
 /// What the decisions ask for.
@@ -209,6 +223,23 @@ pub enum Fact {
     Ordered(Box<StandingOrder>),
     /// The order of this key holds no more.
     Withdrawn(String),
+    /// What somebody did by phone, for the audit.
+    Deed(Box<Deed>),
+}
+
+/// What somebody did by phone: a feature code that touched a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// When.
+    pub at: Utc,
+    /// Who.
+    pub by: RegulatorId,
+    /// What, in the audit's words: `call.samu`, `call.listen`…
+    pub act: String,
+    /// Which call it touched.
+    pub call: Option<CallId>,
+    /// To whom, with whom.
+    pub detail: String,
 }
 
 /// One SIP message in a call's ladder.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beat::Transport;
 use super::calendar::{Calendar, DayHours};
+use super::codes::Codes;
 pub use super::demand::{Demand, DemandChange, Reach, Step};
 use super::ids::{AssociationId, LineId, ListId, MenuId, RegionId, RegulatorId, SkillId, SoundId, TrunkId};
 use super::media::Codec;
@@ -56,6 +57,8 @@ pub struct Centre {
     pub lists: BTreeMap<ListId, CallerList>,
     /// The number that calls the SAMU where a region has none of its own: `15`.
     pub samu: String,
+    /// What regulators dial and press for more than a call.
+    pub codes: Codes,
 }
 
 impl Centre {
@@ -81,6 +84,8 @@ pub struct Association {
     pub name: String,
     /// The number that whoever is called back sees; without it the trunk's own.
     pub number_shown: Option<E164>,
+    /// The line that calls of its regulators to outside numbers count to; without it the first of its own.
+    pub outbound_line: Option<LineId>,
     /// How long recordings of its calls are kept, in years; [`RETENTION_YEARS_MIN`] at least.
     pub retention_years: u16,
 }
@@ -220,11 +225,16 @@ pub struct Terms {
     pub role: String,
     /// The phones pick callers up by themselves after so long; without it they ring.
     pub auto_answer_after: Option<Duration>,
+    /// Takes part, by the codes of the phone, in calls of the people whom these associations employ.
+    pub supervises: Vec<AssociationId>,
+    /// The tutor, who takes part in this person's calls by the codes of the phone.
+    pub trainee_of: Option<RegulatorId>,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { valid: Vec::new(), role: ROLE_USUAL.to_owned(), auto_answer_after: None }
+        let role = ROLE_USUAL.to_owned();
+        Terms { valid: Vec::new(), role, auto_answer_after: None, supervises: Vec::new(), trainee_of: None }
     }
 }
 

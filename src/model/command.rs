@@ -50,6 +50,8 @@ pub enum Command {
     CloseAbandoned { task: CallId, by: String, reason: String },
     /// Note on such a task that somebody calls back.
     NoteCallBack { task: CallId, by: String, reached: bool },
+    /// Ring a regulator, and then the caller of such a task.
+    PlaceCallBack { task: CallId, regulator: RegulatorId },
     /// Go on under another configuration, or say what would follow. Never written down: it holds what files hold.
     #[serde(skip)]
     Reload(Reload),

@@ -56,6 +56,19 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         callback_of: Option<CallId>,
     },
+    /// A regulator calls out, or is rung to: the first event of a call that did not come in.
+    #[serde(rename = "call.dialled")]
+    CallDialled {
+        by: RegulatorId,
+        by_name: String,
+        to: Caller,
+        line: LineId,
+        association: AssociationId,
+        region: RegionId,
+    },
+    /// Whom the regulator called has picked up, and they talk.
+    #[serde(rename = "call.reached")]
+    CallReached { by: RegulatorId, to: Caller, recorded: bool },
     /// It entered the waiting room.
     #[serde(rename = "call.queued")]
     CallQueued {
@@ -217,6 +230,8 @@ impl EventKind {
     pub fn name(&self) -> &'static str {
         match self {
             EventKind::CallReceived { .. } => "call.received",
+            EventKind::CallDialled { .. } => "call.dialled",
+            EventKind::CallReached { .. } => "call.reached",
             EventKind::CallQueued { .. } => "call.queued",
             EventKind::CallOffered { .. } => "call.offered",
             EventKind::CallOfferEnded { .. } => "call.offer-ended",

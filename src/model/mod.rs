@@ -4,6 +4,7 @@ pub mod beat;
 pub mod calendar;
 pub mod centre;
 pub mod chance;
+pub mod codes;
 pub mod command;
 pub mod control;
 pub mod credential;
@@ -26,9 +27,12 @@ pub mod standing;
 pub mod time;
 pub mod voice;
 
-pub use beat::{Action, Alarm, Counter, Fact, Input, Path, Remembered, SipTrace, Target, Transport};
+pub use beat::{
+    Action, Alarm, Counter, Deed, Fact, Input, OpenCallBack, Path, Remembered, SipTrace, Target, Transport,
+};
 pub use centre::{Centre, Line, Regulator, Trunk};
 pub use chance::Chance;
+pub use codes::{Code, Codes};
 pub use command::{BanKind, BanView, Command, Reply, Room};
 pub use control::{Control, Supervision};
 pub use credential::Credential;

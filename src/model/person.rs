@@ -156,6 +156,8 @@ pub enum ClosedBy {
     Answered { call: CallId, regulator: RegulatorId },
     /// A regulator called back and the person picked up.
     CalledBack { regulator: RegulatorId },
+    /// The person called again and was put through to an outside number: the SAMU, as a rule.
+    PutThrough { call: CallId, to: String },
     /// Somebody, through the API.
     Operator { name: String, reason: String },
     /// Nobody, for so long that it is of no use any more.

@@ -119,7 +119,7 @@ pub struct CallInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// A regulator answered.
+    /// A regulator answered; of a call that a regulator dialled: the other side did.
     Answered,
     /// The caller hung up before that.
     Abandoned,
@@ -139,7 +139,7 @@ pub enum Outcome {
     CallBack,
     /// The caller heard what there was to hear, and the menu hung up.
     Informed,
-    /// The caller who had asked to be called back could not be reached.
+    /// The caller who had asked to be called back, or whom a regulator called, could not be reached.
     Unreached,
     /// A call-back that was not needed any more: the person had been answered.
     Superseded,
@@ -423,12 +423,20 @@ pub struct CallRecord {
     /// What the caller's earlier calls and the lists brought.
     #[serde(default)]
     pub person: Person,
+    /// The regulator who called out; nothing for a call that came in. Then `caller` is whom he called, over `trunk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialled_by: Option<RegulatorId>,
 }
 
 impl CallRecord {
     /// When the wait was over, in whatever way.
     pub fn waited_until(&self) -> Option<Utc> {
         self.answered_at.or(self.wait_ended_at).or(self.ended_at)
+    }
+
+    /// Whether it is a call-back that has not reached its caller, nor ended: it outlives a restart.
+    pub fn stands_in_line(&self) -> bool {
+        self.choices.callback_of.is_some() && self.answered_at.is_none() && self.ended_at.is_none()
     }
 
     /// From entering the waiting room to the answer, to what served the caller in its place, or to the end when there was

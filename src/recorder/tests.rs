@@ -53,7 +53,6 @@ impl World {
             folder: folder.path().join("recordings"),
             sync_every: Duration::from_millis(50),
             segment_bytes: 100_000,
-            encryption: Default::default(),
         };
         let parts = Parts {
             settings,
@@ -62,7 +61,6 @@ impl World {
             zone: TimeZone::get("Europe/Paris").expect("bundled zone"),
             key: SigningKey::from_bytes(&[7; 32]),
             ring_folder: folder.path().join("rings"),
-            keys: Keys::off(),
         };
         fs::create_dir_all(&parts.ring_folder).expect("a folder");
         let begin = Now { moment: Moment(5_000_000_000), utc: Utc(1_700_000_000_123_456) };
@@ -111,6 +109,7 @@ impl World {
             offers: Vec::new(),
             legs: Vec::new(),
             recording: RecordingPolicy::Always,
+            dialled_by: None,
             choices: Default::default(),
             software: "test".into(),
             person: Default::default(),

@@ -127,6 +127,7 @@ pub(crate) fn centre(regulators: Vec<Regulator>, lines: Vec<Line>) -> Centre {
         outbound: Default::default(),
         lists: Default::default(),
         samu: crate::model::control::SAMU_NUMBER.into(),
+        codes: Default::default(),
     }
 }
 

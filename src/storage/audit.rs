@@ -5,9 +5,10 @@
 use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
 
-use crate::model::{CallId, Utc};
+use crate::model::{CallId, Deed, Utc};
 
-use super::database::{self, Db};
+use super::audit_chain::Chain;
+use super::database::{self, Connection, Db};
 use super::{Storage, StorageError, audit_chain, failed, filter};
 
 /// Who acts when nobody asked.
@@ -18,9 +19,9 @@ pub const OURSELVES: &str = "vigie";
 pub struct AuditEntry {
     /// When.
     pub at: Utc,
-    /// Who: the token's name, or `vigie` itself.
+    /// Who: the token's name, `regulator:ID` for what was done by phone, or `vigie` itself.
     pub actor: String,
-    /// From where: an address.
+    /// From where: an address, or `phone`.
     pub source: String,
     /// What, as a stable word: `recording.listen`, `regulator.pause`…
     pub act: String,
@@ -83,15 +84,44 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<Written, Sto
     const ACT: &str = "writing to the audit table";
     let mut chain = storage.audit.lock().await;
     let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
+    let (written, hash) = append(&mut transaction, &chain, entry).await.map_err(failed(ACT))?;
+    transaction.commit().await.map_err(failed(ACT))?;
+    advance(&mut chain, &written, hash);
+    Ok(written)
+}
+
+/// The entry is on the disk and chained: the head is brought up, now or with the next one.
+pub(super) fn advance(chain: &mut Chain, written: &Written, hash: String) {
+    if let Err(error) = chain.advance(written.position, hash) {
+        tracing::error!(%error, "the audit's head could not be written; look at the state folder's room and rights");
+    }
+}
+
+/// Adds what was done by phone, in the transaction of the call's own facts; [`advance`] follows its commit.
+pub(super) async fn put(
+    connection: &mut Connection,
+    chain: &Chain,
+    deed: &Deed,
+) -> Result<(Written, String), sqlx::Error> {
+    let Deed { at, by, act, call, detail } = deed.clone();
+    let (actor, source) = (format!("regulator:{by}"), "phone".to_owned());
+    let entry = AuditEntry { at, actor, source, act, call, reason: String::new(), detail, refuses: None };
+    append(connection, chain, &entry).await
+}
+
+/// One more entry behind the table's last, and its hash.
+async fn append(
+    connection: &mut Connection,
+    chain: &Chain,
+    entry: &AuditEntry,
+) -> Result<(Written, String), sqlx::Error> {
     let last: Option<(i64, String)> = sqlx::query_as("SELECT position, hash FROM audit ORDER BY position DESC LIMIT 1")
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed(ACT))?;
+        .fetch_optional(&mut *connection)
+        .await?;
     let at_head: Option<(String,)> = sqlx::query_as("SELECT hash FROM audit WHERE position = $1")
         .bind(chain.head.as_ref().map_or(0, |(position, _)| *position))
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed(ACT))?;
+        .fetch_optional(&mut *connection)
+        .await?;
     let link = chain.next(last.as_ref(), at_head.as_ref().map(|(hash,)| hash.as_str()));
     let text = audit_chain::text(link.position, entry, &link.previous);
     let hash = audit_chain::hash(&text);
@@ -111,15 +141,9 @@ pub async fn write(storage: &Storage, entry: &AuditEntry) -> Result<Written, Sto
     .bind(link.previous.as_str())
     .bind(hash.as_str())
     .bind(chain.sign(&text))
-    .execute(&mut *transaction)
-    .await
-    .map_err(failed(ACT))?;
-    transaction.commit().await.map_err(failed(ACT))?;
-    if let Err(error) = chain.advance(link.position, hash) {
-        // The entry is on the disk and chained; the next one brings the head up.
-        tracing::error!(%error, "the audit's head could not be written; look at the state folder's room and rights");
-    }
-    Ok(Written { position: link.position, broken: link.broken })
+    .execute(connection)
+    .await?;
+    Ok((Written { position: link.position, broken: link.broken }, hash))
 }
 
 /// How many different recordings one token has taken since `from`, by the acts that take one.

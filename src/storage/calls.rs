@@ -2,7 +2,7 @@
 
 use sqlx::Executor;
 
-use crate::model::{CallId, CallRecord, LegRecord, OfferRecord};
+use crate::model::{CallId, CallRecord, LegRecord, OfferRecord, OpenCallBack};
 
 use super::database::{self, Connection, Db, Row, json, word};
 use super::filter::{self, CallFilter, Cursor, Page, Searched};
@@ -76,6 +76,23 @@ pub async fn open_calls(storage: &Storage) -> Result<Vec<CallRecord>, StorageErr
     Ok(records)
 }
 
+/// Call-backs that stood in line, the oldest first: what the recovery has left open.
+pub(super) async fn open_call_backs(storage: &Storage) -> Result<Vec<OpenCallBack>, StorageError> {
+    const ACT: &str = "reading the call-backs that stood in line";
+    let mut open = Vec::new();
+    for record in open_calls(storage).await?.into_iter().filter(CallRecord::stands_in_line) {
+        let (last,): (Option<i64>,) = sqlx::query_as("SELECT MAX(number) FROM routing_notes WHERE call = $1")
+            .bind(record.id.to_string())
+            .fetch_one(&storage.read)
+            .await
+            .map_err(failed(ACT))?;
+        let sequence = super::events::next_sequence(storage, record.id).await?.saturating_sub(1);
+        let notes = last.and_then(|last| u16::try_from(last).ok()).unwrap_or(0);
+        open.push(OpenCallBack { record: Box::new(record), sequence, notes });
+    }
+    Ok(open)
+}
+
 /// The number by which a caller is searched for: E.164 where it is known, else as the trunk wrote it.
 pub(super) fn caller_of(record: &CallRecord) -> String {
     match &record.caller.e164 {
@@ -104,13 +121,14 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
             .push_bind(call.talk_ms().map(|talk_ms| talk_ms as i64))
             .push_bind(json(call)?)
             .push_bind(call.caller.raw.clone())
-            .push_bind(call.choices.callback_of.map(|first| first.to_string()));
+            .push_bind(call.choices.callback_of.map(|first| first.to_string()))
+            .push_bind(call.dialled_by.as_ref().map(|by| by.as_str().to_owned()));
         Ok(())
     };
     database::insert(
         connection,
         "calls (id, received_at, answered_at, ended_at, trunk, line, association, region, caller, ddi, regulator,
-             outcome, priority, wait_ms, talk_ms, record, caller_raw, callback_of)",
+             outcome, priority, wait_ms, talk_ms, record, caller_raw, callback_of, dialled_by)",
         calls,
         bind,
         "(id) DO UPDATE SET received_at = excluded.received_at, answered_at = excluded.answered_at,
@@ -118,7 +136,8 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
              association = excluded.association, region = excluded.region, caller = excluded.caller,
              ddi = excluded.ddi, regulator = excluded.regulator, outcome = excluded.outcome,
              priority = excluded.priority, wait_ms = excluded.wait_ms, talk_ms = excluded.talk_ms,
-             record = excluded.record, caller_raw = excluded.caller_raw, callback_of = excluded.callback_of",
+             record = excluded.record, caller_raw = excluded.caller_raw, callback_of = excluded.callback_of,
+             dialled_by = excluded.dialled_by",
     )
     .await?;
     let legs: Vec<_> = calls.iter().flat_map(|call| call.legs.iter().map(|leg| (call.id, leg))).collect();

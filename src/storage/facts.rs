@@ -8,13 +8,15 @@ use std::hash::Hash;
 
 use crate::config::settings::EndpointSettings;
 use crate::model::{
-    CallId, CallRecord, Event, Fact, ForecastDay, OfferRecord, RegulatorId, RegulatorState, RoutingNote, SipTrace,
-    Subject, Utc,
+    CallId, CallRecord, Deed, Event, Fact, ForecastDay, OfferRecord, RegulatorId, RegulatorState, RoutingNote,
+    SipTrace, Subject, Utc,
 };
 
 use super::database::{self, Connection};
 use super::writer::Batch;
-use super::{Storage, abandoned, bindings, calls, events, ladder, orders, outbox, recordings, regulators, routing};
+use super::{
+    Storage, abandoned, audit, bindings, calls, events, ladder, orders, outbox, recordings, regulators, routing,
+};
 
 /// What several batches come to, by kind. The kinds are stored in this order: what is spoken of before what speaks of
 /// it.
@@ -27,6 +29,7 @@ struct Grouped<'a> {
     traces: Vec<&'a SipTrace>,
     notes: Vec<(CallId, &'a RoutingNote)>,
     days: Vec<&'a ForecastDay>,
+    deeds: Vec<&'a Deed>,
     /// What is rare, one by one.
     others: Vec<&'a Fact>,
 }
@@ -38,6 +41,11 @@ pub(super) async fn store(
     batches: &[Batch],
 ) -> Result<(), sqlx::Error> {
     let grouped = Grouped::of(batches);
+    // Whoever writes to the audit holds its end before any transaction.
+    let mut chain = match grouped.deeds.is_empty() {
+        true => None,
+        false => Some(storage.audit.lock().await),
+    };
     let mut transaction = database::begin(storage).await?;
     calls::put(&mut transaction, &grouped.calls).await?;
     calls::put_offers(&mut transaction, &grouped.offers).await?;
@@ -49,7 +57,16 @@ pub(super) async fn store(
     for fact in grouped.others {
         put_other(&mut transaction, fact).await?;
     }
+    let mut last = None;
+    if let Some(chain) = &chain {
+        for deed in grouped.deeds {
+            last = Some(audit::put(&mut transaction, chain, deed).await?);
+        }
+    }
     transaction.commit().await?;
+    if let (Some(chain), Some((written, hash))) = (&mut chain, last) {
+        audit::advance(chain, &written, hash);
+    }
     storage.announce_commit();
     Ok(())
 }
@@ -94,6 +111,8 @@ async fn put_other(connection: &mut Connection, fact: &Fact) -> Result<(), sqlx:
         | Fact::Forecast(_) => Ok(()),
         Fact::Ordered(order) => orders::put(connection, order).await,
         Fact::Withdrawn(order) => orders::remove(connection, order).await,
+        // Chained, and so stored apart.
+        Fact::Deed(_) => Ok(()),
     }
 }
 
@@ -117,6 +136,7 @@ impl<'a> Grouped<'a> {
                 | Fact::Abandoned(_)
                 | Fact::Ordered(_)
                 | Fact::Withdrawn(_) => grouped.others.push(fact),
+                Fact::Deed(deed) => grouped.deeds.push(deed),
                 Fact::Routing { call, note } => grouped.notes.push((*call, note)),
                 Fact::Forecast(day) => grouped.days.push(day),
             }

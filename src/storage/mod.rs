@@ -138,7 +138,8 @@ impl Storage {
         let forecasts = routing::forecast_days(self).await?.into_iter().next();
         let bindings = bindings::unexpired(self, now).await?;
         let orders = orders::all(self).await?;
-        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned, forecasts, orders })
+        let call_backs = calls::open_call_backs(self).await?;
+        Ok(Remembered { bindings, regulators, regulator_sequences, abandoned, forecasts, orders, call_backs })
     }
 
     /// Changes after every commit that may have put something into the outbox.

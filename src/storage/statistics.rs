@@ -165,6 +165,7 @@ async fn offers(storage: &Storage, asked: &Asked) -> Result<Vec<OfferSeen>, Stor
 fn narrow(sql: &mut QueryBuilder<Db>, table: &str, asked: &Asked) {
     sql.push(format_args!(" AND {table}received_at >= ")).push_bind(asked.from.0);
     sql.push(format_args!(" AND {table}received_at < ")).push_bind(asked.to.0);
+    sql.push(format_args!(" AND {table}dialled_by IS NULL"));
     let columns = [
         ("line", asked.line.as_ref().map(ToString::to_string)),
         ("association", asked.association.as_ref().map(ToString::to_string)),

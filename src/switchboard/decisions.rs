@@ -145,6 +145,7 @@ impl Decisions {
             | Command::Legs { .. }
             | Command::CloseAbandoned { .. }
             | Command::NoteCallBack { .. }
+            | Command::PlaceCallBack { .. }
             | Command::Standing
             | Command::Order(_)
             | Command::Withdraw { .. }

@@ -7,6 +7,7 @@
 //! against it: the scale moves up with each caller who waited longer than told and down with each who did not, in the
 //! proportion that the quantile asks (Robbins & Monro 1951).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::model::centre::Demand;
 use crate::model::{CallId, Forecast, ForecastDay, Now};
 
 use super::WaitingRoom;
+use super::crowd::Crowd;
 use super::need::{Need, NeedId, Place, Wanted};
 use super::regulators::Regulators;
 use super::room::Waiter;
@@ -141,27 +143,42 @@ impl Course {
 /// How many wait for each need before somebody.
 type Ahead = BTreeMap<NeedId, u32>;
 
+/// What was worked out for one caller and is the same for the next: of two thousand few ask anything of their own.
+#[derive(Default)]
+struct Known {
+    /// How many people on duty fit what a later step asks.
+    pools: HashMap<Wanted, f64>,
+    /// How many of those on duty who fit the first need fit the second, of one of the first.
+    shares: HashMap<(NeedId, NeedId), f64>,
+}
+
 impl WaitingRoom {
     /// How long a call in the room will go on waiting; `None` when it is not there, or nobody on duty could ever answer.
     pub fn forecast(&self, call: CallId, now: Now) -> Option<Forecast> {
         let place = *self.places.get(&call)?;
         let waiter = self.waiters.get(&place)?;
         let ahead = self.count_ahead(place);
-        self.foresee_waiter(waiter, &ahead, now)
+        self.foresee_waiter(waiter, &ahead, &mut Known::default(), now)
     }
 
     /// The same for a caller who would enter now with this demand, behind all of its priority.
     pub fn forecast_for(&self, demand: &Demand, now: Now) -> Option<Forecast> {
         let last = Place { priority: demand.priority_at(0), since: now.moment, arrival: u64::MAX };
         let ahead = self.count_ahead(last);
-        self.course(demand, Duration::ZERO, 0, &ahead).forecast(&self.regulators.learned)
+        let own = self.regulators.needs.fitting_of(&Wanted::at(demand, 0), &self.regulators.people);
+        let course = Course {
+            ahead: ahead.iter().filter_map(|(need, count)| Some(f64::from(*count) * self.share(*need, &own)?)).sum(),
+            ..self.course(demand, &own, (Duration::ZERO, 0), &mut Known::default())
+        };
+        course.forecast(&self.regulators.learned)
     }
 
     /// The same for everybody in the room, at once.
     pub fn forecasts(&self, now: Now) -> HashMap<CallId, Forecast> {
         let (mut ahead, mut forecasts) = (Ahead::new(), HashMap::with_capacity(self.waiters.len()));
+        let mut known = Known::default();
         for waiter in self.waiters.values() {
-            if let Some(forecast) = self.foresee_waiter(waiter, &ahead, now) {
+            if let Some(forecast) = self.foresee_waiter(waiter, &ahead, &mut known, now) {
                 forecasts.insert(waiter.call, forecast);
             }
             if waiter.offered_to.is_none() {
@@ -176,32 +193,52 @@ impl WaitingRoom {
         self.regulators.needs.all().map(|(id, need)| (id, count(need))).filter(|(_, count)| *count > 0).collect()
     }
 
-    fn foresee_waiter(&self, waiter: &Waiter, ahead: &Ahead, now: Now) -> Option<Forecast> {
+    fn foresee_waiter(&self, waiter: &Waiter, ahead: &Ahead, known: &mut Known, now: Now) -> Option<Forecast> {
         if waiter.offered_to.is_some() {
             return Some(Forecast::default());
         }
         let waited = now.moment.since(waiter.entered.moment);
-        self.course(&waiter.demand, waited, waiter.step, ahead).forecast(&self.regulators.learned)
+        let own = &self.regulators.needs.find(waiter.need)?.fitting;
+        let mut before = 0.0;
+        for (need, count) in ahead {
+            let share = match known.shares.entry((*need, waiter.need)) {
+                Entry::Occupied(share) => *share.get(),
+                Entry::Vacant(place) => *place.insert(self.share(*need, own).unwrap_or(0.0)),
+            };
+            before += f64::from(*count) * share;
+        }
+        let course = Course { ahead: before, ..self.course(&waiter.demand, own, (waited, waiter.step), known) };
+        course.forecast(&self.regulators.learned)
     }
 
-    fn course(&self, demand: &Demand, waited: Duration, step: usize, ahead: &Ahead) -> Course {
+    /// Of those on duty who fit a need, how many are `own`, as a fraction; `None` when there are none.
+    fn share(&self, need: NeedId, own: &Crowd) -> Option<f64> {
+        let need = self.regulators.needs.find(need)?;
+        let on_duty = &self.regulators.on_duty;
+        let theirs = need.fitting.count_shared(on_duty);
+        let both = need.fitting.count_shared_by_three(own, on_duty);
+        (theirs > 0).then(|| both as f64 / theirs as f64)
+    }
+
+    /// How the pool changes for somebody who has waited so long at this step; without those before.
+    fn course(&self, demand: &Demand, own: &Crowd, (waited, step): (Duration, usize), known: &mut Known) -> Course {
         let regulators = &self.regulators;
         let (needs, on_duty) = (&regulators.needs, &regulators.on_duty);
-        let own = needs.fitting_of(&Wanted::at(demand, step), &regulators.people);
-        let share = |(id, count): (&NeedId, &u32)| {
-            let need = needs.find(*id)?;
-            let theirs = need.fitting.count_shared(on_duty);
-            let both = need.fitting.count_shared_by_three(&own, on_duty);
-            (theirs > 0).then(|| f64::from(*count) * both as f64 / theirs as f64)
-        };
         let mut pools = vec![(Duration::ZERO, own.count_shared(on_duty) as f64)];
         for (number, one) in demand.steps.iter().enumerate().skip(step) {
             let Some(after) = one.after else { continue };
-            let wider = needs.fitting_of(&Wanted::at(demand, number + 1), &regulators.people);
-            pools.push((after.saturating_sub(waited), wider.count_shared(on_duty) as f64));
+            let wanted = Wanted::at(demand, number + 1);
+            let wider = match known.pools.entry(wanted) {
+                Entry::Occupied(pool) => *pool.get(),
+                Entry::Vacant(place) => {
+                    let wider = needs.fitting_of(place.key(), &regulators.people).count_shared(on_duty) as f64;
+                    *place.insert(wider)
+                }
+            };
+            pools.push((after.saturating_sub(waited), wider));
         }
         let free = own.count_shared(&regulators.ready) as f64;
-        Course { ahead: ahead.iter().filter_map(share).sum(), pools, free }
+        Course { ahead: 0.0, pools, free }
     }
 
     /// Keeps what is foreseen for somebody who enters and finds nobody free.

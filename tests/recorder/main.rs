@@ -3,6 +3,5 @@
 
 mod bench;
 mod disks;
-mod encrypted;
 mod killed;
 mod pace;

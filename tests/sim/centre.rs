@@ -260,7 +260,10 @@ pub fn centre() -> Arc<Centre> {
         zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
         associations: associations
             .iter()
-            .map(|id| ((*id).into(), Association { name: (*id).into(), number_shown: None, retention_years: 5 }))
+            .map(|id| {
+                let name = (*id).into();
+                ((*id).into(), Association { name, number_shown: None, outbound_line: None, retention_years: 5 })
+            })
             .collect(),
         regions: regions(),
         ddis: lines.iter().flat_map(|l| l.ddis.iter().map(|d| (d.clone(), l.id.clone()))).collect(),
@@ -274,5 +277,6 @@ pub fn centre() -> Arc<Centre> {
         outbound: Default::default(),
         lists: Default::default(),
         samu: vigie::model::control::SAMU_NUMBER.into(),
+        codes: Default::default(),
     })
 }

@@ -132,6 +132,7 @@ impl Checks {
                 | State::Voicemail(_)
                 | State::Postponed
                 | State::Recalling(_)
+                | State::CallingOut(_)
                 | State::Farewell { .. }
                 | State::Ending
                 | State::Sealing => {
@@ -325,6 +326,8 @@ fn longest(call: &Call) -> Duration {
         State::Offering(_) => call.centre.offers.ring_duration_max,
         State::Talking { .. } => TALK_MAX,
         State::Transferring(_) | State::Forwarding(_) | State::Recalling(_) => CONSULT_RING_MAX,
+        // First at the regulator's, where the API asks for it, and then at the number.
+        State::CallingOut(_) => 2 * CONSULT_RING_MAX,
         State::Choosing(_) => Duration::from_secs(1200),
         State::Voicemail(_) => call.line.voice.voicemail.duration_max + Duration::from_secs(120),
         State::Postponed => Duration::from_secs(180),

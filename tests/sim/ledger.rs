@@ -161,7 +161,7 @@ impl Ledger {
                 demand!(is_sound, "forecasts that cannot be: {day:?}");
                 Ok(())
             }
-            Fact::Ordered(_) | Fact::Withdrawn(_) => Ok(()),
+            Fact::Ordered(_) | Fact::Withdrawn(_) | Fact::Deed(_) => Ok(()),
             Fact::SipMessage(trace) => {
                 let text = &trace.text;
                 let is_masked = !text.contains("response=\"") || text.contains("***");
@@ -205,6 +205,14 @@ impl Ledger {
         match kind {
             EventKind::CallReceived { .. } => {
                 demand!(self.sequences[&Subject::Call(call)] == 1, "call.received of {call} is not its first event");
+            }
+            EventKind::CallDialled { .. } => {
+                demand!(self.sequences[&Subject::Call(call)] == 1, "call.dialled of {call} is not its first event");
+            }
+            EventKind::CallReached { recorded, .. } => {
+                demand!(!story.talks, "{call} reached somebody while it talked");
+                story.talks = true;
+                story.is_recorded |= *recorded;
             }
             EventKind::CallQueued { .. } => story.talks = false,
             EventKind::CallOffered { offer, regulator, .. } => {

@@ -60,6 +60,7 @@ fn fact(fact: &Fact) -> String {
         Fact::SipMessage(_) => "ladder".to_owned(),
         Fact::Ordered(order) => format!("order {}", order.key()),
         Fact::Withdrawn(key) => format!("no order {key}"),
+        Fact::Deed(deed) => format!("{} did {} {}", deed.by, deed.act, deed.detail),
         Fact::Abandoned(task) => format!("task {} {:?}", task.id, task.closed),
         Fact::Routing { call, note } => format!("note {} of {call}: {:?}", note.number, note.turn),
         Fact::Forecast(day) => format!("forecasts of {day:?}"),
@@ -72,6 +73,7 @@ fn detail(kind: &EventKind) -> String {
         EventKind::CallEnded { outcome, ended_by, detail, .. } => format!("{outcome:?} by {ended_by:?} {detail:?}"),
         EventKind::RegulatorState { regulator, state, was } => format!("{regulator} {was} → {state}"),
         EventKind::CallOffered { regulator, .. } | EventKind::CallAnswered { regulator, .. } => regulator.to_string(),
+        EventKind::CallDialled { by, .. } | EventKind::CallReached { by, .. } => by.to_string(),
         EventKind::CallReceived { .. }
         | EventKind::CallQueued { .. }
         | EventKind::CallHeld { .. }

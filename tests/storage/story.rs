@@ -120,6 +120,7 @@ pub fn call(n: u64) -> CallRecord {
         offers: vec![offer(1, Some(OfferEnd::Accepted))],
         legs: vec![leg(0, n), leg(1, n)],
         recording: RecordingPolicy::Always,
+        dialled_by: None,
         choices: Default::default(),
         software: "test".into(),
         person: Default::default(),

@@ -95,9 +95,12 @@ fn answer(command: Command) -> Reply {
         Command::Control { .. } => Reply::Unknown,
         Command::Legs { call } if call == talking() => Reply::Legs(vec![super::desk::live_leg(1)]),
         Command::CloseAbandoned { task, .. } | Command::NoteCallBack { task, .. } if task == live() => Reply::Done,
-        Command::Legs { .. } | Command::CloseAbandoned { .. } | Command::NoteCallBack { .. } | Command::Reload(_) => {
-            Reply::Unknown
-        }
+        Command::PlaceCallBack { task, .. } if task == live() => Reply::Done,
+        Command::Legs { .. }
+        | Command::CloseAbandoned { .. }
+        | Command::NoteCallBack { .. }
+        | Command::PlaceCallBack { .. }
+        | Command::Reload(_) => Reply::Unknown,
         Command::Standing => Reply::Standing(Box::new(standing())),
         Command::Order(order) => match order.key().as_str() {
             "surge/nowhere" => Reply::Refused("there is no such region in the configuration".into()),

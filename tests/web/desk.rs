@@ -117,7 +117,6 @@ impl Desk {
             reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
             access: AccessSettings { bulk_recordings: 3, bulk_window: Duration::from_secs(3600) },
-            keys: vigie::vault::Keys::off(),
             tokens: vec![
                 ApiToken::new("ops", Role::Admin, ADMIN),
                 ApiToken::new("quality", Role::Compliance, COMPLIANCE),
@@ -336,6 +335,7 @@ pub fn record(call: CallId) -> CallRecord {
         offers: vec![offer],
         legs: vec![leg(0, Side::Caller, None), leg(1, Side::Regulator, Some("anne"))],
         recording: RecordingPolicy::Always,
+        dialled_by: None,
         choices: Default::default(),
         software: "vigie 0.1.0".into(),
         person: Default::default(),

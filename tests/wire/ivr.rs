@@ -11,7 +11,7 @@ use super::voice::Words;
 use super::webhook::Webhook;
 
 /// The plain line with a menu (500 Hz), the greeted one with keys while waiting; a carrier that is dialled at this phone.
-async fn centre() -> (Server, Phone) {
+pub(super) async fn centre() -> (Server, Phone) {
     let setup = Setup::new();
     let carrier = carrier(&setup).await;
     let reach = format!(
@@ -52,7 +52,7 @@ keys.3 = { voicemail = true }
 }
 
 /// A phone at the carrier's other address, which takes what is dialled over the trunk, with a voice of 1600 Hz.
-async fn carrier(setup: &Setup) -> Phone {
+pub(super) async fn carrier(setup: &Setup) -> Phone {
     let server = ([127, 0, 0, 1], free_port()).into();
     let carrier = Phone::start(setup.place.trunk, server, "carrier").await;
     carrier.voice.says(Words::Tone(1600.0));
@@ -60,7 +60,7 @@ async fn carrier(setup: &Setup) -> Phone {
 }
 
 /// Keeps both regulators of the centre from being offered anything.
-async fn nobody_is_free(server: &Server) -> [Phone; 2] {
+pub(super) async fn nobody_is_free(server: &Server) -> [Phone; 2] {
     let phones = [Phone::regulator(server, "anne").await, Phone::regulator(server, "bruno").await];
     for phone in &phones {
         phone.is(Manner::Rings);

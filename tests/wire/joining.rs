@@ -15,14 +15,18 @@ use super::voice::Words;
 use super::webhook::Webhook;
 
 /// What each says.
-const CALLER: f64 = 440.0;
-const ANNE: f64 = 1000.0;
-const BRUNO: f64 = 1600.0;
-const OUTSIDE: f64 = 2300.0;
+pub(super) const CALLER: f64 = 440.0;
+pub(super) const ANNE: f64 = 1000.0;
+pub(super) const BRUNO: f64 = 1600.0;
+pub(super) const OUTSIDE: f64 = 2300.0;
 
 /// A server whose carrier is dialled at a far end of its own, which picks up.
 async fn with_far_end() -> (Server, Phone) {
-    let setup = Setup::new();
+    far_end(Setup::new()).await
+}
+
+/// The same with other settings.
+pub(super) async fn far_end(setup: Setup) -> (Server, Phone) {
     let place = SocketAddr::from((setup.place.trunk, free_port()));
     let reach = format!(
         "[trunks.carrier]\nhost = \"{}\"\nport = {}\ndials = [\"+33\", \"15\"]\noptions_every = \"0s\"\n",
@@ -36,7 +40,7 @@ async fn with_far_end() -> (Server, Phone) {
 }
 
 /// Anne and a caller in conversation; the call's id.
-async fn talk(server: &Server) -> (Phone, Phone, String) {
+pub(super) async fn talk(server: &Server) -> (Phone, Phone, String) {
     let anne = Phone::regulator(server, "anne").await;
     anne.voice.says(Words::Tone(ANNE));
     let caller = Phone::caller(server, "+33612345678").await;
@@ -51,7 +55,7 @@ async fn order(server: &Server, call: &str, what: &str, body: Option<Value>) {
 }
 
 /// Whether a phone hears exactly these for a second from now on.
-async fn hears_only(phone: &Phone, heard: &[f64], silent: &[f64]) {
+pub(super) async fn hears_only(phone: &Phone, heard: &[f64], silent: &[f64]) {
     for tone in heard {
         phone.voice.hears(*tone, 500).await;
     }
@@ -66,7 +70,7 @@ async fn hears_only(phone: &Phone, heard: &[f64], silent: &[f64]) {
 }
 
 /// The tones of a sealed recording in milliseconds: caller left; Anne, Bruno, outside right.
-async fn recorded(server: &Server, story: &Value) -> [u32; 4] {
+pub(super) async fn recorded(server: &Server, story: &Value) -> [u32; 4] {
     let [left, right] = server.api.audio(story).await;
     assert_eq!(length_of_tone_ms(&left, ANNE), 0, "the caller's side is the caller's alone");
     [

@@ -205,12 +205,13 @@ impl Phone {
     /// Sends an INVITE that begins the phone's one call; a 200 is acknowledged, and then it talks.
     pub async fn dial(&self, invite: String) {
         let invite = Text(invite);
+        let number = invite.header("CSeq").split(' ').next().and_then(|number| number.parse().ok());
         self.body.state().dialog = Some(Dialog {
             local: invite.header("From"),
             remote: invite.header("To"),
             call_id: invite.header("Call-ID"),
             target: invite.uri(),
-            cseq: 1,
+            cseq: number.unwrap_or(1),
             invite: invite.clone(),
         });
         self.send(invite.0).await;

@@ -212,18 +212,18 @@ fn it_does_not_last_for_ever_and_outlives_no_stop() {
 }
 
 #[test]
-fn an_outside_number_is_dialled_where_a_trunk_may() {
+fn beside_a_caller_an_outside_number_is_asked_where_a_trunk_may_dial_it() {
     let mut room = Room::new(|_| {});
-    room.register("anne", 1);
+    let (caller, _) = anne_talks(&mut room);
     for (digits, number) in [("0612345678", "+33612345678"), ("15", "15")] {
         let own = room.own_call("anne", digits);
         let orders = room.media(MediaReport::Opened { leg: LegId { number: 1, ..own }, rtp: rtp(5000) });
         let to = Party::Number { trunk: "trunk".into(), number: number.into() };
         assert!(orders.iter().any(|o| matches!(o, Order::Leg(LegOrder::Dial(dial)) if dial.to == to)), "{orders:?}");
         room.answer(LegId { number: 1, ..own });
-        assert_eq!(room.state("anne"), RegulatorState::Talking { call: own.call });
+        assert_eq!(room.kept("calls among colleagues"), 1);
         room.signal(Signal::Ended { leg: LegId { number: 1, ..own }, by: Gone::HungUp, detail: None });
-        assert_eq!(room.state("anne"), RegulatorState::Ready);
+        assert_eq!(room.state("anne"), RegulatorState::Talking { call: caller.call });
     }
     for digits in ["0899000000", "150", "+33712345678", "1515151515", "+15"] {
         let orders = room.dialled("anne", digits).1;

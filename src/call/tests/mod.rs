@@ -1,5 +1,7 @@
 //! The switch in virtual time, with values alone: no SIP, no media, no database.
 
+mod calling_out;
+mod codes;
 mod consulting;
 mod early;
 mod faults;
@@ -9,6 +11,7 @@ mod keeping;
 mod listening;
 mod onward;
 mod recalling;
+mod resuming;
 mod returning;
 mod standing;
 mod supervising;

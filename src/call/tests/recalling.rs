@@ -60,13 +60,14 @@ fn a_caller_who_was_called_back_and_lost_the_regulator_is_a_caller_like_any_othe
 }
 
 #[test]
-fn a_promise_that_a_stopping_server_cannot_keep_is_a_task_for_people() {
+fn a_promise_to_a_caller_of_a_stopping_server_rests_until_the_next_start() {
     let (mut room, _, caller) = asked_back("+33612345678");
     room.wait(20);
     press(&mut room, caller, '2');
     room.give(SwitchInput::Command { ticket: Ticket(1), command: Command::Drain });
     end_and_close(&mut room, caller);
-    assert_eq!((room.kept("call-backs"), tasks(&room)), (0, 1));
+    assert_eq!((room.kept("call-backs"), tasks(&room)), (1, 0));
+    assert_eq!(room.switch.room().count_waiting(), 0);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn room() -> Room {
 }
 
 /// Everybody on duty is on a call, so that whoever comes waits.
-fn busy_room() -> Room {
+pub(super) fn busy_room() -> Room {
     let mut room = room();
     let first = room.call();
     let leg = room.dial(first, 1);
@@ -60,7 +60,7 @@ fn busy_room() -> Room {
     room
 }
 
-const ZOE: &str = "+33612345678";
+pub(super) const ZOE: &str = "+33612345678";
 const YVES: &str = "+33699999999";
 
 #[test]
@@ -192,11 +192,9 @@ fn a_regulator_who_dials_the_number_is_seen_to_call_back_and_the_answer_closes_t
     room.wait(20);
     room.hang_up(first);
     room.register("bruno", 2);
-    let own = room.own_call("bruno", "0612345678");
+    let (there, _) = super::calling_out::dials(&mut room, "bruno");
     let [task] = room.tasks().try_into().expect("one task");
     assert_eq!((task.call_backs.len(), task.closed), (1, None));
-    let there = LegId { number: 1, ..own };
-    room.media(MediaReport::Opened { leg: there, rtp: rtp(4600) });
     room.answer(there);
     let [task] = room.tasks().try_into().expect("one task");
     assert_eq!(task.closed.map(|closed| closed.by), Some(ClosedBy::CalledBack { regulator: "bruno".into() }));

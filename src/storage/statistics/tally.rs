@@ -24,7 +24,7 @@ pub struct Row {
 /// What is counted. Calls count where they were received; times in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Calls that came (`call.received`; those with `callback_of` are ours, and no such). Of a regulator: nothing.
+    /// Calls that came (`call.received`; those with `callback_of` are ours, and no such; nor is what a regulator dialled). Of a regulator: nothing.
     pub received: u64,
     /// Calls that came and entered the waiting room (`call.queued`). Of a regulator: offers that were made (`call.offered`).
     pub offered: u64,

@@ -92,6 +92,7 @@ pub fn centre(calls_max: u32) -> Centre {
         outbound: Default::default(),
         lists: Default::default(),
         samu: crate::model::control::SAMU_NUMBER.into(),
+        codes: Default::default(),
     }
 }
 

@@ -94,7 +94,8 @@ pub struct ClosedView {
     at: Stamp,
     /// How.
     how: ClosedWord,
-    /// By whom: the regulator who answered or called back, or the name of the token; null when it expired.
+    /// By whom: the regulator who answered or called back, the number that it was put through to, or the name of the token;
+    /// null when it expired.
     by: Option<String>,
     /// The call that was answered.
     #[schema(format = "uuid")]
@@ -111,6 +112,8 @@ enum ClosedWord {
     Answered,
     /// A regulator called back and the person picked up.
     CalledBack,
+    /// The person called again and was put through to an outside number, such as the SAMU.
+    PutThrough,
     /// Somebody closed it through the API.
     Operator,
     /// It was open for a week.
@@ -160,6 +163,9 @@ impl AbandonedView {
                     },
                     ClosedBy::CalledBack { regulator } => {
                         ClosedView { how: ClosedWord::CalledBack, by: Some(regulator.to_string()), ..view }
+                    }
+                    ClosedBy::PutThrough { call, to } => {
+                        ClosedView { how: ClosedWord::PutThrough, by: Some(to), call: Some(call.to_string()), ..view }
                     }
                     ClosedBy::Operator { name, reason } => {
                         ClosedView { how: ClosedWord::Operator, by: Some(name), reason: Some(reason), ..view }
@@ -281,36 +287,41 @@ fn no_task() -> Problem {
     Problem::not_found("no task has this id; GET /api/v1/abandoned-callers lists them")
 }
 
-/// What is noted of a call back.
+/// Who calls back.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"regulator": "anne", "reached": false}))]
+#[schema(example = json!({"regulator": "anne"}))]
 pub struct CallBackNote {
     /// Who calls back: a regulator's id. Without it, the name of the token.
     #[serde(default)]
     regulator: Option<String>,
-    /// Whether the person picked up. Default false: it is being tried.
+    /// Given, nobody is called, and it is only noted that somebody does so by other means: true when the person was
+    /// reached. Left out, the regulator's phones ring, and then the person's.
     #[serde(default)]
-    reached: bool,
+    reached: Option<bool>,
 }
 
 impl Example for CallBackNote {
-    const EXAMPLE: &'static str = r#"{"regulator": "anne", "reached": false}"#;
+    const EXAMPLE: &'static str = r#"{"regulator": "anne"}"#;
 }
 
-/// Note that somebody calls back
+/// Call back
 ///
-/// So that nobody else does. A regulator who dials the number from a phone of Vigie need not be noted: that is seen, and
-/// closes the task when the person picks up. Written to the audit.
+/// With a `regulator` alone, the call is placed: the regulator's phones ring, then the person is dialled over the trunk that may,
+/// and sees the association's number (`number_shown`). It is a call with a story and a recording like any other
+/// (`dialled_by`), and the task closes itself when the person picks up. What the regulator's role may not dial is refused with
+/// 409, as is a regulator who is on a call or has no phone. With `reached`, it is only noted that somebody calls back by other
+/// means, so that nobody else does. A regulator who dials the number from a phone of Vigie need not be noted. Written to the
+/// audit.
 #[utoipa::path(
-    post, path = "/api/v1/abandoned-callers/{task}/call-back", operation_id = "noteCallBack", tag = "calls",
+    post, path = "/api/v1/abandoned-callers/{task}/call-back", operation_id = "callBackAbandonedCaller", tag = "calls",
     params(("task" = String, Path, format = "uuid", description = "The task's id")),
     request_body(content = CallBackNote),
     security(("token" = ["admin"])),
     responses(
-        (status = 200, description = "Noted", body = AbandonedView),
+        (status = 200, description = "It rings at the regulator's, or it is noted", body = AbandonedView),
         (status = 404, description = "No such task", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is closed", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is closed, or cannot be called now; the detail says why", body = Problem, content_type = "application/problem+json"),
         Refusals,
     ),
 )]
@@ -320,15 +331,18 @@ pub async fn call_back(
     State(desk): State<Arc<Desk>>,
     BodyOf(note): BodyOf<CallBackNote>,
 ) -> Result<Json<AbandonedView>, Problem> {
-    let by = match note.regulator {
-        Some(id) if crate::model::ids::is_valid_id(&id) => id,
+    let by = match &note.regulator {
+        Some(id) if crate::model::ids::is_valid_id(id) => id.clone(),
         Some(_) => {
             return Err(Problem::bad_request("in the body: `regulator` is no id; write it as in the configuration"));
         }
         None => bearer.name.clone(),
     };
     let act = Act { word: "abandoned.call-back", call: Some(task), reason: "", detail: &by };
-    let command = Command::NoteCallBack { task, by: by.clone(), reached: note.reached };
+    let command = match (note.regulator, note.reached) {
+        (Some(_), None) => Command::PlaceCallBack { task, regulator: by.as_str().into() },
+        (Some(_) | None, reached) => Command::NoteCallBack { task, by: by.clone(), reached: reached.unwrap_or(false) },
+    };
     perform(&desk, &bearer, act, change(&desk, task, command)).await
 }
 
@@ -387,6 +401,7 @@ async fn change(desk: &Desk, task: CallId, command: Command) -> Result<Json<Aban
             Some(_) => Err(Problem::conflict("the task is closed already")),
             None => Err(no_task()),
         },
+        Ok(Reply::Refused(why)) => Err(Problem::conflict(why)),
         Ok(reply) => Err(unexpected(&reply)),
         Err(closed) => Err(Problem::unavailable(closed.to_string())),
     }

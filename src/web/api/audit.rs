@@ -116,9 +116,9 @@ pub struct AuditView {
     position: i64,
     /// When.
     at: Stamp,
-    /// Who: the token's name, or `vigie` itself.
+    /// Who: the token's name, `regulator:ID` for what was done by a phone's feature code, or `vigie` itself.
     actor: String,
-    /// From which address.
+    /// From which address; `phone` for a feature code.
     source: String,
     /// What: `recording.listen`, `recording.measure`, `recording.manifest`, `recording.signature`, `recording.export`,
     /// `recording.hold`, `recording.release`, `recording.deleted`, `deletion.propose`, `deletion.approve`,

@@ -32,7 +32,6 @@ mod recordings;
 mod regulators;
 mod room;
 mod routing;
-mod sound;
 mod standing;
 mod statistics;
 mod story;

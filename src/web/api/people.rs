@@ -61,10 +61,10 @@ pub struct ImportView {
 ///
 /// A CSV file (UTF-8; commas, semicolons or tabs; the first line names the columns): `id`, `name`, `association`,
 /// `skills` (`regulation=80 physician=60`), `regions` (`rouen=0`), `valid_from`, `valid_until`, `role`,
-/// `auto_answer_after`, `ready_on_register`. A person with several weeks has a row for each. The whole configuration is
-/// checked with these people: when anything does not hold, nothing is written and the answer names lines and columns.
-/// It holds from the next reload or start, which makes the passwords of new people. Once begun it is done, whether or not
-/// whoever asked waits for it. Written to the audit.
+/// `auto_answer_after`, `ready_on_register`, `supervises`, `trainee_of`. A person with several weeks has a row for each. The
+/// whole configuration is checked with these people: when anything does not hold, nothing is written and the answer names
+/// lines and columns. It holds from the next reload or start, which makes the passwords of new people. Once begun it is
+/// done, whether or not whoever asked waits for it. Written to the audit.
 #[utoipa::path(
     post, path = "/api/v1/regulators/import", operation_id = "importRegulators", tag = "room",
     params(ImportQuery),

@@ -77,6 +77,8 @@ pub struct CallView {
     software: String,
     /// What the caller's earlier calls and the lists brought: persons count, not calls.
     person: PersonView,
+    /// The regulator who called out; null when the caller called. Then `caller` is whom the regulator called.
+    dialled_by: Option<String>,
 }
 
 /// What a caller chose.
@@ -153,6 +155,7 @@ impl CallView {
             choices: ChoicesView::of(&record.choices, zone),
             software: record.software.clone(),
             person: PersonView::of(record, zone),
+            dialled_by: record.dialled_by.as_ref().map(ToString::to_string),
         }
     }
 }
