@@ -110,14 +110,17 @@ impl Switch {
             },
             // The user agent's to answer; asked of the switch they find nothing.
             Command::Bans | Command::Unban { .. } | Command::Trunks => Reply::Unknown,
-            Command::EndAll => {
-                let calls = self.calls.values().filter(|call| !call.is_settled()).map(|call| &call.id);
-                let live: Vec<CallId> = calls.chain(self.errands.keys()).chain(self.consults.keys()).copied().collect();
-                self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));
-                Reply::Done
-            }
+            Command::EndAll => self.end_all(),
         };
         out.push(Order::Reply { ticket, reply });
+    }
+
+    /// Ends everything that lives, but for call-backs that rest.
+    fn end_all(&mut self) -> Reply {
+        let calls = self.calls.values().filter(|call| !call.is_settled()).map(|call| &call.id);
+        let live: Vec<CallId> = calls.chain(self.errands.keys()).chain(self.consults.keys()).copied().collect();
+        self.queue.extend(live.into_iter().map(|call| (call, CallInput::End(EndedBy::Shutdown))));
+        Reply::Done
     }
 
     fn end_call(&mut self, call: CallId) -> Reply {
