@@ -1,6 +1,7 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
 mod carriers;
+mod encryption;
 mod entry;
 mod last_day;
 mod locks;
@@ -30,6 +31,7 @@ use crate::signalling::{Listeners, Report, Resolver, Sender, Signalling, Signall
 use crate::storage::{self, Storage, StorageError, Writer, WriterSettings};
 use crate::switchboard::{Decisions, Door, Drivers, Inbox, Lane, Switchboard, tell};
 use crate::useragent::{Listener, Rules, UserAgent};
+use crate::vault::{Keys, VaultError};
 use crate::web::{self, Readiness};
 use entry::Entry;
 
@@ -60,6 +62,9 @@ pub enum AppError {
     /// Dispatch.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// Encryption at rest.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The HTTP door.
     #[error(
         "cannot listen for HTTP on {address}: {source}. If the address is in use, stop the other server \
@@ -145,7 +150,8 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let (http, web) = bind_http(settings.web.listen).await?;
     let (storage, writer) = open_storage(&settings, &secrets).await?;
     let mut chance = Chance::new(system_seed()?);
-    let parts = recorder_parts(&settings, &secrets);
+    let keys = encryption::open_keys(&settings)?;
+    let parts = recorder_parts(&settings, &secrets, keys.clone());
     let recovered =
         recovery::finish_what_was_interrupted(&parts, (&storage, &writer), settings.centre.callers, &mut chance)
             .await?;
@@ -170,13 +176,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let (stop, stopped) = watch::channel(false);
     let readiness = Readiness::new();
     let urgents = entry::Urgents::of(&settings);
-    let reloader: Arc<dyn web::Reloader> = Arc::new(reload::Reloader {
-        door: door.clone(),
-        storage: storage.clone(),
-        media: Arc::downgrade(&media),
-        urgents: urgents.clone(),
-        in_force: tokio::sync::Mutex::new((settings.clone(), clock::utc())),
-    });
+    let reloader = reloader(&settings, &door, &storage, &media, &urgents);
     let doors = web::Parts {
         storage: storage.clone(),
         writer: writer.clone(),
@@ -186,6 +186,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         reloader: reloader.clone(),
         recordings: settings.recording.folder.clone(),
         access: settings.access,
+        keys: keys.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
         numbers: number_plans(&settings),
@@ -196,6 +197,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         tokio::spawn(serve_web(http, doors, stopped.clone())),
         tokio::spawn(vitals::publish(Arc::downgrade(&media), storage.clone(), stopped.clone())),
         tokio::spawn(prune(storage.clone(), stopped.clone())),
+        encryption::watch(keys, &recorder, (&storage, &writer), &mut chance, &stopped),
     ];
     let sender = listeners.sender();
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
@@ -203,6 +205,22 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
     let made = secrets.made;
     Ok(App { sip, web, door, storage, made, recovered, readiness, reloader, locks, planes, stop, tasks })
+}
+
+fn reloader(
+    settings: &Settings,
+    door: &Door,
+    storage: &Storage,
+    media: &Arc<Media>,
+    urgents: &entry::Urgents,
+) -> Arc<dyn web::Reloader> {
+    Arc::new(reload::Reloader {
+        door: door.clone(),
+        storage: storage.clone(),
+        media: Arc::downgrade(media),
+        urgents: urgents.clone(),
+        in_force: tokio::sync::Mutex::new((settings.clone(), clock::utc())),
+    })
 }
 
 /// What the media plane says of a call's open legs; nothing once it has stopped.
@@ -241,7 +259,7 @@ fn outbox_settings(settings: &Settings) -> OutboxSettings {
     }
 }
 
-fn recorder_parts(settings: &Settings, secrets: &Secrets) -> recorder::Parts {
+fn recorder_parts(settings: &Settings, secrets: &Secrets, keys: Keys) -> recorder::Parts {
     recorder::Parts {
         settings: settings.recording.clone(),
         node: settings.node.name.clone(),
@@ -249,6 +267,7 @@ fn recorder_parts(settings: &Settings, secrets: &Secrets) -> recorder::Parts {
         zone: settings.centre.zone.clone(),
         key: secrets.seal_key.clone(),
         ring_folder: settings.media.ring_folder.clone(),
+        keys,
     }
 }
 

@@ -25,6 +25,7 @@ pub mod recorder;
 pub mod signalling;
 pub mod storage;
 pub mod switchboard;
+pub mod vault;
 
 pub mod app;
 pub mod cli;

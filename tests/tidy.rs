@@ -12,7 +12,7 @@ use std::path::Path;
 use tokens::{Token, closing, find_at_depth, is_word, parameters, paths, strip, tokens, without_tests};
 
 /// The house: a folder or file of `src/`, and what it may name (`*` is everything).
-const ARROWS: [(&str, &str); 19] = [
+const ARROWS: [(&str, &str); 20] = [
     ("model", ""),
     ("clock", "model"),
     ("config", "model clock"),
@@ -22,18 +22,19 @@ const ARROWS: [(&str, &str); 19] = [
     ("waiting", "model routing"),
     ("call", "model routing waiting"),
     ("useragent", "model sip call"),
-    ("journal", "model config"),
+    ("vault", "model config"),
+    ("journal", "model config vault"),
     ("signalling", "model config clock sip"),
     ("media", "model config clock rtp journal"),
-    ("recorder", "model config clock rtp journal"),
-    ("archive", "model config clock storage recorder journal"),
+    ("recorder", "model config clock rtp journal vault"),
+    ("archive", "model config clock storage recorder journal vault"),
     ("storage", "model config"),
     ("outbox", "model config clock storage"),
     (
         "switchboard",
         "model config clock sip routing waiting call useragent journal signalling media recorder storage outbox",
     ),
-    ("web", "model config clock storage archive outbox switchboard"),
+    ("web", "model config clock storage archive outbox switchboard vault"),
     ("cli", "*"),
 ];
 

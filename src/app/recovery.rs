@@ -24,7 +24,6 @@ pub async fn finish_what_was_interrupted(
     let mut sealed = recorder::recover(parts, &open)?;
     sealed.extend(sealed_but_untold(parts, storage).await?);
     let mut tasks = storage::abandoned::open_tasks(storage).await?;
-    let mut is_stored = HashSet::new();
     let recovered: HashSet<CallId> = sealed.iter().map(|recording| recording.call).collect();
     for record in open.into_iter().filter(|record| !recovered.contains(&record.id)) {
         let mut story = Story::resume(storage, record.id).await?;
@@ -35,7 +34,22 @@ pub async fn finish_what_was_interrupted(
         story.leave_task(&record, rules, &mut tasks);
         writer.remember(story.end(record, chance));
     }
-    for recording in &sealed {
+    remember_sealed(&sealed, (storage, writer), chance).await?;
+    writer.flush().await?;
+    if !sealed.is_empty() {
+        tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
+    }
+    Ok(sealed.len())
+}
+
+/// Stores and tells recordings that were sealed after their calls were over; those that are known are left.
+pub(super) async fn remember_sealed(
+    sealed: &[SealedRecording],
+    (storage, writer): (&Storage, &Writer),
+    chance: &mut Chance,
+) -> Result<(), AppError> {
+    let mut is_stored = HashSet::new();
+    for recording in sealed {
         if is_stored.contains(&recording.call) {
             continue;
         }
@@ -48,11 +62,7 @@ pub async fn finish_what_was_interrupted(
         let known = storage::calls::one(storage, recording.call).await?;
         writer.remember(story.seal(known, recording, chance));
     }
-    writer.flush().await?;
-    if !sealed.is_empty() {
-        tracing::warn!(recordings = sealed.len(), "recordings of an interrupted run were finished and sealed");
-    }
-    Ok(sealed.len())
+    Ok(())
 }
 
 /// Recordings that a killed run had sealed, but whose facts it could not store any more: the seal log knows them, the

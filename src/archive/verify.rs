@@ -18,6 +18,7 @@ use crate::recorder::layout::{
 use crate::recorder::render::{hash_short, hex};
 use crate::recorder::seal_log::Entry;
 use crate::recorder::sidecar::{Frames, Sidecar};
+use crate::vault::Keys;
 
 mod addenda;
 mod audio;
@@ -26,6 +27,9 @@ mod foreign;
 mod log;
 pub(crate) use audio::find_samples;
 mod roots;
+mod sealed;
+
+use sealed::Lock;
 
 /// The deepest folder looked into: `recordings/YYYY/MM/DD/<call-id>` and some above.
 const DEPTH_MAX: usize = 8;
@@ -121,6 +125,9 @@ pub struct Wish {
     /// Whether the SHA-512 of the audio (the vCon's `content_hash`) is computed, too. Its SHA-256 is in any case, and both
     /// stand in one signed sidecar; the second hash costs half of the speed.
     pub is_thorough: bool,
+    /// The keys of what is encrypted: without them the hashes of what rests on the disk are checked, and what is inside is
+    /// not.
+    pub vault: Keys,
 }
 
 /// How far a check is.
@@ -141,7 +148,7 @@ pub struct Progress {
 /// # Errors
 /// As there.
 pub fn verify(path: &Path, keys: &[PathBuf], progress: impl FnMut(Progress)) -> Result<Verdict, VerifyError> {
-    verify_as(path, &Wish { keys: keys.to_vec(), is_thorough: true }, progress)
+    verify_as(path, &Wish { keys: keys.to_vec(), is_thorough: true, vault: Keys::off() }, progress)
 }
 
 /// Checks the recording at `path` (its folder or a file in it), or every recording below it, and the seal logs of the
@@ -162,6 +169,7 @@ pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -
         entries: HashMap::new(),
         begun: clock::utc(),
         is_thorough: wish.is_thorough,
+        vault: wish.vault.clone(),
     };
     seals.read_logs(&given, &target, &mut verdict)?;
     let mut search = Search { root: seals.root.as_deref(), found: Vec::new(), verdict: &mut verdict };
@@ -202,6 +210,8 @@ pub fn root_above(path: &Path) -> Result<(PathBuf, PathBuf), VerifyError> {
 struct Seals {
     root: Option<PathBuf>,
     keys: Vec<VerifyingKey>,
+    /// Decrypt.
+    vault: Keys,
     /// Lines of the seal logs by the file that they seal, when it is below the target or beside the logs.
     entries: HashMap<PathBuf, Entry>,
     /// When the logs were read.
@@ -239,8 +249,9 @@ impl Seals {
         for silence in sidecar.silences() {
             verdict.note(format!("{}: {}", folder.display(), silence.describe()));
         }
-        audio::check(folder, &sidecar, self.is_thorough, verdict);
-        check_frames(folder, &sidecar, verdict);
+        let lock = Lock::of(folder, &sidecar, &self.vault, verdict);
+        audio::check(folder, &sidecar, (self.is_thorough, &lock), verdict);
+        check_frames(folder, &sidecar, &lock, verdict);
         self.check_addenda(folder, &seal, verdict);
     }
 
@@ -289,9 +300,9 @@ impl Seals {
     }
 }
 
-fn check_frames(folder: &Path, sidecar: &Sidecar, verdict: &mut Verdict) {
+fn check_frames(folder: &Path, sidecar: &Sidecar, lock: &Lock, verdict: &mut Verdict) {
     for (index, told) in sidecar.vigie.frames.iter().enumerate() {
-        check_frame_file(folder, index, told, verdict);
+        check_frame_file(&folder.join(frames_file(told.leg)), (index, told), lock, verdict);
     }
     for file in list(folder).unwrap_or_default() {
         let leg = file.file_name().and_then(OsStr::to_str).and_then(leg_of);
@@ -301,33 +312,33 @@ fn check_frames(folder: &Path, sidecar: &Sidecar, verdict: &mut Verdict) {
     }
 }
 
-fn check_frame_file(folder: &Path, index: usize, told: &Frames, verdict: &mut Verdict) {
+fn check_frame_file(path: &Path, (index, told): (usize, &Frames), lock: &Lock, verdict: &mut Verdict) {
     let field = |name: &str| format!("vigie.frames[{index}].{name}");
-    let path = folder.join(frames_file(told.leg));
-    let (bytes, sha256) = match hash_short(&path) {
+    let (bytes, sha256) = match hash_short(path) {
         Ok(found) => found,
-        Err(error) => return verdict.add(&path, "file", format!("cannot be read: {error}")),
+        Err(error) => return verdict.add(path, "file", format!("cannot be read: {error}")),
     };
     if bytes != told.bytes {
-        verdict.add(&path, field("bytes"), format!("is {bytes} bytes long, the sidecar says {}", told.bytes));
+        verdict.add(path, field("bytes"), format!("is {bytes} bytes long, the sidecar says {}", told.bytes));
     }
     if sha256 != told.sha256 {
-        verdict.add(&path, field("sha256"), "the file was changed");
+        verdict.add(path, field("sha256"), "the file was changed");
     }
-    match scan_file(&path, |_, _| ()) {
+    let Some(key) = lock.key() else { return };
+    match scan_file(path, key, |_, _| ()) {
         Ok(found) if found.sound_bytes < found.total_bytes => {
             let what = format!("the CRC of the record at byte {} does not hold", found.sound_bytes);
-            verdict.add(&path, "crc32c", what);
+            verdict.add(path, "crc32c", what);
         }
         Ok(found) if found.frames != told.frames => {
             verdict.add(
-                &path,
+                path,
                 field("frames"),
                 format!("holds {} frames, the sidecar says {}", found.frames, told.frames),
             );
         }
         Ok(_) => (),
-        Err(error) => verdict.add(&path, "file", format!("cannot be read: {error}")),
+        Err(error) => verdict.add(path, "file", format!("cannot be read: {error}")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The commands: serve, demo, check, reload, verify, audit, password, import, call, load, simulate.
+//! The commands: serve, demo, check, reload, verify, audit, password, import, call, load, simulate, key.
 
 pub mod audit;
 pub mod call;
 pub mod check;
 pub mod demo;
 pub mod import;
+pub mod key;
 pub mod load;
 pub mod password;
 pub mod phone;
@@ -47,6 +48,7 @@ enum Command {
     Call(call::CallArguments),
     Load(load::LoadArguments),
     Simulate(simulate::SimulateArguments),
+    Key(key::KeyArguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -67,6 +69,10 @@ pub fn run() -> ExitCode {
         Command::Call(arguments) => call::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Key(arguments) => {
+            let _log = write_log("warn");
+            key::run(&arguments)
+        }
     }
 }
 

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use crate::archive::verify::{Progress, Verdict, Wish, database, root_above, verify_as};
 use crate::clock;
+use crate::config::encryption::KeySource;
 use crate::model::Moment;
 use crate::storage::comparing;
+use crate::vault::Keys;
 
 /// Progress is told so often, on standard error.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// A command has so long to print a key-encryption key.
+const KEY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Checks hashes, signatures, keys, roots and the seal log of recordings.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,11 +31,22 @@ pub struct VerifyArgs {
     /// Compute the SHA-512 of the audio as well (its SHA-256 is in any case): half as fast.
     #[arg(long)]
     pub thorough: bool,
+    /// A key-encryption key of encrypted recordings: `file:PATH`, `env:NAME` or `command:PROGRAM WORDS`; as many as there
+    /// are. Without it what rests on the disk is checked, and not what is inside.
+    #[arg(long = "decrypt-with", value_name = "KEY")]
+    pub decrypt_with: Vec<KeySource>,
 }
 
 /// Runs the check: 0 when everything holds, 1 when something is wrong or nothing could be checked.
 pub fn run(args: &VerifyArgs) -> ExitCode {
-    let wish = Wish { keys: args.keys.clone(), is_thorough: args.thorough };
+    let vault = match Keys::to_read(&args.decrypt_with, KEY_WITHIN) {
+        Ok(vault) => vault,
+        Err(error) => {
+            eprintln!("vigie verify: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let wish = Wish { keys: args.keys.clone(), is_thorough: args.thorough, vault };
     let begun = clock::moment();
     let mut teller = Teller { begun, told: begun, is_live: std::io::stderr().is_terminal() };
     let mut verdict = match verify_as(&args.path, &wish, |progress| teller.tell(progress)) {

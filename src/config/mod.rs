@@ -28,6 +28,7 @@ mod voice;
 mod voice_checks;
 
 pub mod certificates;
+pub mod encryption;
 pub mod import;
 pub mod secrets;
 pub mod settings;

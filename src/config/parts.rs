@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::document::Section;
+use super::encryption::read_encryption;
 use super::listeners::read_listeners;
 use super::settings::{
     EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
@@ -203,11 +204,15 @@ pub(super) fn read_codecs(section: &Section<'_>, usual: &[Codec]) -> Vec<Codec> 
 
 pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {
     let sync = Duration::from_millis(20)..=Duration::from_secs(5);
-    RecordingSettings {
+    let encryption = section.section("encryption");
+    let settings = RecordingSettings {
         folder: section.or("folder", "recordings".into(), values::path),
         sync_every: section.or("sync_every", Duration::from_millis(200), values::duration(sync)),
         segment_bytes: section.or("segment_size", 16 << 20, values::size(1 << 20..=1 << 30)),
-    }
+        encryption: read_encryption(&encryption),
+    };
+    encryption.close();
+    settings
 }
 
 pub(super) fn read_storage(section: &Section<'_>, node: &NodeSettings) -> StorageSettings {

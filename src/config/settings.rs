@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::certificates::TlsSettings;
+use super::encryption::EncryptionSettings;
 use crate::model::centre::{BanRules, DigestChoice};
 use crate::model::{Centre, Codec, Transport, TrunkId};
 
@@ -176,6 +177,8 @@ pub struct RecordingSettings {
     pub sync_every: Duration,
     /// Size at which a journal segment ends, in bytes.
     pub segment_bytes: u64,
+    /// Whether audio is encrypted at rest.
+    pub encryption: EncryptionSettings,
 }
 
 /// The database.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::frame::{Frame, HEADER_LENGTH};
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
+use crate::vault::{Appender, AudioKey, AudioReader, CHUNK_BYTES_MAX};
 
 const MAGIC: &[u8; 8] = b"VIGFRM1\n";
 /// The batch grows by this.
@@ -21,31 +22,59 @@ pub struct FrameFile {
     path: PathBuf,
     /// Opened by the first write.
     file: Option<Arc<File>>,
+    /// Plain bytes in the file, or encrypted and on their way there.
     written: u64,
     batch: Vec<u8>,
+    /// Encrypts; without one the file is plain.
+    appender: Option<Appender>,
 }
 
 impl FrameFile {
-    /// A new file, made by the first [`FrameFile::write`]; it must not be there yet.
-    pub fn new(path: PathBuf) -> FrameFile {
-        FrameFile { path, file: None, written: 0, batch: MAGIC.to_vec() }
+    /// A new file, made by the first [`FrameFile::write`]; it must not be there yet. Encrypted when there is a key.
+    pub fn new(path: PathBuf, key: Option<&AudioKey>) -> FrameFile {
+        let appender = key.map(|key| Appender::new(key.clone(), &name_of(&path)));
+        FrameFile { path, file: None, written: 0, batch: MAGIC.to_vec(), appender }
     }
 
-    /// Opens a file of an earlier run, cut at the first broken record (a missing file is made), and hands out what it holds.
-    pub fn reopen(path: PathBuf, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FrameFile> {
+    /// Opens a file of an earlier run, cut at the first broken record (a missing file is made, encrypted when there is a
+    /// key), and hands out what it holds.
+    pub fn reopen(path: PathBuf, key: Option<&AudioKey>, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FrameFile> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path)?;
-        let found = scan_records(&file, MAGIC, each)?;
+        let mut reader = AudioReader::over(file.try_clone()?, &path, &name_of(&path), || Ok(key.cloned()))?;
+        let found = scan_records(&mut reader, MAGIC, each)?;
+        // What was plain stays so: the rest of it is on the disk already.
+        let key = key.filter(|_| reader.is_sealed() || found.sound_bytes == 0);
+        let appender = key.map(|key| Appender::after(key.clone(), &name_of(&path), &reader, found.sound_bytes));
         if found.sound_bytes < found.total_bytes {
-            file.set_len(found.sound_bytes)?;
+            file.set_len(appender.as_ref().map_or(found.sound_bytes, Appender::place))?;
             file.sync_all()?;
         }
         let batch = if found.sound_bytes == 0 { MAGIC.to_vec() } else { Vec::new() };
-        Ok(FrameFile { path, file: Some(Arc::new(file)), written: found.sound_bytes, batch })
+        Ok(FrameFile { path, file: Some(Arc::new(file)), written: found.sound_bytes, batch, appender })
+    }
+
+    /// Opens a file to which nothing will be added, as [`FrameFile::reopen`] does, and ends it: from then on a missing end
+    /// is seen. One that is ended already stays as it is.
+    pub fn end(path: &Path, key: Option<&AudioKey>, each: impl FnMut(u64, Frame<'_>)) -> io::Result<()> {
+        let mut file = FrameFile::reopen(path.to_owned(), key, each)?;
+        file.write()?;
+        let reader = AudioReader::open(path, &name_of(path), || Ok(key.cloned()))?;
+        match (&mut file.appender, &file.file) {
+            (Some(appender), Some(open)) if !reader.is_whole() => {
+                appender.seal(&[], true)?;
+                appender.write(open)
+            }
+            (Some(_), _) | (None, _) => Ok(()),
+        }
     }
 
     /// Takes a frame into memory; [`FrameFile::write`] puts it into the file.
     pub fn append(&mut self, frame: &Frame<'_>) {
         let length = frame.record_length();
+        if self.batch.len() + length > CHUNK_BYTES_MAX {
+            // A chunk holds whole records, so that one that was torn takes none of another with it.
+            self.seal_batch();
+        }
         if self.batch.capacity() - self.batch.len() < length {
             // Not doubled: what waits is a few kilobytes a leg, and the room is kept for the whole call.
             self.batch.reserve_exact(length.max(BATCH_STEP_BYTES));
@@ -55,7 +84,8 @@ impl FrameFile {
 
     /// Writes what was appended. After an error it may be tried again: the same bytes go to the same place.
     pub fn write(&mut self) -> io::Result<()> {
-        if self.batch.is_empty() {
+        self.seal_batch();
+        if self.waiting_bytes() == 0 {
             return Ok(());
         }
         let file = match &self.file {
@@ -65,7 +95,11 @@ impl FrameFile {
                 self.file.insert(Arc::new(made))
             }
         };
-        file.write_all_at(&self.batch, self.written)?;
+        match &mut self.appender {
+            Some(appender) if self.batch.is_empty() => return appender.write(file),
+            Some(_) => return Err(io::Error::other("the system gives no random numbers to encrypt with")),
+            None => file.write_all_at(&self.batch, self.written)?,
+        }
         self.written += self.batch.len() as u64;
         self.batch.clear();
         // A burst must not keep its memory for the rest of the call.
@@ -75,7 +109,17 @@ impl FrameFile {
 
     /// Bytes appended and not yet written.
     pub fn waiting_bytes(&self) -> usize {
-        self.batch.len()
+        self.batch.len() + self.appender.as_ref().map_or(0, Appender::pending_bytes)
+    }
+
+    /// Encrypts the batch, when the file is an encrypted one; what cannot be encrypted stays in the batch.
+    fn seal_batch(&mut self) {
+        let Some(appender) = &mut self.appender else { return };
+        if !self.batch.is_empty() && appender.seal(&self.batch, false).is_ok() {
+            self.written += self.batch.len() as u64;
+            self.batch.clear();
+            self.batch.shrink_to(BATCH_KEPT_BYTES);
+        }
     }
 
     /// The open file, to be synced by another thread; `None` before the first write.
@@ -89,16 +133,25 @@ impl FrameFile {
     }
 }
 
-/// Hands out every sound record of the frame file at `path`, with its place, without changing the file.
-pub fn scan_file(path: &Path, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FileScan> {
-    scan_records(&File::open(path)?, MAGIC, each)
+/// Hands out every sound record of the frame file at `path`, with its place in the plain text, without changing the file.
+/// `key` is that of its recording, when it has one.
+pub fn scan_file(path: &Path, key: Option<&AudioKey>, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FileScan> {
+    scan_records(&mut open(path, key)?, MAGIC, each)
+}
+
+fn open(path: &Path, key: Option<&AudioKey>) -> io::Result<AudioReader> {
+    Ok(AudioReader::open(path, &name_of(path), || Ok(key.cloned()))?)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Payloads of a frame file, looked up in whatever order: frames lie nearly in the order that they are rendered in, so a
 /// stretch of the file is read at once, in place of a system call a frame.
 #[derive(Debug)]
 pub struct Payloads {
-    file: File,
+    file: AudioReader,
     /// Where `stretch` begins in the file.
     start: u64,
     stretch: Vec<u8>,
@@ -109,8 +162,8 @@ const STRETCH_BYTES: u64 = 24 * 1024;
 
 impl Payloads {
     /// Of the frame file at `path`.
-    pub fn open(path: &Path) -> io::Result<Payloads> {
-        Ok(Payloads { file: File::open(path)?, start: 0, stretch: Vec::new() })
+    pub fn open(path: &Path, key: Option<&AudioKey>) -> io::Result<Payloads> {
+        Ok(Payloads { file: open(path, key)?, start: 0, stretch: Vec::new() })
     }
 
     /// The payload of the record at `position`, which has this length.
@@ -122,26 +175,12 @@ impl Payloads {
             self.stretch.clear();
             let wanted = STRETCH_BYTES.max(length as u64);
             self.stretch.resize(wanted as usize, 0);
-            let read = read_at_most(&self.file, &mut self.stretch, first)?;
+            let read = self.file.fill(&mut self.stretch, first)?;
             self.stretch.truncate(read);
         }
         let at = (first - self.start) as usize;
         self.stretch.get(at..at + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
-}
-
-/// Fills `to` from `position` on, or as far as the file goes; how much that is.
-fn read_at_most(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, position + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A frame file without frames is as long as this.
@@ -154,7 +193,7 @@ mod tests {
 
     fn numbers_of(path: &Path) -> (Vec<u32>, FileScan) {
         let mut numbers = Vec::new();
-        let found = scan_file(path, |_, frame| numbers.push(frame.number)).expect("a scan");
+        let found = scan_file(path, None, |_, frame| numbers.push(frame.number)).expect("a scan");
         (numbers, found)
     }
 
@@ -162,7 +201,7 @@ mod tests {
     fn every_frame_and_its_payload_is_found_again_over_many_chunks() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("leg-0.frames");
-        let mut file = FrameFile::new(path.clone());
+        let mut file = FrameFile::new(path.clone(), None);
         for number in 0..5000 {
             file.append(&frame_of(1, 0, number, &[number as u8; 160]));
             if number % 7 == 0 {
@@ -171,9 +210,9 @@ mod tests {
         }
         file.write().expect("written");
         let mut places = Vec::new();
-        let found = scan_file(&path, |at, _| places.push(at)).expect("a scan");
+        let found = scan_file(&path, None, |at, _| places.push(at)).expect("a scan");
         assert_eq!((found.frames, found.sound_bytes), (5000, found.total_bytes));
-        let mut payloads = Payloads::open(&path).expect("open");
+        let mut payloads = Payloads::open(&path, None).expect("open");
         for number in [0, 1, 4321, 4322, 4320, 7, 4999usize] {
             assert_eq!(payloads.read(places[number], 160).expect("read"), [number as u8; 160]);
         }
@@ -184,7 +223,7 @@ mod tests {
     #[test]
     fn frames_that_wait_take_little_more_room_than_they_are_long() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut file = FrameFile::new(folder.path().join("leg-0.frames"));
+        let mut file = FrameFile::new(folder.path().join("leg-0.frames"), None);
         for number in 0..500 {
             file.append(&frame_of(1, 0, number, &[0; 160]));
             assert!(file.batch.capacity() < file.waiting_bytes() + BATCH_STEP_BYTES + BATCH_KEPT_BYTES);
@@ -199,16 +238,16 @@ mod tests {
     fn a_torn_end_is_cut_once_and_appending_goes_on() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("leg-0.frames");
-        let mut file = FrameFile::new(path.clone());
+        let mut file = FrameFile::new(path.clone(), None);
         (0..10).for_each(|n| file.append(&frame_of(1, 0, n, &[1; 160])));
         file.write().expect("written");
         let whole = std::fs::read(&path).expect("read");
         for cut in [whole.len() - 1, whole.len() - 231, whole.len() - 232, 9, 7, 0] {
             std::fs::write(&path, &whole[..cut]).expect("torn");
-            drop(FrameFile::reopen(path.clone(), |_, _| ()).expect("opened"));
+            drop(FrameFile::reopen(path.clone(), None, |_, _| ()).expect("opened"));
             let once = std::fs::read(&path).expect("read");
             let mut known = 0;
-            let mut file = FrameFile::reopen(path.clone(), |_, _| known += 1).expect("opened");
+            let mut file = FrameFile::reopen(path.clone(), None, |_, _| known += 1).expect("opened");
             assert_eq!(std::fs::read(&path).expect("read"), once, "twice changes nothing");
             file.append(&frame_of(1, 0, 99, &[2; 10]));
             file.write().expect("written");

@@ -1,10 +1,9 @@
 //! Reads a file of records up to the first one that is not whole: where it will be cut.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::frame::{Frame, RECORD_LENGTH_MAX, decode};
+use crate::vault::AudioReader;
 
 /// Every file of records begins with eight bytes that say what it is.
 pub(super) const FILE_HEADER_LENGTH: u64 = 8;
@@ -23,23 +22,26 @@ pub struct FileScan {
 }
 
 /// Hands out every record with its place in the file, up to the first that is broken or not in its place.
-pub(super) fn scan_records(file: &File, magic: &[u8; 8], mut each: impl FnMut(u64, Frame<'_>)) -> io::Result<FileScan> {
-    let total_bytes = file.metadata()?.len();
+/// What an encrypted file has behind its last sound chunk counts as a torn end.
+pub(super) fn scan_records(
+    file: &mut AudioReader,
+    magic: &[u8; 8],
+    mut each: impl FnMut(u64, Frame<'_>),
+) -> io::Result<FileScan> {
+    let readable_bytes = file.length();
+    let total_bytes = readable_bytes + file.torn_bytes();
     let mut scan = FileScan { frames: 0, sound_bytes: 0, total_bytes };
     let mut header = [0; FILE_HEADER_LENGTH as usize];
-    if total_bytes < FILE_HEADER_LENGTH {
-        return Ok(scan);
-    }
-    file.read_exact_at(&mut header, 0)?;
-    if header != *magic {
+    if fill_sound(file, &mut header, 0)? < header.len() || header != *magic {
         return Ok(scan);
     }
     scan.sound_bytes = FILE_HEADER_LENGTH;
     let mut buffer = vec![0; CHUNK_LENGTH];
     loop {
-        let wanted = (total_bytes - scan.sound_bytes).min(CHUNK_LENGTH as u64) as usize;
+        let wanted = (readable_bytes - scan.sound_bytes).min(CHUNK_LENGTH as u64) as usize;
         let Some(chunk) = buffer.get_mut(..wanted).filter(|chunk| !chunk.is_empty()) else { return Ok(scan) };
-        file.read_exact_at(chunk, scan.sound_bytes)?;
+        let wanted = fill_sound(file, chunk, scan.sound_bytes)?;
+        let chunk = chunk.get(..wanted).unwrap_or_default();
         let mut at = 0;
         while let Some(record) =
             chunk.get(at..).and_then(decode).filter(|record| record.position == scan.sound_bytes + at as u64)
@@ -54,5 +56,13 @@ pub(super) fn scan_records(file: &File, magic: &[u8; 8], mut each: impl FnMut(u6
         if at_end || wanted - at > RECORD_LENGTH_MAX {
             return Ok(scan);
         }
+    }
+}
+
+/// As much as is sound: a chunk that does not decrypt ends the file as a record does whose CRC does not hold.
+fn fill_sound(file: &mut AudioReader, to: &mut [u8], at: u64) -> io::Result<usize> {
+    match file.fill(to, at) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(0),
+        filled => filled,
     }
 }

@@ -16,11 +16,16 @@ use rustix::io::Errno;
 use super::frame::Frame;
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
 use crate::model::{LegId, Moment};
+use crate::vault::{Appender, AudioKey, AudioReader, Keys, VaultError, Wrapped};
 
 /// A segment ends when it is this old, so that a quiet night leaves no frame in the journal for long.
 pub const SEGMENT_AGE_MAX: Duration = Duration::from_secs(60);
 const MAGIC: &[u8; 8] = b"VIGSEG1\n";
 const SUFFIX: &str = ".segment";
+/// A run's key, wrapped, is named like its first segment.
+const KEY_SUFFIX: &str = ".key";
+/// What encrypted segments are named within: they have no name of their own, since one that is set aside gets another.
+const SEALED_NAME: &str = "journal";
 
 /// The journal, being written by one thread.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Journal {
     segment: Option<Segment>,
     legs: BTreeSet<LegId>,
     batch: Vec<u8>,
+    /// Encrypts the segments of this run.
+    key: Option<AudioKey>,
 }
 
 #[derive(Debug)]
@@ -39,8 +46,10 @@ struct Segment {
     file: Arc<File>,
     path: PathBuf,
     begun: Moment,
+    /// Plain bytes written.
     written: u64,
     synced: u64,
+    appender: Option<Appender>,
 }
 
 /// A journal's folder, made when it is missing and locked for as long as this lives: one process at a time.
@@ -75,10 +84,15 @@ pub struct EndedSegment {
 }
 
 impl Journal {
-    /// A journal in `folder` (made when it is missing), locked. Segments of earlier runs are left as they are.
-    pub fn open(folder: &Path, segment_bytes: u64) -> io::Result<Journal> {
+    /// A journal in `folder` (made when it is missing), locked; encrypted when there is a key, which rests wrapped in the
+    /// folder. Segments of earlier runs are left as they are.
+    pub fn open(folder: &Path, segment_bytes: u64, key: Option<AudioKey>) -> io::Result<Journal> {
         let lock = JournalLock::take(folder)?;
-        let number = segment_paths(folder)?.last().and_then(|path| number_of(path)).map_or(0, |n| n + 1);
+        let used = list(folder, SUFFIX)?.into_iter().chain(list(folder, KEY_SUFFIX)?).map(|(number, _)| number);
+        let number = used.max().map_or(0, |number| number + 1);
+        if let Some(key) = &key {
+            key.wrapped().put(&folder.join(format!("{number:016}{KEY_SUFFIX}")))?;
+        }
         Ok(Journal {
             _lock: lock,
             folder: folder.to_owned(),
@@ -87,36 +101,41 @@ impl Journal {
             segment: None,
             legs: BTreeSet::new(),
             batch: Vec::new(),
+            key,
         })
+    }
+
+    /// The number of the next segment; those of earlier runs are below what this was when it was opened.
+    pub fn next_number(&self) -> u64 {
+        self.number
     }
 
     /// Takes a frame into memory; [`Journal::write`] puts it into the segment.
     pub fn append(&mut self, frame: &Frame<'_>) {
-        let written = self.segment.as_ref().map_or(FILE_HEADER_LENGTH, |segment| segment.written);
+        let written = self.segment.as_ref().map_or(0, |segment| segment.written).max(FILE_HEADER_LENGTH);
         frame.encode(written + self.batch.len() as u64, &mut self.batch);
         self.legs.insert(frame.leg_id());
     }
 
     /// Writes what was appended: a killed process loses it no more. After an error it may be tried again.
     pub fn write(&mut self, now: Moment) -> io::Result<()> {
-        if self.batch.is_empty() {
+        if self.waiting_bytes() == 0 {
             return Ok(());
         }
         if self.segment.is_none() {
-            self.segment = Some(begin_segment(&self.folder, self.number, now)?);
+            self.segment = Some(begin_segment(&self.folder, self.number, now, self.key.clone())?);
             self.number += 1;
         }
         if let Some(segment) = &mut self.segment {
-            segment.file.write_all_at(&self.batch, segment.written)?;
-            segment.written += self.batch.len() as u64;
-            self.batch.clear();
+            segment.write(&mut self.batch)?;
         }
         Ok(())
     }
 
     /// Bytes appended and not yet written.
     pub fn waiting_bytes(&self) -> usize {
-        self.batch.len()
+        let pending = self.segment.as_ref().and_then(|segment| segment.appender.as_ref());
+        self.batch.len() + pending.map_or(0, Appender::pending_bytes)
     }
 
     /// Brings everything written to the disk for certain: a power cut loses it no more.
@@ -148,34 +167,106 @@ impl Journal {
     pub fn end_if_due(&mut self, now: Moment) -> Option<EndedSegment> {
         let segment = self.segment.as_ref()?;
         let due = segment.written >= self.segment_bytes || now.since(segment.begun) >= SEGMENT_AGE_MAX;
-        if !due || !self.batch.is_empty() {
+        if !due || self.waiting_bytes() > 0 {
             return None;
         }
         self.segment.take().map(|segment| EndedSegment { path: segment.path, legs: std::mem::take(&mut self.legs) })
     }
 }
 
-/// Hands out the frames of every segment in `folder`, oldest segment first, each up to its first broken record.
-/// Returns the segments read, with what was found in each.
-pub fn read_all(folder: &Path, mut each: impl FnMut(Frame<'_>)) -> io::Result<Vec<(PathBuf, FileScan)>> {
+impl Segment {
+    /// Writes the batch and empties it; after an error it may be tried again.
+    fn write(&mut self, batch: &mut Vec<u8>) -> io::Result<()> {
+        let Some(appender) = &mut self.appender else {
+            self.file.write_all_at(batch, self.written)?;
+            self.written += batch.len() as u64;
+            batch.clear();
+            return Ok(());
+        };
+        if !batch.is_empty() {
+            // The first chunk says what the file is, as a plain one does.
+            let begin = if self.written == 0 { MAGIC.as_slice() } else { &[] };
+            appender.seal(&[begin, batch].concat(), false)?;
+            self.written += (begin.len() + batch.len()) as u64;
+            batch.clear();
+        }
+        appender.write(&self.file)
+    }
+}
+
+/// Hands out the frames of every segment in `folder` whose number is below `end`, oldest segment first, each up to its
+/// first broken record. Returns the segments read, with what was found in each.
+///
+/// # Errors
+/// Without the key of a run whose segments are encrypted ([`VaultError::is_for_want_of_a_key`]) nothing is read.
+pub fn read_all(
+    folder: &Path,
+    (keys, end): (&Keys, u64),
+    mut each: impl FnMut(Frame<'_>),
+) -> Result<Vec<(PathBuf, FileScan)>, VaultError> {
+    let fault = |act: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| VaultError::File { act, path, source }
+    };
+    let run_keys = list(folder, KEY_SUFFIX).map_err(fault("listing", folder))?;
+    let key_of = |number: u64| {
+        let path = run_keys.iter().rev().find(|(first, _)| *first <= number).map(|(_, path)| path);
+        let wrapped = path.map(|path| Ok((Wrapped::read(path)?, path))).transpose()?;
+        match wrapped {
+            Some((Some(wrapped), path)) => keys.open_key(wrapped, path).map(Some),
+            Some((None, _)) | None => Ok(None),
+        }
+    };
+    let segments = list(folder, SUFFIX).map_err(fault("listing", folder))?;
+    let mut readers = Vec::new();
+    for (number, path) in segments.into_iter().filter(|(number, _)| *number < end) {
+        readers.push((AudioReader::open(&path, SEALED_NAME, || key_of(number))?, path));
+    }
     let mut read = Vec::new();
-    for path in segment_paths(folder)? {
-        let found = scan_records(&File::open(&path)?, MAGIC, |_, frame| each(frame))?;
+    for (mut reader, path) in readers {
+        let found = scan_records(&mut reader, MAGIC, |_, frame| each(frame)).map_err(fault("reading", &path))?;
         read.push((path, found));
     }
     Ok(read)
 }
 
-fn begin_segment(folder: &Path, number: u64, now: Moment) -> io::Result<Segment> {
+/// Removes the keys of runs before the segment `end` of which no segment is left.
+pub fn remove_idle_keys(folder: &Path, end: u64) -> io::Result<()> {
+    let mut first_kept = end;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_key = path.extension().is_some_and(|ending| ending == "key");
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+        if let Some(number) = number.filter(|_| !is_key) {
+            first_kept = first_kept.min(number);
+        }
+    }
+    let keys: Vec<_> = list(folder, KEY_SUFFIX)?.into_iter().filter(|(number, _)| *number < end).collect();
+    for (index, (_, path)) in keys.iter().enumerate() {
+        // A key holds up to the next one's first segment.
+        let until = keys.get(index + 1).map_or(end, |(next, _)| *next);
+        if until <= first_kept {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn begin_segment(folder: &Path, number: u64, now: Moment, key: Option<AudioKey>) -> io::Result<Segment> {
     let path = folder.join(format!("{number:016}{SUFFIX}"));
     // Truncated: a failed attempt to begin this very segment may have left a file.
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&path)?;
-    file.write_all_at(MAGIC, 0)?;
+    let appender = key.map(|key| Appender::new(key, SEALED_NAME));
+    let written = if appender.is_some() { 0 } else { FILE_HEADER_LENGTH };
+    if appender.is_none() {
+        file.write_all_at(MAGIC, 0)?;
+    }
     File::open(folder)?.sync_all()?;
-    Ok(Segment { file: Arc::new(file), path, begun: now, written: FILE_HEADER_LENGTH, synced: 0 })
+    Ok(Segment { file: Arc::new(file), path, begun: now, written, synced: 0, appender })
 }
 
-fn segment_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of one kind by number.
+fn list(folder: &Path, suffix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut paths = Vec::new();
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(paths),
@@ -183,16 +274,11 @@ fn segment_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
     };
     for entry in entries {
         let path = entry?.path();
-        if number_of(&path).is_some() {
-            paths.push(path);
-        }
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(suffix)?.parse().ok());
+        paths.extend(number.map(|number| (number, path)));
     }
     paths.sort();
     Ok(paths)
-}
-
-fn number_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -202,7 +288,7 @@ mod tests {
 
     fn numbers_in(folder: &Path) -> Vec<u32> {
         let mut numbers = Vec::new();
-        read_all(folder, |frame| numbers.push(frame.number)).expect("read");
+        read_all(folder, (&Keys::off(), u64::MAX), |frame| numbers.push(frame.number)).expect("read");
         numbers
     }
 
@@ -211,7 +297,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut next = 0;
         for _run in 0..3 {
-            let mut journal = Journal::open(folder.path(), 2000).expect("a journal");
+            let mut journal = Journal::open(folder.path(), 2000, None).expect("a journal");
             for _ in 0..20 {
                 journal.append(&frame_of(1, 0, next, &[0; 160]));
                 journal.write(Moment(0)).expect("written");
@@ -221,13 +307,13 @@ mod tests {
             }
         }
         assert_eq!(numbers_in(folder.path()), (0..60).collect::<Vec<_>>());
-        assert!(segment_paths(folder.path()).expect("list").len() >= 6);
+        assert!(list(folder.path(), SUFFIX).expect("list").len() >= 6);
     }
 
     #[test]
     fn a_segment_ends_by_age_and_names_the_legs_in_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut journal = Journal::open(folder.path(), 1 << 30).expect("a journal");
+        let mut journal = Journal::open(folder.path(), 1 << 30, None).expect("a journal");
         journal.append(&frame_of(1, 0, 0, &[0; 160]));
         journal.append(&frame_of(2, 3, 0, &[0; 160]));
         assert_eq!(journal.end_if_due(Moment(u64::MAX)), None, "nothing is written yet");
@@ -242,13 +328,13 @@ mod tests {
     fn a_torn_segment_gives_what_stands_before_the_tear_and_the_next_segment_whole() {
         let folder = tempfile::tempdir().expect("a folder");
         for first in [0, 10] {
-            let mut journal = Journal::open(folder.path(), 1 << 30).expect("a journal");
+            let mut journal = Journal::open(folder.path(), 1 << 30, None).expect("a journal");
             (first..first + 10).for_each(|n| journal.append(&frame_of(1, 0, n, &[0; 160])));
             journal.write(Moment(0)).expect("written");
         }
-        let paths = segment_paths(folder.path()).expect("list");
-        let bytes = std::fs::read(&paths[0]).expect("read");
-        std::fs::write(&paths[0], &bytes[..bytes.len() - 5]).expect("torn");
+        let paths = list(folder.path(), SUFFIX).expect("list");
+        let bytes = std::fs::read(&paths[0].1).expect("read");
+        std::fs::write(&paths[0].1, &bytes[..bytes.len() - 5]).expect("torn");
         assert_eq!(numbers_in(folder.path()), (0..9).chain(10..20).collect::<Vec<_>>());
     }
 }

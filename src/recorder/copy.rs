@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::kept::Turn;
+use super::late::Late;
 use super::layout::open_folder;
-use super::live::{Live, Stage};
+use super::live::{Live, LiveKey, Stage};
 use super::seal::{Seal, SealError};
 use super::work::{SyncJob, Workers};
 use super::{Message, Parts};
@@ -57,6 +58,8 @@ pub(super) struct Copier {
     /// Jobs that the syncing thread had no room for, or failed at.
     unsynced: VecDeque<SyncJob>,
     refused: u64,
+    /// Segments below this number are of earlier runs.
+    first_segment: u64,
 }
 
 impl Copier {
@@ -68,6 +71,7 @@ impl Copier {
         doors: Doors,
     ) -> Copier {
         Copier {
+            first_segment: journal.next_number(),
             parts,
             journal,
             rings,
@@ -120,6 +124,10 @@ impl Copier {
                 self.unsynced.push_back(job);
             }
             Message::JournalSynced(result) => self.end_sync(result, now),
+            Message::SealLate(answer) => {
+                let live = self.live.keys().copied().collect();
+                self.workers.seal_late(Late { live, first_segment: self.first_segment, answer });
+            }
             Message::Stop => (),
         }
     }
@@ -145,7 +153,7 @@ impl Copier {
     }
 
     fn live_of(&mut self, call: CallId, now: Moment) -> &mut Live {
-        self.live.entry(call).or_insert_with(|| Live::new(call, &self.parts.settings.folder, now))
+        self.live.entry(call).or_insert_with(|| new_live(call, &self.parts, now))
     }
 
     fn turn(&mut self, now: Moment) {
@@ -176,11 +184,11 @@ impl Copier {
                 let Some(ring) = self.rings.get_mut(index) else { break };
                 let before = ring.waiting_bytes();
                 let (live, done, journal) = (&mut self.live, &self.done, &mut self.journal);
-                let root = &self.parts.settings.folder;
+                let parts = &self.parts;
                 let read = ring.read(|frame| {
                     if !done.has(frame.call) {
                         journal.append(&frame);
-                        live.entry(frame.call).or_insert_with(|| Live::new(frame.call, root, now)).append(&frame, now);
+                        live.entry(frame.call).or_insert_with(|| new_live(frame.call, parts, now)).append(&frame, now);
                     }
                 });
                 let copied = before.saturating_sub(ring.waiting_bytes());
@@ -380,6 +388,19 @@ impl Copier {
         }
         self.workers.stop(receiver);
     }
+}
+
+/// A recording that begins, with a key of the pool when it is to be encrypted.
+fn new_live(call: CallId, parts: &Parts, now: Moment) -> Live {
+    let key = match parts.keys.is_on().then(|| parts.keys.new_key()) {
+        None => LiveKey::Plain,
+        Some(Ok(key)) => LiveKey::Key(key),
+        Some(Err(error)) => {
+            tracing::error!(%call, "is NOT recorded, since no key could be made to encrypt it with: {error}");
+            LiveKey::Missing
+        }
+    };
+    Live::new(call, &parts.settings.folder, key, now)
 }
 
 /// Calls that are over.

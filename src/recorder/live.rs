@@ -9,6 +9,7 @@ use super::kept::{Kept, KeptLeg, TURNS_MAX, Turn};
 use super::layout::{folder_of, frames_file};
 use crate::journal::{Frame, FrameFile};
 use crate::model::{CallId, CallRecord, Moment, Now, RegulatorId, Side};
+use crate::vault::{AudioKey, ensure_key};
 
 /// Frames wait so long for company before they are written to their frame file; the journal has them meanwhile.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
@@ -46,6 +47,18 @@ pub(super) struct Live {
     is_kept: bool,
     legs: BTreeMap<u16, LiveLeg>,
     next_try: Moment,
+    key: LiveKey,
+}
+
+/// How its audio is written.
+#[derive(Debug)]
+pub(super) enum LiveKey {
+    /// As it is.
+    Plain,
+    /// Encrypted.
+    Key(AudioKey),
+    /// It should be encrypted and no key could be made: none of it is written.
+    Missing,
 }
 
 #[derive(Debug)]
@@ -55,7 +68,7 @@ struct LiveLeg {
 }
 
 impl Live {
-    pub(super) fn new(call: CallId, recordings: &Path, now: Moment) -> Live {
+    pub(super) fn new(call: CallId, recordings: &Path, key: LiveKey, now: Moment) -> Live {
         Live {
             stage: Stage::Unannounced { since: now },
             folder: recordings.join(folder_of(call)),
@@ -66,6 +79,7 @@ impl Live {
             is_kept: false,
             legs: BTreeMap::new(),
             next_try: Moment(0),
+            key,
         }
     }
 
@@ -112,8 +126,13 @@ impl Live {
     }
 
     pub(super) fn append(&mut self, frame: &Frame<'_>, now: Moment) {
+        let key = match &self.key {
+            LiveKey::Plain => None,
+            LiveKey::Key(key) => Some(key),
+            LiveKey::Missing => return,
+        };
         let leg = self.legs.entry(frame.leg).or_insert_with(|| LiveLeg {
-            file: FrameFile::new(self.folder.join(frames_file(frame.leg))),
+            file: FrameFile::new(self.folder.join(frames_file(frame.leg)), key),
             oldest: None,
         });
         leg.file.append(frame);
@@ -125,7 +144,12 @@ impl Live {
         let Some(kept) = self.kept.as_ref().filter(|_| self.is_stale && now >= self.next_try) else { return Ok(false) };
         // A folder that somebody took away is made again.
         let again = self.is_kept && kept.write_again(&self.folder).is_ok();
-        if !again && let Err(error) = kept.write(&self.folder, state) {
+        let key = match &self.key {
+            LiveKey::Plain | LiveKey::Missing => None,
+            LiveKey::Key(key) => Some(key),
+        };
+        let put_key = || key.map_or(Ok(()), |key| Ok(ensure_key(&self.folder, key)?));
+        if !again && let Err(error) = kept.write(&self.folder, state).and_then(|()| put_key()) {
             self.next_try = now + RETRY_AFTER;
             return Err(error);
         }

@@ -12,12 +12,14 @@ use jiff::tz::TimeZone;
 
 use crate::config::settings::RecordingSettings;
 use crate::journal::{Journal, RingError, RingReader};
-use crate::model::{CallId, RecorderCommand, RecorderReport};
+use crate::model::{CallId, RecorderCommand, RecorderReport, SealedRecording};
+use crate::vault::{Keys, VaultError};
 
 mod copy;
 pub mod deposit;
 mod history;
 mod kept;
+mod late;
 pub mod layout;
 mod live;
 pub mod one_sided;
@@ -26,6 +28,7 @@ mod record_in_us;
 mod recover;
 mod remembered;
 pub mod render;
+mod rescue;
 mod seal;
 pub mod seal_keys;
 pub mod seal_log;
@@ -55,6 +58,8 @@ pub struct Parts {
     pub key: SigningKey,
     /// Where the rings are. This node's alone: recovery removes every dead ring in it.
     pub ring_folder: PathBuf,
+    /// Encrypts audio on its way to the disk, or does not.
+    pub keys: Keys,
 }
 
 /// The recorder could not be started.
@@ -84,6 +89,9 @@ pub enum RecorderError {
     /// The seal log could not be opened.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A key is not to be had, or an encrypted file is not as it was written.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// A thread could not be started.
     #[error("starting the thread {name}: {source}")]
     Thread {
@@ -117,6 +125,8 @@ enum Message {
     },
     /// The journal's sync, begun with [`work::Workers::sync_journal`], ended.
     JournalSynced(std::io::Result<()>),
+    /// Keys that were away are there: what waits for them is to be sealed, and handed back.
+    SealLate(SyncSender<Vec<SealedRecording>>),
     Stop,
 }
 
@@ -129,7 +139,9 @@ pub fn start(
     alarm: impl Fn(String, Option<CallId>, String) + Send + 'static,
 ) -> Result<Recorder, RecorderError> {
     let folder = layout::journal_folder(&parts.state);
-    let journal = Journal::open(&folder, parts.settings.segment_bytes).map_err(journal_fault(folder))?;
+    parts.keys.fill_pool();
+    let key = parts.keys.is_on().then(|| parts.keys.new_key()).transpose()?;
+    let journal = Journal::open(&folder, parts.settings.segment_bytes, key).map_err(journal_fault(folder))?;
     let mut sealer = seal::Sealer::open(&parts)?;
     if let Some(warning) = sealer.take_warning() {
         alarm("seal-log-damaged".into(), None, warning);
@@ -157,6 +169,16 @@ impl Recorder {
     /// What signs documents beside recordings; it outlives the recorder and then refuses.
     pub fn notary(&self) -> Notary {
         self.notary.clone()
+    }
+
+    /// Seals what an earlier run recorded and could not be sealed for want of its keys; waits until that is done. Empty
+    /// when the recorder is stopping.
+    pub fn seal_late(&self) -> Vec<SealedRecording> {
+        let (sender, receiver) = sync_channel(1);
+        match self.sender.send(Message::SealLate(sender)) {
+            Ok(()) => receiver.recv().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Drains the rings, seals what is finished (for at most 30 s), and leaves the rest for [`recover`].

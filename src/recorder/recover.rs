@@ -2,21 +2,21 @@
 //!
 //! Done twice it changes nothing: frames are known by leg and number, seals by their place in the seal log.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kept::{Kept, unfinished};
-use super::layout::{
-    KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, journal_folder, open_folder, remove_file, sync_file,
-};
+use super::layout::{folder_of, journal_folder, open_folder, remove_file};
+use super::rescue::Rescue;
 use super::seal::{Sealer, sealed_there};
 use super::{Parts, RecorderError, journal_fault, remembered};
 use crate::clock;
 use crate::journal::ring::{LeftRing, RingError};
-use crate::journal::segment::read_all;
-use crate::journal::{Frame, FrameFile, JournalLock};
+use crate::journal::segment::{read_all, remove_idle_keys};
+use crate::journal::{Frame, JournalLock};
 use crate::model::{CallId, CallRecord, SealedRecording};
+use crate::vault::VaultError;
 
 /// The ending of journal segments that hold frames of unknown calls.
 const ORPHANS: &str = "orphans";
@@ -48,17 +48,32 @@ pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording
         remove_file(&mark).map_err(fault("removing the mark of a call in"))?;
     }
     let mut rescue = Rescue::new(parts, &calls);
-    let segments = read_all(&journal, |frame| rescue.take(&frame)).map_err(|source| RecorderError::File {
-        act: "reading the journal in",
-        path: journal.clone(),
-        source,
-    })?;
+    let segments = match read_all(&journal, (&parts.keys, u64::MAX), |frame| rescue.take(&frame)) {
+        Ok(segments) => segments,
+        Err(error @ VaultError::File { .. }) => return Err(error.into()),
+        Err(error) => {
+            // Everything stays as it is: rings and segments are kept aside, and read when the key is there.
+            tracing::error!(unfinished = calls.len(), "recordings cannot be finished yet, and are kept: {error}");
+            return Ok(Vec::new());
+        }
+    };
     // Rings hold old frames of recordings long sealed; the journal's are at most a minute old and should all be known.
-    let orphans = std::mem::take(&mut rescue.unknown);
+    let orphans = rescue.take_unknown();
     let rings = scan_rings(rings, |frame| rescue.take(&frame));
     let is_safe = rescue.finish();
+    let sealed = seal_each(&mut sealer, in_sealing_order(parts, calls));
+    if is_safe {
+        let segments = segments.into_iter().map(|(path, _)| path).collect();
+        forget(segments, &rings, &orphans)?;
+        remove_idle_keys(&journal, u64::MAX).map_err(fault("removing keys from"))?;
+    }
+    Ok(sealed)
+}
+
+/// Seals what can be sealed; the rest is told and left.
+pub(super) fn seal_each(sealer: &mut Sealer, calls: Vec<CallId>) -> Vec<SealedRecording> {
     let mut sealed = Vec::new();
-    for call in in_sealing_order(parts, calls) {
+    for call in calls {
         match sealer.seal(call, true, clock::utc()) {
             Ok(seal) => {
                 for silence in seal.silences.iter().filter(|silence| silence.is_alarming()) {
@@ -69,14 +84,20 @@ pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording
             Err(error) => tracing::error!(%call, "an unfinished recording is not sealed yet: {error}"),
         }
     }
-    if is_safe {
-        let segments = segments.into_iter().map(|(path, _)| path);
-        let segments = if orphans.is_empty() { segments.collect() } else { set_aside(segments.collect(), &orphans) };
-        for path in segments.into_iter().chain(rings.iter().map(|ring| ring.path().to_owned())) {
-            remove_file(&path).map_err(|source| RecorderError::File { act: "removing", path, source })?;
-        }
+    sealed
+}
+
+/// Removes what was read and is safe elsewhere.
+pub(super) fn forget(
+    segments: Vec<PathBuf>,
+    rings: &[LeftRing],
+    orphans: &BTreeSet<CallId>,
+) -> Result<(), RecorderError> {
+    let segments = if orphans.is_empty() { segments } else { set_aside(segments, orphans) };
+    for path in segments.into_iter().chain(rings.iter().map(|ring| ring.path().to_owned())) {
+        remove_file(&path).map_err(|source| RecorderError::File { act: "removing", path, source })?;
     }
-    Ok(sealed)
+    Ok(())
 }
 
 /// Frames whose call left nothing else behind are evidence still: their segments are renamed, not removed. Those that
@@ -96,7 +117,7 @@ fn set_aside(segments: Vec<PathBuf>, orphans: &BTreeSet<CallId>) -> Vec<PathBuf>
 }
 
 /// Those first that have a sidecar already, by its sequence: their lines may be missing in the seal log.
-fn in_sealing_order(parts: &Parts, mut calls: Vec<CallId>) -> Vec<CallId> {
+pub(super) fn in_sealing_order(parts: &Parts, mut calls: Vec<CallId>) -> Vec<CallId> {
     let place = |call: &CallId| match sealed_there(&parts.settings.folder, *call) {
         Ok(Some(sealed)) => (sealed.seal_sequence, *call),
         Ok(None) | Err(_) => (u64::MAX, *call),
@@ -130,7 +151,7 @@ fn lock_rings(folder: &Path) -> Result<Vec<LeftRing>, RecorderError> {
 }
 
 /// Hands out the frames of the rings; the rings that were read whole.
-fn scan_rings(rings: Vec<LeftRing>, mut each: impl FnMut(Frame<'_>)) -> Vec<LeftRing> {
+pub(super) fn scan_rings(rings: Vec<LeftRing>, mut each: impl FnMut(Frame<'_>)) -> Vec<LeftRing> {
     let mut is_read = |ring: &LeftRing| match ring.scan(&mut each) {
         Ok(_) => true,
         // A file cut short is no ring any more; what it held is lost, and it is left for somebody to look at.
@@ -140,86 +161,4 @@ fn scan_rings(rings: Vec<LeftRing>, mut each: impl FnMut(Frame<'_>)) -> Vec<Left
         }
     };
     rings.into_iter().filter(|ring| is_read(ring)).collect()
-}
-
-/// Puts frames that are missing in their frame files there.
-struct Rescue<'a> {
-    parts: &'a Parts,
-    calls: BTreeMap<CallId, Rescued>,
-    /// Calls with frames and neither a mark nor a sidecar.
-    unknown: BTreeSet<CallId>,
-    /// Calls whose frames are in a sealed recording.
-    sealed: BTreeSet<CallId>,
-    is_safe: bool,
-}
-
-struct Rescued {
-    folder: PathBuf,
-    legs: BTreeMap<u16, (FrameFile, HashSet<u32>)>,
-}
-
-impl Rescue<'_> {
-    fn new<'a>(parts: &'a Parts, calls: &[CallId]) -> Rescue<'a> {
-        let mut rescue =
-            Rescue { parts, calls: BTreeMap::new(), unknown: BTreeSet::new(), sealed: BTreeSet::new(), is_safe: true };
-        for call in calls {
-            let folder = rescue.parts.settings.folder.join(folder_of(*call));
-            if folder.join(SIDECAR_FILE).exists() {
-                continue;
-            }
-            if let Err(error) = Kept::read(&folder) {
-                let path = folder.join(KEPT_FILE);
-                tracing::error!(%call, "what was kept of a call cannot be read ({}): {error}", path.display());
-                rescue.is_safe = false;
-                continue;
-            }
-            rescue.calls.insert(*call, Rescued { folder, legs: BTreeMap::new() });
-        }
-        rescue
-    }
-
-    /// A frame of a recording that is sealed, or of none, is left.
-    fn take(&mut self, frame: &Frame<'_>) {
-        let Some(rescued) = self.calls.get_mut(&frame.call) else {
-            if !self.sealed.contains(&frame.call) && !self.unknown.contains(&frame.call) {
-                let sidecar = self.parts.settings.folder.join(folder_of(frame.call)).join(SIDECAR_FILE);
-                let known = if sidecar.exists() { &mut self.sealed } else { &mut self.unknown };
-                known.insert(frame.call);
-            }
-            return;
-        };
-        if !rescued.legs.contains_key(&frame.leg) {
-            let path = rescued.folder.join(frames_file(frame.leg));
-            let mut known = HashSet::new();
-            match FrameFile::reopen(path, |_, frame| {
-                known.insert(frame.number);
-            }) {
-                Ok(file) => rescued.legs.insert(frame.leg, (file, known)),
-                Err(error) => {
-                    tracing::error!(call = %frame.call, leg = frame.leg, "a frame file cannot be opened: {error}");
-                    self.is_safe = false;
-                    return;
-                }
-            };
-        }
-        if let Some((file, known)) = rescued.legs.get_mut(&frame.leg)
-            && known.insert(frame.number)
-        {
-            file.append(frame);
-        }
-    }
-
-    /// Writes and syncs; whether everything found is safe, so that journal and rings may go.
-    fn finish(mut self) -> bool {
-        for (call, rescued) in &mut self.calls {
-            for (file, _) in rescued.legs.values_mut() {
-                let written = file.write().and_then(|()| sync_file(file.path()));
-                if let Err(error) = written {
-                    tracing::error!(%call, "rescued frames cannot be written: {error}");
-                    self.is_safe = false;
-                }
-            }
-        }
-        self.is_safe
-    }
 }

@@ -12,6 +12,7 @@ use crate::journal::ring::LeftRing;
 use crate::journal::segment::read_all;
 use crate::model::centre::RecordingPolicy;
 use crate::model::{CallId, CallRecord, Moment, Now};
+use crate::vault::VaultError;
 
 /// Keeps what is known of each of `live` that has frames and nothing else, as the recorder would have done a moment later.
 pub(super) fn keep(parts: &Parts, journal: &Path, rings: &[LeftRing], live: &[CallRecord]) -> io::Result<()> {
@@ -25,7 +26,12 @@ pub(super) fn keep(parts: &Parts, journal: &Path, rings: &[LeftRing], live: &[Ca
             *first = Some(first.map_or(frame.arrival, |first| first.min(frame.arrival)));
         }
     };
-    read_all(journal, &mut hear)?;
+    match read_all(journal, (&parts.keys, u64::MAX), &mut hear) {
+        Ok(_) => (),
+        Err(VaultError::File { source, .. }) => return Err(source),
+        // The journal waits for its key; a call that began so lately is in the rings, too.
+        Err(_) => (),
+    }
     for ring in rings {
         // One that cannot be read is told when its frames are rescued.
         let _ = ring.scan(&mut hear);

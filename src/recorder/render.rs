@@ -13,8 +13,9 @@ use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between
 use super::tag;
 use crate::journal::FrameKind;
 use crate::journal::frames::{Payloads, scan_file};
-use crate::model::{Codec, Side};
+use crate::model::{CallId, Codec, Side};
 use crate::rtp::codec::{Decoder, Resampler, SAMPLES_MAX};
+use crate::vault::{AudioKey, AudioReader, AudioWriter};
 
 /// The longest recording rendered, in bytes of sound: 24 hours at 8 kHz, 4 at 48, well below the 4 GiB that a WAV's u32
 /// sizes can say.
@@ -97,6 +98,19 @@ pub struct Rendered {
     pub essence_sha256: String,
     /// RMS of left and right.
     pub levels_dbfs: [f64; 2],
+    /// The plain file, when the one on the disk is encrypted.
+    pub encrypted: Option<Encrypted>,
+}
+
+/// What an encrypted WAV is when it is decrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encrypted {
+    /// The name of the key.
+    pub key: String,
+    /// Bytes of the plain file.
+    pub bytes: u64,
+    /// SHA-256 of the plain file.
+    pub sha256: String,
 }
 
 impl Rendered {
@@ -119,10 +133,10 @@ impl Rendered {
 
 /// Renders `audio.wav` in `folder` from the frame files of `legs`. Its name is safe over a power cut once the folder is
 /// synced.
-pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, RenderError> {
+pub fn render(folder: &Path, kept: &Kept, legs: &[u16], key: Option<&AudioKey>) -> Result<Rendered, RenderError> {
     let mut lanes = Vec::new();
     for leg in legs {
-        lanes.push(Lane::open(folder, kept, *leg)?);
+        lanes.push(Lane::open(folder, kept, *leg, key)?);
     }
     let finish = kept.finished.map_or(0, |at| samples_between(kept.begun.moment, at.moment));
     let samples = lanes.iter().map(|lane| lane.told.placement.end()).max().unwrap_or(0).max(finish).max(0);
@@ -137,14 +151,27 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16]) -> Result<Rendered, Rend
         lane.told.placement.find_holes(&lane.heard, lane.told.part);
     }
     let path = folder.join(AUDIO_FILE);
-    let (essence_sha256, levels_dbfs) = write_wav(&path, &mut lanes, samples as u64, rate_hz)?;
-    let part = part_of(&path);
-    tag::append(&part, kept.call, &essence_sha256).map_err(fault("adding the tag to", &part))?;
+    let (essence_sha256, levels_dbfs) = write_wav((&path, kept.call), &mut lanes, samples as u64, rate_hz, key)?;
     name_part(&path).map_err(fault("putting in place", &path))?;
     let (bytes, sha256, sha512) = hash_file(&path).map_err(fault("reading back", &path))?;
+    let encrypted = key.map(|key| look_inside(&path, key)).transpose().map_err(fault("decrypting", &path))?;
     let legs = lanes.into_iter().map(|lane| lane.told).collect();
     let samples = samples as u64 * u64::from(rate_hz / STEP_HZ);
-    Ok(Rendered { legs, rate_hz, samples, bytes, sha256, sha512, essence_sha256, levels_dbfs })
+    Ok(Rendered { legs, rate_hz, samples, bytes, sha256, sha512, essence_sha256, levels_dbfs, encrypted })
+}
+
+/// Decrypts what was written, which proves that it can be, and hashes it.
+fn look_inside(path: &Path, key: &AudioKey) -> io::Result<Encrypted> {
+    let mut reader = AudioReader::open(path, AUDIO_FILE, || Ok(Some(key.clone())))?;
+    let (bytes, sha256) = hash_reader(&mut reader)?;
+    Ok(Encrypted { key: key.id().to_owned(), bytes, sha256 })
+}
+
+/// Length and SHA-256 (hexadecimal) of what is left to read.
+fn hash_reader(reader: &mut impl Read) -> io::Result<(u64, String)> {
+    let mut short = Sha256::new();
+    let bytes = pump(reader, |read| short.update(read))?;
+    Ok((bytes, hex(&short.finalize())))
 }
 
 /// Length, SHA-256 (hexadecimal) and SHA-512 of a file.
@@ -165,8 +192,11 @@ pub fn hash_short(path: &Path) -> io::Result<(u64, String)> {
 }
 
 /// Hands out a file piece by piece; its length.
-fn read_through(path: &Path, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
-    let mut file = File::open(path)?;
+fn read_through(path: &Path, each: impl FnMut(&[u8])) -> io::Result<u64> {
+    pump(&mut File::open(path)?, each)
+}
+
+fn pump(file: &mut impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {
@@ -203,10 +233,10 @@ struct Lane {
 }
 
 impl Lane {
-    fn open(folder: &Path, kept: &Kept, leg: u16) -> Result<Lane, RenderError> {
+    fn open(folder: &Path, kept: &Kept, leg: u16, key: Option<&AudioKey>) -> Result<Lane, RenderError> {
         let path = folder.join(frames_file(leg));
         let (mut heard, mut codecs, mut events) = (Vec::new(), Vec::new(), 0);
-        let found = scan_file(&path, |position, frame| {
+        let found = scan_file(&path, key, |position, frame| {
             let one = Heard::of(&frame, position, kept.begun.moment);
             if !codecs.contains(&frame.codec) {
                 codecs.push(frame.codec);
@@ -215,7 +245,7 @@ impl Lane {
             heard.push(one);
         });
         let found = found.map_err(fault("reading", &path))?;
-        let payloads = Payloads::open(&path).map_err(fault("opening", &path))?;
+        let payloads = Payloads::open(&path, key).map_err(fault("opening", &path))?;
         let placement = place(&mut heard);
         let told = RenderedLeg {
             leg,
@@ -283,12 +313,19 @@ impl Ear {
 }
 
 /// Mixes all lanes into the WAV's temporary file, a second at a time; the essence's hash and the levels.
-fn write_wav(path: &Path, lanes: &mut [Lane], steps: u64, rate_hz: u32) -> Result<(String, [f64; 2]), RenderError> {
+fn write_wav(
+    (path, call): (&Path, CallId),
+    lanes: &mut [Lane],
+    steps: u64,
+    rate_hz: u32,
+    key: Option<&AudioKey>,
+) -> Result<(String, [f64; 2]), RenderError> {
     let part = part_of(path);
     let file = create_file(&part).map_err(fault("creating", &part))?;
+    let mut out = AudioWriter::new(file, AUDIO_FILE, key).map_err(fault("beginning", &part))?;
     let spec = WavSpec { channels: 2, sample_rate: rate_hz, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let wav_fault = |source| RenderError::Wav { path: part.clone(), source };
-    let mut wav = WavWriter::new(BufWriter::new(&file), spec).map_err(wav_fault)?;
+    let mut wav = WavWriter::new(BufWriter::new(&mut out), spec).map_err(wav_fault)?;
     let mut essence = Sha256::new();
     let mut energy = [0.0; 2];
     let samples = steps * u64::from(rate_hz / STEP_HZ);
@@ -323,7 +360,10 @@ fn write_wav(path: &Path, lanes: &mut [Lane], steps: u64, rate_hz: u32) -> Resul
         start += length as u64;
     }
     wav.finalize().map_err(wav_fault)?;
-    Ok((hex(&essence.finalize()), energy.map(|e| level_dbfs(e, samples))))
+    let essence = hex(&essence.finalize());
+    tag::append(&mut out, call, &essence).map_err(fault("adding the tag to", &part))?;
+    out.finish().map_err(fault("ending", &part))?;
+    Ok((essence, energy.map(|e| level_dbfs(e, samples))))
 }
 
 /// RMS level of `samples` samples whose squares sum to `energy`, rounded to a tenth.

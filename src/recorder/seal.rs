@@ -22,6 +22,7 @@ use super::seal_log::{SealLine, SealLog, SealLogError};
 use super::sidecar::{SealPlace, Sidecar};
 use crate::journal::FrameFile;
 use crate::model::{CallId, Moment, SealedRecording, Utc};
+use crate::vault::{AudioKey, KEY_FILE, VaultError, ensure_key, is_sealed, key_of};
 
 /// A recording could not be sealed; all of it that exists is kept.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum SealError {
     /// The seal log could not be used.
     #[error(transparent)]
     Log(#[from] SealLogError),
+    /// The recording's key is not to be had, or does not fit.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// A sidecar is there that the seal log cannot take.
     #[error(
         "{path} says seal {sequence}, which the seal log does not have and cannot take ({next} is next); check it with `vigie verify` and set it aside by hand"
@@ -80,6 +84,11 @@ impl Sealer {
     pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
         let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
         Ok(Sealer { parts: parts.clone(), log, unlogged: None, synced_day: None })
+    }
+
+    /// What it was opened with.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// What was found amiss with the seal log when it was opened.
@@ -125,6 +134,7 @@ impl Sealer {
     fn write_seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<Seal, SealError> {
         let folder = self.folder(call);
         let mut kept = Kept::read(&folder).map_err(fault("reading the kept", &folder.join(KEPT_FILE)))?;
+        let key = key_for(&folder, &self.parts)?;
         // An announced leg from which nothing came gets a frame file without frames: that, too, is evidence.
         let mut legs: BTreeSet<u16> = kept.legs.keys().copied().collect();
         legs.extend(list_legs(&folder).map_err(fault("listing", &folder))?);
@@ -134,13 +144,12 @@ impl Sealer {
         for leg in &legs {
             let path = folder.join(frames_file(*leg));
             // Cuts a torn end; changes nothing when there is none.
-            FrameFile::reopen(path.clone(), |_, frame| last = last.max(frame.arrival))
-                .and_then(|mut file| file.write())
+            FrameFile::end(&path, key.as_ref(), |_, frame| last = last.max(frame.arrival))
                 .map_err(fault("opening", &path))?;
             sync_file(&path).map_err(fault("syncing", &path))?;
             hashes.push(hash_short(&path).map_err(fault("reading", &path))?);
         }
-        let rendered = render(&folder, &kept, &legs)?;
+        let rendered = render(&folder, &kept, &legs, key.as_ref())?;
         let spoken_us = samples_between(kept.begun.moment, last).max(0) * 125;
         kept.interrupt(Utc(kept.begun.utc.0 + spoken_us));
         let sequence = self.log.next_sequence();
@@ -227,6 +236,34 @@ fn tell(sidecar: &Sidecar, bytes: &[u8]) -> Seal {
         record: block.record.clone(),
     };
     Seal { recording, silences: sidecar.silences() }
+}
+
+/// The key of the recording in `folder`; made when it has none and recordings are to be encrypted. What is encrypted
+/// already never gets another one.
+pub(super) fn key_for(folder: &Path, parts: &Parts) -> Result<Option<AudioKey>, VaultError> {
+    let found = key_of(folder, &parts.keys)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let file_fault = |path: &Path| {
+        let path = path.to_owned();
+        move |source| VaultError::File { act: "reading", path, source }
+    };
+    for leg in list_legs(folder).map_err(file_fault(folder))? {
+        let path = folder.join(frames_file(leg));
+        let mut head = [0; 8];
+        let read = std::fs::File::open(&path).and_then(|mut file| io::Read::read(&mut file, &mut head));
+        if read.map_err(file_fault(&path))? == head.len() && is_sealed(&head) {
+            return Err(VaultError::NoKey { path });
+        }
+    }
+    if !parts.keys.is_on() {
+        return Ok(None);
+    }
+    let key = parts.keys.new_key()?;
+    ensure_key(folder, &key)?;
+    sync_file(&folder.join(KEY_FILE)).map_err(file_fault(folder))?;
+    Ok(Some(key))
 }
 
 fn list_legs(folder: &Path) -> io::Result<Vec<u16>> {

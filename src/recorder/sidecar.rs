@@ -15,6 +15,7 @@ use super::one_sided::Silence;
 use super::place::{GapReason, STEP_HZ};
 use super::render::{Rendered, RenderedLeg};
 use crate::model::{CallId, CallRecord, RegulatorId, Side, Utc};
+use crate::vault::KEY_FILE;
 
 /// The draft's version whose names are used.
 const VCON_VERSION: &str = "0.3.0";
@@ -106,6 +107,10 @@ pub struct Block {
     pub talk_ms: Option<u64>,
     /// The SIP Call-ID of every leg.
     pub sip_call_ids: Vec<String>,
+    /// How WAV and frame files are encrypted; without it they are plain. Hashes and lengths of files are always of what
+    /// rests on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// The WAV.
     pub audio: Audio,
     /// The frame files: the master that the WAV was rendered from.
@@ -120,6 +125,21 @@ pub struct Block {
     /// regulator, legs with codecs, loss and jitter; times in microseconds since 1970 UTC, named `…_at_us`.
     #[serde(with = "super::record_in_us")]
     pub record: Box<CallRecord>,
+}
+
+/// How audio rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `AES-256-GCM STREAM`.
+    pub cipher: String,
+    /// Beside the sidecar; it is no part of the seal, since a rotation wraps the key anew.
+    pub key_file: String,
+    /// The key's name.
+    pub key: String,
+    /// Bytes of the WAV, decrypted.
+    pub plain_bytes: u64,
+    /// SHA-256 of the WAV, decrypted, hexadecimal.
+    pub plain_sha256: String,
 }
 
 /// The WAV.
@@ -245,6 +265,13 @@ impl Sidecar {
             wait_ms: record.wait_ms(),
             talk_ms: record.talk_ms(),
             sip_call_ids: record.legs.iter().map(|leg| leg.sip_call_id.clone()).collect(),
+            encryption: rendered.encrypted.as_ref().map(|encrypted| Encryption {
+                cipher: "AES-256-GCM STREAM".into(),
+                key_file: KEY_FILE.into(),
+                key: encrypted.key.clone(),
+                plain_bytes: encrypted.bytes,
+                plain_sha256: encrypted.sha256.clone(),
+            }),
             audio: audio_of(rendered),
             frames,
             gaps: holes.iter().take(GAPS_MAX).map(gap).collect(),

@@ -3,10 +3,7 @@
 //! hound writes the samples and is done with the file before the chunk is added; nothing of what it wrote is touched but
 //! the RIFF's own length (RIFF MCI, "LIST chunk"; sox, ffprobe and players show or pass over it).
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::io::{self, Seek, SeekFrom, Write};
 
 use crate::model::CallId;
 
@@ -44,18 +41,18 @@ pub fn chunk_with(call: CallId, comment: &str) -> Vec<u8> {
     chunk
 }
 
-/// Adds the chunk to a finished WAV.
+/// Adds the chunk to a finished WAV, which `wav` writes: what is encrypted on its way to the disk is so with the chunk.
 ///
 /// # Errors
-/// When the file cannot be written, or its RIFF would outgrow what it can say.
-pub fn append(path: &Path, call: CallId, essence_sha256: &str) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let end = file.metadata()?.len();
+/// When it cannot be written, or the RIFF would outgrow what it can say.
+pub fn append(wav: &mut (impl Write + Seek), call: CallId, essence_sha256: &str) -> io::Result<()> {
+    let end = wav.seek(SeekFrom::End(0))?;
     let chunk = chunk(call, essence_sha256);
     let length =
         u32::try_from(end + chunk.len() as u64 - 8).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-    file.write_all_at(&chunk, end)?;
-    file.write_all_at(&length.to_le_bytes(), LENGTH_AT)
+    wav.write_all(&chunk)?;
+    wav.seek(SeekFrom::Start(LENGTH_AT))?;
+    wav.write_all(&length.to_le_bytes())
 }
 
 #[cfg(test)]
@@ -77,7 +74,8 @@ mod tests {
         wav.finalize().expect("a whole WAV");
         let before = std::fs::read(&path).expect("read");
         let call = CallId(uuid::Uuid::from_u128(7));
-        append(&path, call, "abcd").expect("tagged");
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).expect("the WAV");
+        append(&mut file, call, "abcd").expect("tagged");
         let after = std::fs::read(&path).expect("read");
         assert_eq!(after[8..before.len()], before[8..]);
         assert_eq!(u32::from_le_bytes(after[4..8].try_into().expect("4")) as usize, after.len() - 8);

@@ -53,6 +53,7 @@ impl World {
             folder: folder.path().join("recordings"),
             sync_every: Duration::from_millis(50),
             segment_bytes: 100_000,
+            encryption: Default::default(),
         };
         let parts = Parts {
             settings,
@@ -61,6 +62,7 @@ impl World {
             zone: TimeZone::get("Europe/Paris").expect("bundled zone"),
             key: SigningKey::from_bytes(&[7; 32]),
             ring_folder: folder.path().join("rings"),
+            keys: Keys::off(),
         };
         fs::create_dir_all(&parts.ring_folder).expect("a folder");
         let begin = Now { moment: Moment(5_000_000_000), utc: Utc(1_700_000_000_123_456) };

@@ -9,11 +9,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::deposit::{Deposit, DepositError, Deposited, Notary};
+use super::late::{Late, seal_late};
 use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
 use super::seal::Sealer;
 use super::{Message, RecorderError, spawn};
 use crate::clock;
 use crate::model::CallId;
+use crate::vault::KEY_FILE;
 
 /// Jobs that may wait; what does not fit is offered again at the next turn.
 const JOBS_MAX: usize = 1024;
@@ -39,6 +41,8 @@ pub(super) enum SealJob {
     Seal(CallId),
     /// Signs a document, and answers.
     Deposit(Box<Deposit>, SyncSender<Result<Deposited, DepositError>>),
+    /// Seals what waited for its keys.
+    Late(Late),
     /// The last one.
     Stop,
 }
@@ -81,6 +85,11 @@ impl Workers {
     /// The way to the sealing thread for everybody else.
     pub(super) fn notary(&self) -> Notary {
         Notary::new(self.seals.clone())
+    }
+
+    /// Has what waited for its keys sealed; with too much to do, nobody is answered.
+    pub(super) fn seal_late(&self, late: Late) {
+        let _ = self.seals.try_send(SealJob::Late(late));
     }
 
     /// Whether the sync was begun; its end comes as a message.
@@ -140,6 +149,7 @@ fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Mess
                 // Who asked may have gone meanwhile; the document stands all the same.
                 let _ = answer.try_send(sealer.deposit(&deposit, clock::utc()));
             }
+            SealJob::Late(late) => seal_late(late, &mut sealer),
             SealJob::Stop => return,
         }
     }
@@ -166,10 +176,12 @@ fn sync_each(jobs: &Receiver<SyncJob>, done: &SyncSender<Message>) {
 fn sync(job: &SyncJob) -> io::Result<()> {
     match job {
         SyncJob::Kept { folder, root, marks } => {
-            match sync_file(&folder.join(KEPT_FILE)) {
-                // Sealed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-                result => result?,
+            for file in [KEY_FILE, KEPT_FILE] {
+                match sync_file(&folder.join(file)) {
+                    // A plain recording has no key; what is kept goes when it is sealed.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                    result => result?,
+                }
             }
             sync_folders(folder, root)?;
             sync_file(marks)

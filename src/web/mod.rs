@@ -22,6 +22,7 @@ use crate::config::settings::AccessSettings;
 use crate::model::{CallId, LegQuality, NumberPlan};
 use crate::storage::{Storage, Writer};
 use crate::switchboard::Door;
+use crate::vault::Keys;
 
 mod access;
 mod api;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub recordings: PathBuf,
     /// What somebody who takes many recordings is watched for.
     pub access: AccessSettings,
+    /// Open the recordings that are encrypted.
+    pub keys: Keys,
     /// The tokens that are accepted.
     pub tokens: Vec<ApiToken>,
     /// The zone that times are written in.

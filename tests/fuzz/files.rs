@@ -93,13 +93,13 @@ fn frame_of(owned: &Owned) -> Frame<'_> {
 
 fn write_frames(folder: &Path, frames: &[Owned]) -> Option<PathBuf> {
     let path = folder.join("leg.frames");
-    let mut file = FrameFile::new(path.clone());
+    let mut file = FrameFile::new(path.clone(), None);
     frames.iter().for_each(|frame| file.append(&frame_of(frame)));
     file.write().ok().map(|()| path)
 }
 
 fn write_segment(folder: &Path, frames: &[Owned]) -> Option<PathBuf> {
-    let mut journal = Journal::open(folder, 1 << 30).ok()?;
+    let mut journal = Journal::open(folder, 1 << 30, None).ok()?;
     frames.iter().for_each(|frame| journal.append(&frame_of(frame)));
     journal.write(Moment(0)).ok()?;
     let mut paths = Vec::new();
@@ -140,8 +140,10 @@ fn read(which: u64, folder: &Path, path: &Path) -> Vec<Owned> {
     let mut found = Vec::new();
     // A file that is none at all any more is refused as a whole.
     match which {
-        0 => drop(frames::scan_file(path, |_, frame| found.push(Owned::of(frame)))),
-        1 => drop(segment::read_all(folder, |frame| found.push(Owned::of(frame)))),
+        0 => drop(frames::scan_file(path, None, |_, frame| found.push(Owned::of(frame)))),
+        1 => drop(segment::read_all(folder, (&vigie::vault::Keys::off(), u64::MAX), |frame| {
+            found.push(Owned::of(frame))
+        })),
         _ => drop(ring::scan(path, |frame| found.push(Owned::of(frame)))),
     }
     found

@@ -14,6 +14,7 @@ use vigie::model::{
 };
 use vigie::recorder::layout::{folder_of, frames_file};
 use vigie::recorder::{Parts, Recorder};
+use vigie::vault::Keys;
 
 /// No test waits longer for a fact.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -27,11 +28,12 @@ pub fn parts(folder: &Path) -> Parts {
         folder: disk.join("recordings"),
         sync_every: Duration::from_millis(50),
         segment_bytes: 2_000_000,
+        encryption: Default::default(),
     };
     let (zone, key) = (jiff::tz::TimeZone::UTC, ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
     let ring_folder = folder.join("rings");
     vigie::journal::ring::make_folder(&ring_folder).expect("a folder of rings");
-    Parts { settings, node: "node-1".into(), state: disk.join("state"), zone, key, ring_folder }
+    Parts { settings, node: "node-1".into(), state: disk.join("state"), zone, key, ring_folder, keys: Keys::off() }
 }
 
 /// This executable again, running one ignored test alone as a child that works in `folder`.
@@ -153,7 +155,7 @@ pub fn recording_of(parts: &Parts, call: CallId) -> PathBuf {
 pub fn numbers_of(parts: &Parts, call: CallId, leg: u16) -> Vec<u32> {
     let mut numbers = Vec::new();
     let path = recording_of(parts, call).join(frames_file(leg));
-    let found = scan_file(&path, |_, frame| numbers.push(frame.number)).expect("a frame file");
+    let found = scan_file(&path, None, |_, frame| numbers.push(frame.number)).expect("a frame file");
     assert_eq!(found.sound_bytes, found.total_bytes, "{} has a torn end", path.display());
     numbers
 }

@@ -3,5 +3,6 @@
 
 mod bench;
 mod disks;
+mod encrypted;
 mod killed;
 mod pace;

@@ -117,6 +117,7 @@ impl Desk {
             reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
             access: AccessSettings { bulk_recordings: 3, bulk_window: Duration::from_secs(3600) },
+            keys: vigie::vault::Keys::off(),
             tokens: vec![
                 ApiToken::new("ops", Role::Admin, ADMIN),
                 ApiToken::new("quality", Role::Compliance, COMPLIANCE),

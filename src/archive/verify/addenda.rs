@@ -1,6 +1,5 @@
 //! What was added to a recording after its seal: each signed, sealed by a line, and bound to the one before.
 
-use std::fs::File;
 use std::path::Path;
 
 use ed25519_dalek::Signature;
@@ -11,6 +10,7 @@ use crate::archive::redact::{self, Redaction};
 use crate::recorder::deposit::{Addendum, addenda_in, addendum_file, signature_of};
 use crate::recorder::layout::AUDIO_FILE;
 use crate::recorder::render::hex;
+use crate::vault::{self, Keys};
 
 impl Seals {
     /// Checks the addenda in a recording's folder; `seal` is its sidecar's SHA-256.
@@ -52,7 +52,7 @@ impl Seals {
                         verdict.add(&path, *field, "is not what this recording and its addenda say");
                     }
                     if let Some(redaction) = Redaction::of(&addendum) {
-                        check_redaction(folder, &path, &redaction, verdict);
+                        check_redaction((folder, &self.vault), &path, &redaction, verdict);
                     }
                 }
             }
@@ -80,10 +80,13 @@ impl Seals {
 }
 
 /// The redacted copy that an addendum seals, made again.
-fn check_redaction(folder: &Path, addendum: &Path, redaction: &Redaction, verdict: &mut Verdict) {
-    let made = File::open(folder.join(AUDIO_FILE))
-        .and_then(|audio| redact::write(audio, redaction.plan(), &mut std::io::sink()));
-    match made {
+fn check_redaction((folder, keys): (&Path, &Keys), addendum: &Path, redaction: &Redaction, verdict: &mut Verdict) {
+    let audio = match vault::open_audio(folder, AUDIO_FILE, keys) {
+        // What is inside cannot be checked, which was told of the recording.
+        Err(error) if error.is_for_want_of_a_key() => return,
+        opened => opened.map_err(std::io::Error::from),
+    };
+    match audio.and_then(|audio| redact::write(audio, redaction.plan(), &mut std::io::sink())) {
         Ok(made) if made.sha256 == redaction.sha256 && made.essence_sha256 == redaction.essence_sha256 => (),
         Ok(_) => verdict.add(addendum, "body.sha256", "the redacted copy made of the audio is another"),
         Err(error) => verdict.add(addendum, "body.spans", format!("the redacted copy cannot be made again: {error}")),

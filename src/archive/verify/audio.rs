@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::Verdict;
+use super::sealed::Lock;
 use crate::recorder::layout::AUDIO_FILE;
 use crate::recorder::render::hex;
 use crate::recorder::sidecar::{Sidecar, content_hash};
@@ -90,7 +91,7 @@ pub(crate) fn find_samples(head: &[u8]) -> Option<Range<u64>> {
 }
 
 /// Checks a recording's WAV.
-pub(super) fn check(folder: &Path, sidecar: &Sidecar, is_thorough: bool, verdict: &mut Verdict) {
+pub(super) fn check(folder: &Path, sidecar: &Sidecar, (is_thorough, lock): (bool, &Lock), verdict: &mut Verdict) {
     let path = folder.join(AUDIO_FILE);
     let told = &sidecar.vigie.audio;
     let found = match File::open(&path).and_then(|file| hash(file, is_thorough)) {
@@ -109,7 +110,15 @@ pub(super) fn check(folder: &Path, sidecar: &Sidecar, is_thorough: bool, verdict
     {
         verdict.add(&path, "dialog[0].content_hash", "the file was changed");
     }
-    match found.essence_sha256 {
+    let Some(key) = lock.key() else { return };
+    let essence_sha256 = match (&sidecar.vigie.encryption, key) {
+        (Some(encryption), Some(key)) => match super::sealed::look_inside(&path, encryption, key, verdict) {
+            Some(inside) => inside.essence_sha256,
+            None => return,
+        },
+        (None, _) | (Some(_), None) => found.essence_sha256,
+    };
+    match essence_sha256 {
         Some(essence) if essence == told.essence_sha256 => (),
         Some(_) => verdict.add(&path, "vigie.audio.essence_sha256", "the samples were changed"),
         None => verdict.add(&path, "vigie.audio.essence_sha256", "is no whole WAV: its samples cannot be found"),

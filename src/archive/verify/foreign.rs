@@ -8,13 +8,14 @@ use crate::model::CallId;
 use crate::recorder::layout::{
     AUDIO_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, leg_of, name_of_part,
 };
+use crate::vault::KEY_FILE;
 
 /// Notes the entries of a recording's folder that no recording has.
 pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
     for path in list(folder).unwrap_or_default() {
         let name = name_of(&path);
         let is_ours = |name: &str| {
-            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE].contains(&name) || leg_of(name).is_some()
+            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name) || leg_of(name).is_some()
         };
         if name_of_part(name).is_some_and(is_ours) {
             verdict.note(format!("{}: left by a write that was interrupted; no part of the recording", path.display()));

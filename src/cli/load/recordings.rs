@@ -99,7 +99,7 @@ impl Search {
                 continue;
             }
             let (run, heard) = (self.run, &mut self.heard);
-            let scanned = scan_file(&path, |_, frame| {
+            let scanned = scan_file(&path, None, |_, frame| {
                 let Some(said) = Numbered::read(frame.payload).filter(|said| said.run == run) else { return };
                 is_ours = true;
                 if let Some(number) = said.number {

@@ -1,22 +1,20 @@
 //! A recording's audio, whole or in byte ranges (RFC 9110 §14), and only to those who say why.
 
-use std::pin::Pin;
+use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_core::Stream;
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
 
-use super::recordings::{find, open};
+use super::recordings::{find, open_audio};
+use super::sound::SoundBody;
 use crate::model::{CallId, SealedRecording};
+use crate::vault::AudioReader;
 use crate::web::Desk;
 use crate::web::access::{Given, ReasonQuery, Wish, permit};
 use crate::web::input::PathOf;
@@ -24,9 +22,6 @@ use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
 use crate::web::token::Keeper;
 use crate::web::words::Octets;
-
-/// Bytes read from the file at once.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A recording's audio
 ///
@@ -62,8 +57,10 @@ pub async fn fetch(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let sealed = find(&desk, call).await?;
-    let length = sealed.size_bytes;
-    let (status, first, count) = match choose_part(&headers, &sealed) {
+    // Only its length is needed before it is permitted; what is wrong with it is nobody's business until then.
+    let reader = open_sealed(&desk, &sealed).await;
+    let length = reader.as_ref().map_or(sealed.size_bytes, AudioReader::length);
+    let (status, first, count) = match choose_part(&headers, &sealed, length) {
         Part::Whole => (StatusCode::OK, 0, length),
         Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
         Part::Unsatisfiable => {
@@ -75,11 +72,11 @@ pub async fn fetch(
     let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail };
     // The promise of this door: the audit is on the disk before the first byte leaves.
     permit(&desk, &bearer, &sealed, &wish).await?;
-    let mut file = open_audio(&desk, &sealed).await?;
-    let sought = file.seek(std::io::SeekFrom::Start(first)).await;
+    let mut reader = reader?;
+    let sought = reader.seek(SeekFrom::Start(first));
     sought.map_err(|_| Problem::fault("the recording's file cannot be read; run `vigie verify` on its folder"))?;
     metrics::counter!("vigie_audio_bytes_total").increment(count);
-    let body = Body::from_stream(FileBody::new(file, count));
+    let body = Body::from_stream(SoundBody::new(reader, count));
     let mut response = (status, describe(&sealed, count), body).into_response();
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {first}-{}/{length}", first + count - 1);
@@ -115,29 +112,30 @@ pub async fn measure(
     let sealed = find(&desk, call).await?;
     let wish = Wish { word: "recording.measure", reason: reason.as_str(), detail: "headers only" };
     permit(&desk, &bearer, &sealed, &wish).await?;
-    open_audio(&desk, &sealed).await?;
-    Ok((describe(&sealed, sealed.size_bytes), ()).into_response())
+    let reader = open_sealed(&desk, &sealed).await?;
+    Ok((describe(&sealed, reader.length()), ()).into_response())
 }
 
 /// The recording's file, whose length must be what was sealed.
-async fn open_audio(desk: &Desk, sealed: &SealedRecording) -> Result<File, Problem> {
+async fn open_sealed(desk: &Desk, sealed: &SealedRecording) -> Result<AudioReader, Problem> {
     let call = sealed.call;
-    let (file, length) = open(desk, &sealed.path).await?;
+    let reader = open_audio(desk, &sealed.path).await?;
+    let length = reader.disk_bytes();
     if length != sealed.size_bytes {
         tracing::error!(%call, length, sealed = sealed.size_bytes, "a recording's length is not what was sealed");
         let detail = format!("the audio has {length} bytes, {} were sealed; run `vigie verify`", sealed.size_bytes);
         return Err(Problem::fault(detail));
     }
-    Ok(file)
+    Ok(reader)
 }
 
 /// Which bytes: RFC 9110 §14.2; with `If-Range` only when it names our ETag, compared strongly (§13.1.5).
-fn choose_part(headers: &HeaderMap, sealed: &SealedRecording) -> Part {
+fn choose_part(headers: &HeaderMap, sealed: &SealedRecording, length: u64) -> Part {
     let mut ranges = headers.get_all(RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return Part::Whole };
     let unchanged = headers.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag(sealed).as_bytes());
     match range.to_str() {
-        Ok(range) if unchanged => read_range(range, sealed.size_bytes),
+        Ok(range) if unchanged => read_range(range, length),
         Ok(_) | Err(_) => Part::Whole,
     }
 }
@@ -155,40 +153,4 @@ fn describe(sealed: &SealedRecording, count: u64) -> impl axum::response::IntoRe
         (ETAG, etag(sealed)),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", sealed.call)),
     ]
-}
-
-/// So many bytes of a file, from where it stands.
-struct FileBody {
-    file: File,
-    left: u64,
-    chunk: Vec<u8>,
-}
-
-impl FileBody {
-    fn new(file: File, count: u64) -> FileBody {
-        FileBody { file, left: count, chunk: vec![0; CHUNK_BYTES] }
-    }
-}
-
-impl Stream for FileBody {
-    type Item = std::io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<Bytes>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let this = &mut *self;
-        let mut buffer = ReadBuf::new(&mut this.chunk);
-        if let Err(error) = ready!(Pin::new(&mut this.file).poll_read(cx, &mut buffer)) {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let wanted = usize::try_from(this.left).unwrap_or(usize::MAX);
-        let Some(bytes) = buffer.filled().get(..buffer.filled().len().min(wanted)).filter(|bytes| !bytes.is_empty())
-        else {
-            // Shorter than it was when it was opened: the connection is cut, so that nobody takes it for whole.
-            return Poll::Ready(Some(Err(std::io::ErrorKind::UnexpectedEof.into())));
-        };
-        this.left = this.left.saturating_sub(bytes.len() as u64);
-        Poll::Ready(Some(Ok(Bytes::copy_from_slice(bytes))))
-    }
 }

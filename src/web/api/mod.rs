@@ -32,6 +32,7 @@ mod recordings;
 mod regulators;
 mod room;
 mod routing;
+mod sound;
 mod standing;
 mod statistics;
 mod story;

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::page::{CallQuery, Page};
 use crate::model::{CallId, SealedRecording};
 use crate::storage::recordings;
+use crate::vault::{self, AudioReader};
 use crate::web::Desk;
 use crate::web::access::{MaybeGiven, ReasonQuery, Wish, permit};
 use crate::web::input::{PathOf, QueryOf};
@@ -225,10 +226,46 @@ pub async fn find(desk: &Desk, call: CallId) -> Result<SealedRecording, Problem>
 
 /// Opens a file of the recordings folder; `relative` comes from the database, and is checked all the same.
 pub async fn open(desk: &Desk, relative: &str) -> Result<(File, u64), Problem> {
-    let refuse = |why: &str| {
-        tracing::error!(path = relative, why, "a recording's file cannot be sent");
-        Problem::fault(format!("the recording's file {why}; run `vigie verify` on its folder"))
-    };
+    let refuse = |why: &str| refuse(relative, why);
+    let path = locate(desk, relative).await?;
+    let file = File::open(&path).await.map_err(|_| refuse("cannot be read"))?;
+    let about = file.metadata().await.map_err(|_| refuse("cannot be read"))?;
+    if !about.is_file() {
+        return Err(refuse("is no file"));
+    }
+    Ok((file, about.len()))
+}
+
+/// Opens a recording's audio, encrypted or plain, with its length on the disk.
+pub async fn open_audio(desk: &Desk, relative: &str) -> Result<AudioReader, Problem> {
+    let path = locate(desk, relative).await?;
+    let keys = desk.parts.keys.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+        vault::open_audio(folder, &name.to_string_lossy(), &keys)
+    });
+    match opened.await {
+        Ok(Ok(reader)) => Ok(reader),
+        Ok(Err(error)) if error.is_for_want_of_a_key() => {
+            tracing::error!(path = relative, %error, "a recording cannot be decrypted");
+            Err(Problem::unavailable(format!("the recording cannot be decrypted now: {error}")))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(path = relative, %error, "a recording cannot be opened");
+            Err(refuse(relative, "cannot be read"))
+        }
+        Err(_) => Err(refuse(relative, "cannot be read")),
+    }
+}
+
+fn refuse(relative: &str, why: &str) -> Problem {
+    tracing::error!(path = relative, why, "a recording's file cannot be sent");
+    Problem::fault(format!("the recording's file {why}; run `vigie verify` on its folder"))
+}
+
+/// Where a file of the recordings folder is.
+async fn locate(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
+    let refuse = |why: &str| refuse(relative, why);
     let folder = &desk.parts.recordings;
     let path = join_inside(folder, relative).ok_or_else(|| refuse("lies outside the recordings folder"))?;
     // A link inside the folder must not lead out of it.
@@ -237,12 +274,7 @@ pub async fn open(desk: &Desk, relative: &str) -> Result<(File, u64), Problem> {
     if !path.starts_with(&folder) {
         return Err(refuse("lies outside the recordings folder"));
     }
-    let file = File::open(&path).await.map_err(|_| refuse("cannot be read"))?;
-    let about = file.metadata().await.map_err(|_| refuse("cannot be read"))?;
-    if !about.is_file() {
-        return Err(refuse("is no file"));
-    }
-    Ok((file, about.len()))
+    Ok(path)
 }
 
 /// `relative` under `folder`, when it names nothing but plain parts.
