@@ -85,6 +85,7 @@ fn count(stories: &BTreeMap<String, Story>, is_in: impl Fn(&Story) -> bool) -> F
             match (outcome.as_str(), *wait >= 10_000) {
                 ("abandoned", true) => figures.abandoned += 1,
                 ("abandoned", false) => figures.abandoned_short += 1,
+                ("forwarded" | "voicemail" | "informed", _) => figures.served_otherwise += 1,
                 _ => figures.unanswered += 1,
             }
         }

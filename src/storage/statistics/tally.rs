@@ -43,8 +43,12 @@ pub struct Figures {
     /// The same before 10 s, or during the greeting. Of a regulator: nothing.
     pub abandoned_short: u64,
     /// Calls that ended in any other way without an answer: overflowed, nobody on duty, closed, refused, interrupted, or
-    /// wanting a call-back that has not reached the caller within the period. Of a regulator: offers refused, not answered in time, or failed.
+    /// wanting a call-back that has not reached the caller within the period. Of a regulator: offers refused, not answered
+    /// in time, or failed.
     pub unanswered: u64,
+    /// Calls that something else than a regulator served: put through to an outside number, a message left, told what there
+    /// was to know. Of a regulator: nothing.
+    pub served_otherwise: u64,
     /// The wait that half of the answered calls did not exceed.
     pub wait_p50_ms: Option<u64>,
     /// The wait that 95 of 100 answered calls did not exceed.
@@ -269,7 +273,17 @@ impl Sum {
             Some(Outcome::CallBack) | None => {}
             Some(Outcome::Abandoned) if call.wait_ms.unwrap_or_default() < SHORT_MS => figures.abandoned_short += 1,
             Some(Outcome::Abandoned) => figures.abandoned += 1,
-            Some(_) => figures.unanswered += 1,
+            Some(Outcome::Forwarded | Outcome::Voicemail | Outcome::Informed) => figures.served_otherwise += 1,
+            Some(
+                Outcome::Answered
+                | Outcome::Overflowed
+                | Outcome::NobodyOnDuty
+                | Outcome::Closed
+                | Outcome::Refused
+                | Outcome::Unreached
+                | Outcome::Superseded
+                | Outcome::Interrupted,
+            ) => figures.unanswered += 1,
         }
     }
 

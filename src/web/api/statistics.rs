@@ -87,6 +87,9 @@ pub struct FiguresView {
     /// call-back that has not reached the caller. Of a regulator: offers refused, not answered in time, or failed
     /// (`call.offer-ended`).
     unanswered: u64,
+    /// Calls that something else than a regulator served (`call.ended` with `forwarded`, `voicemail` or `informed`): put
+    /// through to an outside number such as the 15, a message left, told what there was to know. Of a regulator: 0.
+    served_otherwise: u64,
     /// The wait that half of the answered calls did not exceed (nearest rank), in milliseconds; null without any.
     wait_p50_ms: Option<u64>,
     /// The wait that 95 of 100 answered calls did not exceed.
@@ -139,6 +142,7 @@ impl From<Figures> for FiguresView {
             abandoned: one.abandoned,
             abandoned_short: one.abandoned_short,
             unanswered: one.unanswered,
+            served_otherwise: one.served_otherwise,
             wait_p50_ms: one.wait_p50_ms,
             wait_p95_ms: one.wait_p95_ms,
             wait_p99_ms: one.wait_p99_ms,
@@ -153,7 +157,7 @@ impl From<Figures> for FiguresView {
 ///
 /// Counted from what is stored of each call, offer and state; equal to what the events at the webhook say. A call counts
 /// in the row of the moment at which it was received, also when it ended later; a call that asked several skills is in the
-/// row of each. A state whose end was not told, because Vigie had been killed in it, does not count.
+/// row of each; a call of a test number is in none. A state whose end was not told, because Vigie had been killed in it, does not count.
 #[utoipa::path(
     get, path = "/api/v1/statistics", operation_id = "showStatistics", tag = "calls",
     params(StatisticsQuery),
@@ -228,6 +232,7 @@ fn table(found: &Statistics) -> String {
         "abandoned",
         "short",
         "unanswered",
+        "otherwise",
         "p50 s",
         "p95 s",
         "p99 s",
@@ -263,6 +268,7 @@ fn cells(key: &str, one: &Figures) -> Vec<String> {
         one.abandoned,
         one.abandoned_short,
         one.unanswered,
+        one.served_otherwise,
     ];
     let mut cells = vec![key.to_owned()];
     cells.extend(counts.iter().map(u64::to_string));
