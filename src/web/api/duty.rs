@@ -7,9 +7,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::audit::{Act, perform};
-use super::regulators::{StateNow, command};
-use crate::model::{Command, RegulatorId};
+use super::regulators::{StateNow, Steered, steer};
+use crate::model::Command;
 use crate::web::Desk;
 use crate::web::input::{BodyOf, Example, Id, PathOf, Reason};
 use crate::web::problem::{Problem, Refusals};
@@ -39,12 +38,7 @@ impl Example for Longer {
     params(("regulator" = String, Path, description = "The regulator's id")),
     request_body = Option<Longer>,
     security(("token" = ["admin"])),
-    responses(
-        (status = 200, description = "The regulator's state now", body = StateNow),
-        (status = 404, description = "No such regulator", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It cannot be done now", body = Problem, content_type = "application/problem+json"),
-        Refusals,
-    ),
+    responses(Steered, Refusals),
 )]
 pub async fn extend(
     Admin(bearer): Admin,
@@ -55,9 +49,8 @@ pub async fn extend(
     if seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
         return Err(Problem::bad_request("in the body: `seconds` is a number from 1 to 3600"));
     }
-    let extending = Command::ExtendWrapUp { regulator: RegulatorId::from(id.as_str()), by_s: seconds };
-    let act = Act { word: "regulator.wrap-up.extend", call: None, reason: "", detail: &id };
-    perform(&desk, &bearer, act, command(&desk, extending)).await
+    let extending = |regulator| Command::ExtendWrapUp { regulator, by_s: seconds };
+    steer(&desk, &bearer, ("regulator.wrap-up.extend", ""), &id, extending).await
 }
 
 /// End the rest after a call
@@ -68,21 +61,14 @@ pub async fn extend(
     post, path = "/api/v1/regulators/{regulator}/wrap-up/end", operation_id = "endWrapUp", tag = "room",
     params(("regulator" = String, Path, description = "The regulator's id")),
     security(("token" = ["admin"])),
-    responses(
-        (status = 200, description = "The regulator's state now", body = StateNow),
-        (status = 404, description = "No such regulator", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It cannot be done now", body = Problem, content_type = "application/problem+json"),
-        Refusals,
-    ),
+    responses(Steered, Refusals),
 )]
 pub async fn end(
     Admin(bearer): Admin,
     PathOf(Id(id)): PathOf<Id>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StateNow>, Problem> {
-    let act = Act { word: "regulator.wrap-up.end", call: None, reason: "", detail: &id };
-    let ending = Command::EndWrapUp { regulator: RegulatorId::from(id.as_str()) };
-    perform(&desk, &bearer, act, command(&desk, ending)).await
+    steer(&desk, &bearer, ("regulator.wrap-up.end", ""), &id, |regulator| Command::EndWrapUp { regulator }).await
 }
 
 /// The reason of a log-out when the supervisor gives none.
@@ -126,7 +112,6 @@ pub async fn log_out(
     BodyOf(LogOut { reason }): BodyOf<LogOut>,
 ) -> Result<Json<StateNow>, Problem> {
     let reason = reason.as_ref().map_or(REASON_UNSAID, Reason::as_str);
-    let leaving = Command::LogOut { regulator: RegulatorId::from(id.as_str()), reason: reason.into() };
-    let act = Act { word: "regulator.log-out", call: None, reason, detail: &id };
-    perform(&desk, &bearer, act, command(&desk, leaving)).await
+    let leaving = |regulator| Command::LogOut { regulator, reason: reason.into() };
+    steer(&desk, &bearer, ("regulator.log-out", reason), &id, leaving).await
 }

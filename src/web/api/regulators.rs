@@ -197,12 +197,7 @@ impl Example for Pause {
     params(("regulator" = String, Path, description = "The regulator's id")),
     request_body = Option<Pause>,
     security(("token" = ["admin"])),
-    responses(
-        (status = 200, description = "The regulator's state now", body = StateNow),
-        (status = 404, description = "No such regulator", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It cannot be done now", body = Problem, content_type = "application/problem+json"),
-        Refusals,
-    ),
+    responses(Steered, Refusals),
 )]
 pub async fn pause(
     Admin(bearer): Admin,
@@ -211,9 +206,8 @@ pub async fn pause(
     BodyOf(Pause { reason }): BodyOf<Pause>,
 ) -> Result<Json<StateNow>, Problem> {
     let reason = reason.as_ref().map_or(REASON_UNSAID, Reason::as_str);
-    let regulator = RegulatorId::from(id.as_str());
-    let pausing = command(&desk, Command::Pause { regulator, reason: reason.into() });
-    perform(&desk, &bearer, Act { word: "regulator.pause", call: None, reason, detail: &id }, pausing).await
+    let pausing = |regulator| Command::Pause { regulator, reason: reason.into() };
+    steer(&desk, &bearer, ("regulator.pause", reason), &id, pausing).await
 }
 
 /// Make a regulator ready
@@ -223,23 +217,44 @@ pub async fn pause(
     post, path = "/api/v1/regulators/{regulator}/ready", operation_id = "readyRegulator", tag = "room",
     params(("regulator" = String, Path, description = "The regulator's id")),
     security(("token" = ["admin"])),
-    responses(
-        (status = 200, description = "The regulator's state now", body = StateNow),
-        (status = 404, description = "No such regulator", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It cannot be done now", body = Problem, content_type = "application/problem+json"),
-        Refusals,
-    ),
+    responses(Steered, Refusals),
 )]
 pub async fn ready(
     Admin(bearer): Admin,
     PathOf(Id(id)): PathOf<Id>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Json<StateNow>, Problem> {
-    let act = Act { word: "regulator.ready", call: None, reason: "", detail: &id };
-    perform(&desk, &bearer, act, command(&desk, Command::Ready { regulator: RegulatorId::from(id.as_str()) })).await
+    steer(&desk, &bearer, ("regulator.ready", ""), &id, |regulator| Command::Ready { regulator }).await
 }
 
-pub(super) async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Problem> {
+/// What becomes of an operator's wish about a regulator, for the description.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code, reason = "only its description is used")]
+pub enum Steered {
+    /// The regulator's state now
+    #[response(status = 200)]
+    Done(StateNow),
+    /// No such regulator
+    #[response(status = 404, content_type = "application/problem+json")]
+    Unknown(Problem),
+    /// It cannot be done now
+    #[response(status = 409, content_type = "application/problem+json")]
+    Refused(Problem),
+}
+
+/// Notes in the audit what is wanted of a regulator and why, then asks for it.
+pub(super) async fn steer(
+    desk: &Desk,
+    bearer: &Bearer,
+    (word, reason): (&'static str, &str),
+    id: &str,
+    wish: impl FnOnce(RegulatorId) -> Command,
+) -> Result<Json<StateNow>, Problem> {
+    let act = Act { word, call: None, reason, detail: id };
+    perform(desk, bearer, act, command(desk, wish(RegulatorId::from(id)))).await
+}
+
+async fn command(desk: &Desk, command: Command) -> Result<Json<StateNow>, Problem> {
     match desk.parts.door.ask(command).await {
         Ok(Reply::State(state)) => Ok(Json(state.into())),
         Ok(Reply::Unknown) => Err(no_regulator()),
