@@ -1,6 +1,7 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
 mod carriers;
+mod custody;
 mod encryption;
 mod entry;
 mod last_day;
@@ -134,6 +135,7 @@ struct Planes {
     recorder: Arc<Recorder>,
     writer: Writer,
     outbox: Outbox,
+    custody: custody::Custody,
 }
 
 /// Starts every part, from the ground up: what was interrupted is finished before the first call is taken.
@@ -173,10 +175,11 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         .map_err(|source| AppError::System { act: "start the switchboard's thread", source })?;
 
     let outbox = outbox::start(&storage, endpoints(&settings, &secrets), outbox_settings(&settings))?;
+    let custody = custody::start(&settings, &storage, recorder.notary()).await?;
     let (stop, stopped) = watch::channel(false);
     let readiness = Readiness::new();
     let urgents = entry::Urgents::of(&settings);
-    let reloader = reloader(&settings, &door, &storage, &media, &urgents);
+    let reloader = reloader(&settings, &door, &storage, (&media, &urgents, &custody));
     let doors = web::Parts {
         storage: storage.clone(),
         writer: writer.clone(),
@@ -187,6 +190,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         recordings: settings.recording.folder.clone(),
         access: settings.access,
         keys: keys.clone(),
+        custody: custody.custodian.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
         numbers: number_plans(&settings),
@@ -202,7 +206,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let sender = listeners.sender();
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
     tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
-    let planes = Planes { signalling, switchboard, media, recorder, writer, outbox };
+    let planes = Planes { signalling, switchboard, media, recorder, writer, outbox, custody };
     let made = secrets.made;
     Ok(App { sip, web, door, storage, made, recovered, readiness, reloader, locks, planes, stop, tasks })
 }
@@ -211,14 +215,14 @@ fn reloader(
     settings: &Settings,
     door: &Door,
     storage: &Storage,
-    media: &Arc<Media>,
-    urgents: &entry::Urgents,
+    (media, urgents, custody): (&Arc<Media>, &entry::Urgents, &custody::Custody),
 ) -> Arc<dyn web::Reloader> {
     Arc::new(reload::Reloader {
         door: door.clone(),
         storage: storage.clone(),
         media: Arc::downgrade(media),
         urgents: urgents.clone(),
+        custodian: custody.custodian.clone(),
         in_force: tokio::sync::Mutex::new((settings.clone(), clock::utc())),
     })
 }
@@ -326,7 +330,8 @@ impl App {
     /// Stops every part, from the doors down; what was recorded is sealed, what is owed is stored.
     pub async fn stop(self) {
         let App { planes, storage, stop, tasks, locks, .. } = self;
-        let Planes { signalling, switchboard, media, recorder, writer, outbox } = planes;
+        let Planes { signalling, switchboard, media, recorder, writer, outbox, custody } = planes;
+        custody.stop().await;
         let blocking = tokio::task::spawn_blocking(move || {
             signalling.stop();
             switchboard.stop();

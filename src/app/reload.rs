@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::entry::Urgents;
+use crate::archive::custody::Custodian;
 use super::last_day::{Able, Rerun, Under, able};
 use crate::clock;
 use crate::config::{self, Change, ChangeKind, Fault, ReachChange, Secrets, Settings};
@@ -32,6 +33,7 @@ pub(super) struct Reloader {
     /// Weak: the media plane ends when the app lets it go.
     pub(super) media: Weak<Media>,
     pub(super) urgents: Urgents,
+    pub(super) custodian: Arc<Custodian>,
     pub(super) in_force: Mutex<(Settings, Utc)>,
 }
 
@@ -109,6 +111,9 @@ impl Reloader {
         };
         if !is_trial {
             self.urgents.follow(&settings);
+            if let Err(error) = self.custodian.follow(&settings.centre, clock::utc()).await {
+                tracing::error!(%error, "the retention in force could not be noted; a restart or another reload does so");
+            }
             *in_force = (settings, clock::utc());
         }
         Ok(report(changes, &warnings, reach, foresight, last_day))

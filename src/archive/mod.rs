@@ -1,9 +1,14 @@
-//! Where recordings live, and the proof that they are unchanged.
+//! What becomes of recordings: checked offline, kept as long as the law and the courts ask, deleted when two people agree.
 
+mod certificate;
+mod clock_watch;
+pub mod custody;
 mod der;
 pub mod merkle;
 pub mod redact;
 pub mod roots;
+pub mod retention;
+mod shred;
 pub mod timestamp;
 pub mod verify;
 

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::journal::frames::scan_file;
 use crate::model::Utc;
 use crate::recorder::layout::{
-    AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, frames_file, leg_of,
+    AUDIO_FILE, CERTIFICATE_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, frames_file, leg_of,
 };
 use crate::recorder::render::{hash_short, hex};
 use crate::recorder::seal_log::Entry;
@@ -28,6 +28,7 @@ mod log;
 pub(crate) use audio::find_samples;
 mod roots;
 mod sealed;
+mod tombstones;
 
 use sealed::Lock;
 
@@ -81,6 +82,8 @@ pub struct Verdict {
     pub recordings: u64,
     /// Of them, those with a finding.
     pub recordings_wrong: u64,
+    /// Of them, those that were lawfully deleted: a sound certificate and a tombstone in the seal log are left.
+    pub recordings_deleted: u64,
     /// Lines of seal logs looked at.
     pub log_lines: u64,
     /// Bytes of the recordings' files.
@@ -167,6 +170,7 @@ pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -
         root,
         keys: given.clone(),
         entries: HashMap::new(),
+        tombstones: HashMap::new(),
         begun: clock::utc(),
         is_thorough: wish.is_thorough,
         vault: wish.vault.clone(),
@@ -192,6 +196,7 @@ pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -
     }
     verdict.bytes = done.bytes;
     seals.check_what_is_missing(&target, &mut verdict);
+    seals.find_certificates(&target, &mut verdict);
     Ok(verdict)
 }
 
@@ -214,6 +219,8 @@ struct Seals {
     vault: Keys,
     /// Lines of the seal logs by the file that they seal, when it is below the target or beside the logs.
     entries: HashMap<PathBuf, Entry>,
+    /// The tombstones, by the same.
+    tombstones: HashMap<PathBuf, Entry>,
     /// When the logs were read.
     begun: Utc,
     /// The SHA-512 of the audio is computed as well.
@@ -224,6 +231,9 @@ impl Seals {
     /// Checks the sidecar and its signature, then every file that it names.
     fn check_recording(&self, folder: &Path, verdict: &mut Verdict) {
         let path = folder.join(SIDECAR_FILE);
+        if self.check_buried(folder, verdict) {
+            return;
+        }
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(_) if folder.join(KEPT_FILE).is_file() && !self.entries.contains_key(&path) => {
@@ -257,7 +267,8 @@ impl Seals {
 
     /// What the logs seal and is not there.
     fn check_what_is_missing(&self, target: &Path, verdict: &mut Verdict) {
-        for (file, entry) in self.entries.iter().filter(|(file, _)| file.starts_with(target) && !file.is_file()) {
+        let is_missed = |file: &Path| file.starts_with(target) && !file.is_file() && !self.is_buried(file);
+        for (file, entry) in self.entries.iter().filter(|(file, _)| is_missed(file)) {
             verdict.add(file, "file", format!("sealed as number {} at {}, and not there", entry.sequence, entry.at));
         }
     }
@@ -361,7 +372,8 @@ impl Search<'_> {
     fn look_in(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
         let is_part = |file: &PathBuf| {
             let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE].contains(&name) || leg_of(name).is_some()
+            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, CERTIFICATE_FILE].contains(&name)
+                || leg_of(name).is_some()
         };
         let inside = list(folder)?;
         if inside.iter().any(is_part) {

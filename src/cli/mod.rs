@@ -1,8 +1,10 @@
-//! The commands: serve, demo, check, reload, verify, audit, password, import, call, load, simulate, key.
+//! The commands: serve, demo, check, reload, verify, audit, custody, password, import, call, load, simulate, key.
 
+pub mod ask;
 pub mod audit;
 pub mod call;
 pub mod check;
+pub mod custody;
 pub mod demo;
 pub mod import;
 pub mod key;
@@ -43,6 +45,7 @@ enum Command {
     Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArguments),
+    Custody(custody::CustodyArguments),
     Password(password::PasswordArguments),
     Import(import::ImportArguments),
     Call(call::CallArguments),
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Custody(arguments) => custody::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

@@ -153,7 +153,11 @@ fn summarise(verdict: &Verdict) -> String {
         1 => "1 line".to_owned(),
         n => format!("{n} lines"),
     };
-    let checked = format!("{recordings} and {lines} of the seal log checked");
+    let deleted = match verdict.recordings_deleted {
+        0 => String::new(),
+        n => format!(" ({n} lawfully deleted, with certificate and tombstone)"),
+    };
+    let checked = format!("{recordings}{deleted} and {lines} of the seal log checked");
     if verdict.is_sound() {
         return format!("{checked}: everything is as it was sealed.");
     }

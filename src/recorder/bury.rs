@@ -1,15 +1,15 @@
 //! The end of a recording in the seal log: a tombstone, written by the thread that seals, before anything is removed.
 
 use std::io;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 
+use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
 
 use super::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE, folder_of, open_folder, put_file};
 use super::seal::{SealError, Sealer, sealed_there};
 use super::seal_log::SealLine;
-use super::work::SealJob;
-use super::{Recorder, render::hex};
+use super::render::hex;
 use crate::model::{CallId, Utc};
 
 /// The lawful end of one recording.
@@ -31,7 +31,7 @@ pub struct Burial {
 #[derive(Debug, thiserror::Error)]
 pub enum BuryError {
     /// The recorder has stopped.
-    #[error("the recorder has stopped; the deletion goes on when Vigie runs again")]
+    #[error("the recorder has stopped, or its disk is stuck; the deletion goes on when Vigie runs again")]
     Stopped,
     /// Sealed recordings wait for their lines in the seal log.
     #[error("the recording of {call} waits for its line in the seal log; the deletion goes on when it has it")]
@@ -39,8 +39,10 @@ pub enum BuryError {
         /// The call.
         call: CallId,
     },
-    /// The sidecar on the disk is not the one that was sealed.
-    #[error("its sidecar is not the one that was sealed: run `vigie verify` on its folder, and find out who changed it")]
+    /// The sidecar on the disk is not the one that was sealed: to be looked at, never deleted.
+    #[error(
+        "its sidecar is not the one that was sealed: run `vigie verify` on its folder, and find out who changed it"
+    )]
     Changed,
     /// A file could not be written.
     #[error("writing its certificate: {0}; look at the disk's room and rights")]
@@ -50,26 +52,15 @@ pub enum BuryError {
     Seal(#[from] SealError),
 }
 
-impl Recorder {
-    /// Puts certificate and tombstone on the disk for certain; waits for the thread that seals. Returns the certificate's
-    /// SHA-256. A recording whose sidecar is gone already was buried before: nothing is written again.
-    pub fn bury(&self, burial: Burial) -> Result<String, BuryError> {
-        let (done, told) = sync_channel(1);
-        self.seals.send(SealJob::Bury { burial: Box::new(burial), done }).map_err(|_| BuryError::Stopped)?;
-        told.recv().map_err(|_| BuryError::Stopped)?
-    }
-}
-
 /// Where the end of a burial is told.
 pub(super) type Told = SyncSender<Result<String, BuryError>>;
 
 impl Sealer {
-    /// See [`Recorder::bury`].
+    /// See [`super::Notary::bury`].
     pub fn bury(&mut self, burial: &Burial) -> Result<String, BuryError> {
-        self.add_unlogged()?;
+        self.log_waiting()?;
         self.refuse_while_seals_wait()?;
-        let root = self.recordings();
-        let folder = root.join(folder_of(burial.call));
+        let folder = self.parts.settings.folder.join(folder_of(burial.call));
         match std::fs::read(folder.join(SIDECAR_FILE)) {
             Ok(bytes) if hex(&Sha256::digest(&bytes)) == burial.seal => (),
             Ok(_) => return Err(BuryError::Changed),
@@ -81,16 +72,17 @@ impl Sealer {
         if self.has_tombstone(burial, &told)? {
             return self.buried_before(burial);
         }
-        put_file(&folder.join(CERTIFICATE_SIGNATURE_FILE), &self.sign(&burial.certificate)).map_err(BuryError::File)?;
+        put_file(&folder.join(CERTIFICATE_SIGNATURE_FILE), &self.parts.key.sign(&burial.certificate).to_bytes())
+            .map_err(BuryError::File)?;
         put_file(&told, &burial.certificate).map_err(BuryError::File)?;
         let line = SealLine {
-            call: burial.call,
+            call: Some(burial.call),
             path: &burial.sidecar,
             sidecar_sha256: &burial.seal,
             certificate_sha256: Some(&certificate),
             at: burial.at,
         };
-        self.append(&line)?;
+        self.log.append(&line, &self.parts.key).map_err(SealError::from)?;
         Ok(certificate)
     }
 
@@ -101,11 +93,11 @@ impl Sealer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(BuryError::File(error)),
         };
-        Ok(self.log_buries(burial.call, &hex(&Sha256::digest(&bytes)))?)
+        Ok(self.log.buries(burial.call, &hex(&Sha256::digest(&bytes))).map_err(SealError::from)?)
     }
 
     fn buried_before(&self, burial: &Burial) -> Result<String, BuryError> {
-        let folder = self.recordings().join(folder_of(burial.call));
+        let folder = self.parts.settings.folder.join(folder_of(burial.call));
         let bytes = std::fs::read(folder.join(CERTIFICATE_FILE)).map_err(BuryError::File)?;
         Ok(hex(&Sha256::digest(&bytes)))
     }
@@ -113,14 +105,16 @@ impl Sealer {
     /// A sidecar that names its place in the log while its line is not there yet keeps that place: a tombstone must not
     /// take it.
     fn refuse_while_seals_wait(&self) -> Result<(), BuryError> {
-        let entries = match std::fs::read_dir(open_folder(self.state())) {
+        let entries = match std::fs::read_dir(open_folder(&self.parts.state)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(BuryError::File)?,
         };
         for entry in entries {
             let name = entry.map_err(BuryError::File)?.file_name();
             let Some(call) = name.to_str().and_then(|name| name.parse::<CallId>().ok()) else { continue };
-            if sealed_there(self.recordings(), call)?.is_some_and(|sealed| sealed.seal_sequence >= self.next_sequence()) {
+            if sealed_there(&self.parts.settings.folder, call)?
+                .is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence())
+            {
                 return Err(BuryError::Waiting { call });
             }
         }

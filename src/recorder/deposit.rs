@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::bury::{Burial, BuryError};
 use super::layout::{SIDECAR_FILE, folder_of, journal_folder, make_folder, put_file, remove_file};
 use super::render::hex;
 use super::seal::{SealError, Sealer};
@@ -162,6 +163,19 @@ impl Notary {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(DepositError::Silent),
         }
     }
+
+    /// Puts the certificate and the tombstone of a recording's lawful end on the disk for certain; returns the
+    /// certificate's SHA-256. Asked again, nothing is written again. Blocks: never on a thread that must not wait.
+    ///
+    /// # Errors
+    /// [`BuryError::Stopped`] when the recorder has stopped or does not answer within a minute: to be asked again.
+    pub fn bury(&self, burial: Burial) -> Result<String, BuryError> {
+        let (answer, answered) = sync_channel(1);
+        match self.jobs.try_send(SealJob::Bury(Box::new(burial), answer)) {
+            Ok(()) => answered.recv_timeout(ANSWER_WITHIN).unwrap_or(Err(BuryError::Stopped)),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(BuryError::Stopped),
+        }
+    }
 }
 
 /// What is remembered of a deposit under way.
@@ -237,7 +251,7 @@ impl Sealer {
 
     fn log_mark(&mut self, mark: &Mark) -> Result<u64, DepositError> {
         let sequence = self.log.next_sequence();
-        let line = SealLine { call: mark.call, path: &mark.path, sidecar_sha256: &mark.sha256, at: mark.at };
+        let line = SealLine { call: mark.call, path: &mark.path, sidecar_sha256: &mark.sha256, certificate_sha256: None, at: mark.at };
         self.log.append(&line, &self.parts.key)?;
         let path = self.mark_path();
         remove_file(&path).map_err(fault("removing", &path))?;

@@ -13,6 +13,10 @@ pub const AUDIO_FILE: &str = "audio.wav";
 pub const SIDECAR_FILE: &str = "recording.json";
 /// The detached signature over the sidecar's exact bytes: 64 raw bytes (RFC 8032 §5.1).
 pub const SIGNATURE_FILE: &str = "recording.json.sig";
+/// What is left of a recording that was lawfully deleted: the certificate.
+pub const CERTIFICATE_FILE: &str = "deletion.json";
+/// The detached signature over the certificate's exact bytes.
+pub const CERTIFICATE_SIGNATURE_FILE: &str = "deletion.json.sig";
 /// What is known of a call while its recording is unfinished.
 pub const KEPT_FILE: &str = "call.json";
 /// The running process holds it in the recordings folder.

@@ -15,6 +15,7 @@ use crate::journal::{Journal, RingError, RingReader};
 use crate::model::{CallId, RecorderCommand, RecorderReport, SealedRecording};
 use crate::vault::{Keys, VaultError};
 
+mod bury;
 mod copy;
 pub mod deposit;
 mod history;
@@ -36,6 +37,7 @@ pub mod sidecar;
 pub mod tag;
 mod work;
 
+pub use bury::{Burial, BuryError};
 pub use deposit::{Deposit, Deposited, Notary};
 pub use recover::recover;
 pub use seal::{SealError, sealed_there};

@@ -186,6 +186,7 @@ impl Sealer {
                 call: Some(sealed.call),
                 path: &sealed.sidecar,
                 sidecar_sha256: &sealed.seal,
+                certificate_sha256: None,
                 at: sealed.sealed_at,
             };
             return Ok(self.log.append(&line, &self.parts.key)?);

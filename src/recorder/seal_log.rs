@@ -72,6 +72,9 @@ pub struct Entry {
     pub sidecar_sha256: String,
     /// The `hash` of the line before; empty in the first.
     pub previous: String,
+    /// Of a tombstone: SHA-256 of the certificate of the recording's lawful deletion. Lines of seals have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +216,7 @@ impl SealLog {
             path: seal.path.to_owned(),
             sidecar_sha256: seal.sidecar_sha256.to_owned(),
             previous: self.previous.clone(),
+            certificate_sha256: seal.certificate_sha256.map(str::to_owned),
         };
         let (mut line, hash) = entry.sign(key);
         line.push('\n');
@@ -239,20 +243,33 @@ impl SealLog {
 
     /// Whether the log has this seal.
     pub fn contains(&self, sequence: u64, sidecar_sha256: &str) -> Result<bool, SealLogError> {
+        let found = self.find(|entry| entry.sequence == sequence)?;
+        Ok(found.is_some_and(|entry| entry.sidecar_sha256 == sidecar_sha256))
+    }
+
+    /// Whether the log has a tombstone of this call with this certificate.
+    pub fn buries(&self, call: CallId, certificate_sha256: &str) -> Result<bool, SealLogError> {
+        let is_it =
+            |entry: &Entry| entry.certificate_sha256.as_deref() == Some(certificate_sha256) && entry.call == Some(call);
+        self.find(is_it).map(|found| found.is_some())
+    }
+
+    /// The first line that is as wanted; lines that cannot be read are passed over.
+    fn find(&self, is_wanted: impl Fn(&Entry) -> bool) -> Result<Option<Entry>, SealLogError> {
         let reader = BufReader::new(File::open(&self.path).map_err(fault("opening", &self.path))?);
         for line in reader.lines() {
             let line = line.map_err(fault("reading", &self.path))?;
             if let Ok(entry) = serde_json::from_str::<Entry>(&line)
-                && entry.sequence == sequence
+                && is_wanted(&entry)
             {
-                return Ok(entry.sidecar_sha256 == sidecar_sha256);
+                return Ok(Some(entry));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
-/// What is sealed.
+/// What is sealed, or was deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct SealLine<'a> {
     /// The call, when there is one.
@@ -261,6 +278,8 @@ pub struct SealLine<'a> {
     pub path: &'a str,
     /// Its SHA-256.
     pub sidecar_sha256: &'a str,
+    /// Of a tombstone: SHA-256 of the certificate.
+    pub certificate_sha256: Option<&'a str>,
     /// When.
     pub at: Utc,
 }
@@ -306,7 +325,7 @@ mod tests {
 
     fn add(log: &mut SealLog, n: u128) {
         let call = Some(CallId(uuid::Uuid::from_u128(n)));
-        let line = SealLine { call, path: "2026/x/recording.json", sidecar_sha256: "00", at: Utc(n as i64) };
+        let line = SealLine { call, path: "2026/x/recording.json", sidecar_sha256: "00", certificate_sha256: None, at: Utc(n as i64) };
         log.append(&line, &key()).expect("appended");
     }
 

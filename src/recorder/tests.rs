@@ -22,6 +22,7 @@ use crate::model::{
 };
 use crate::rtp::g711::{self, Law};
 
+mod burying;
 mod guards;
 mod keeping;
 mod one_sided;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::bury::{Burial, Told};
 use super::deposit::{Deposit, DepositError, Deposited, Notary};
 use super::late::{Late, seal_late};
 use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
@@ -43,6 +44,8 @@ pub(super) enum SealJob {
     Deposit(Box<Deposit>, SyncSender<Result<Deposited, DepositError>>),
     /// Seals what waited for its keys.
     Late(Late),
+    /// A recording's lawful end: writes its tombstone, and answers.
+    Bury(Box<Burial>, Told),
     /// The last one.
     Stop,
 }
@@ -150,6 +153,10 @@ fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Mess
                 let _ = answer.try_send(sealer.deposit(&deposit, clock::utc()));
             }
             SealJob::Late(late) => seal_late(late, &mut sealer),
+            SealJob::Bury(burial, told) => {
+                // Who asked may have gone meanwhile; what is done is done.
+                let _ = told.try_send(sealer.bury(&burial));
+            }
             SealJob::Stop => return,
         }
     }

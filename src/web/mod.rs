@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use crate::archive::custody::Custodian;
 use crate::config::settings::AccessSettings;
 use crate::model::{CallId, LegQuality, NumberPlan};
 use crate::storage::{Storage, Writer};
@@ -74,6 +75,8 @@ pub struct Parts {
     pub access: AccessSettings,
     /// Open the recordings that are encrypted.
     pub keys: Keys,
+    /// Keeps recordings, and deletes them when two people agree.
+    pub custody: Arc<Custodian>,
     /// The tokens that are accepted.
     pub tokens: Vec<ApiToken>,
     /// The zone that times are written in.

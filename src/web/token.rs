@@ -82,7 +82,6 @@ pub struct Bearer {
     /// Whose token it is.
     pub name: String,
     /// Who holds it.
-    #[allow(dead_code, reason = "holds and deletions ask for it")]
     pub person: String,
     /// What it allows.
     pub role: Role,

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use vigie::archive::custody::{self, Custodian};
 use vigie::config::settings::{AccessSettings, EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
 use vigie::model::record::{CallInfo, Candidate, Diversion, Location, Names};
@@ -116,6 +117,7 @@ impl Desk {
             config: folder.path().join("vigie.toml"),
             reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
+            custody: custodian(&storage, &folder),
             access: AccessSettings { bulk_recordings: 3, bulk_window: Duration::from_secs(3600) },
             keys: vigie::vault::Keys::off(),
             tokens: vec![
@@ -187,6 +189,19 @@ impl Desk {
     pub fn sealed(&self) -> SealedRecording {
         sealed(record(self.call), &self.audio)
     }
+}
+
+/// Custody without a recorder: who would bury something finds that it has stopped.
+fn custodian(storage: &Storage, folder: &TempDir) -> Arc<Custodian> {
+    Arc::new(Custodian::new(custody::Parts {
+        storage: storage.clone(),
+        recordings: folder.path().join("recordings"),
+        node: "node-1".into(),
+        zone: jiff::tz::TimeZone::UTC,
+        bury: Arc::new(|_| Err(vigie::recorder::BuryError::Stopped)),
+        alarm: Arc::new(|_| {}),
+        boot: "boot".into(),
+    }))
 }
 
 /// A way to a switchboard that has stopped.

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Verdict, list};
 use crate::model::CallId;
 use crate::recorder::layout::{
-    AUDIO_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, leg_of, name_of_part,
+    AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE,
+    SIGNATURE_FILE, leg_of, name_of_part,
 };
 use crate::vault::KEY_FILE;
 
@@ -15,7 +16,9 @@ pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
     for path in list(folder).unwrap_or_default() {
         let name = name_of(&path);
         let is_ours = |name: &str| {
-            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name) || leg_of(name).is_some()
+            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name)
+                || [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].contains(&name)
+                || leg_of(name).is_some()
         };
         if name_of_part(name).is_some_and(is_ours) {
             verdict.note(format!("{}: left by a write that was interrupted; no part of the recording", path.display()));

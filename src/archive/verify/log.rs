@@ -110,7 +110,8 @@ impl Seals {
             let Some(entry) = log.take(&String::from_utf8_lossy(line), index, root, verdict) else { continue };
             let file = root.join(&entry.path);
             if file.starts_with(target) || entry.path.starts_with(SEAL_LOG_FOLDER) {
-                self.entries.insert(file, entry);
+                let kind = if entry.certificate_sha256.is_some() { &mut self.tombstones } else { &mut self.entries };
+                kind.insert(file, entry);
             }
         }
         log.check_end(bytes.is_empty(), verdict);

@@ -147,7 +147,8 @@ pub struct AuditView {
 }
 
 impl AuditView {
-    fn of(row: AuditRow, zone: &TimeZone) -> AuditView {
+    /// An entry as storage has it.
+    pub fn of(row: AuditRow, zone: &TimeZone) -> AuditView {
         let AuditRow { position, entry, hash, refusal } = row;
         AuditView {
             position,

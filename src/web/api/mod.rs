@@ -22,8 +22,11 @@ mod calls;
 mod configuration;
 mod context;
 mod control;
+mod custody;
+mod deletions;
 mod duty;
 mod health;
+mod holds;
 mod ladder;
 mod outbox;
 mod page;
@@ -58,6 +61,7 @@ pub use configuration::{ConfigurationChange, LastDay, Moved, ReachView, ReloadRe
     tags(
         (name = "calls", description = "Calls, their story and their SIP messages"),
         (name = "recordings", description = "Sealed recordings: audio, sidecar, signature"),
+        (name = "custody", description = "How long recordings are kept, what holds them, who had them, and their deletion by two people"),
         (name = "room", description = "The waiting room and the regulators, now"),
         (name = "signalling", description = "Carriers, and sources and accounts that are banned for a while, now"),
         (name = "dispatch", description = "Events owed to dispatch"),
@@ -115,6 +119,14 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(recordings::manifest))
         .routes(routes!(recordings::signature))
         .routes(routes!(audio::fetch, audio::measure))
+        .routes(routes!(holds::list, holds::place))
+        .routes(routes!(holds::release))
+        .routes(routes!(custody::show))
+        .routes(routes!(custody::clock, custody::confirm_clock))
+        .routes(routes!(deletions::list, deletions::propose))
+        .routes(routes!(deletions::show))
+        .routes(routes!(deletions::approve))
+        .routes(routes!(deletions::withdraw))
         .routes(routes!(room::show))
         .routes(routes!(regulators::list))
         .routes(routes!(regulators::show))

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::page::{CallQuery, Page};
 use crate::model::{CallId, SealedRecording};
+use crate::storage::deletions::{self, ItemState};
 use crate::storage::recordings;
 use crate::vault::{self, AudioReader};
 use crate::web::Desk;
@@ -216,6 +217,14 @@ fn signature_path(sidecar: &str) -> String {
 pub async fn find(desk: &Desk, call: CallId) -> Result<SealedRecording, Problem> {
     if let Some(sealed) = recordings::one(desk.stored().await, call).await? {
         return Ok(sealed);
+    }
+    let deleted = deletions::of_call(&desk.parts.storage, call).await?;
+    if let Some((list, item)) = deleted.into_iter().find(|(_, item)| item.state == ItemState::Deleted) {
+        let certificate = item.certificate.unwrap_or_default();
+        return Err(Problem::not_found(format!(
+            "this call's recording was deleted (list {}, certificate {certificate}); GET /api/v1/recordings/{call}/custody tells all",
+            list.id
+        )));
     }
     let detail = match recordings::failure(&desk.parts.storage, call).await? {
         Some(failure) => format!("this call's recording failed: {}", failure.reason),

@@ -1,0 +1,247 @@
+//! Holds, four eyes, the clock, and what is left of a recording: over real recordings, a real seal log and a real database.
+
+use std::path::Path;
+
+use super::*;
+use crate::archive::verify::{Verdict, verify};
+use crate::config::settings::StorageSettings;
+use crate::model::{Fact, Moment};
+use crate::recorder::BuryError;
+use crate::recorder::layout::{AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE};
+use crate::recorder::tests::World;
+use crate::storage::holds::{NewHold, Release, Released};
+use crate::storage::{Writer, WriterSettings};
+
+/// The call of the world ended in November 2023; five years later its time is over.
+const BEFORE: i64 = 1_850_000_000_000_000;
+const AFTER: i64 = 1_860_000_000_000_000;
+
+/// One sealed recording in a centre whose custody is looked at.
+struct House {
+    world: Arc<World>,
+    sealed: Box<SealedRecording>,
+    storage: Storage,
+    custodian: Custodian,
+    alarms: Arc<Mutex<Vec<String>>>,
+}
+
+impl House {
+    async fn open() -> House {
+        House::with(|world, burial| world.bury(burial)).await
+    }
+
+    async fn with(bury: impl Fn(&World, Burial) -> Result<String, BuryError> + Send + Sync + 'static) -> House {
+        let world = Arc::new(World::new());
+        let recording = world.clone();
+        let sealed = tokio::task::spawn_blocking(move || recording.seal_one(5)).await.expect("sealed");
+        let url = format!("sqlite:{}", world.folder.path().join("vigie.db").display());
+        let storage = Storage::open(&StorageSettings { url, ladder_days: 30 }).await.expect("a database");
+        let spool = world.folder.path().join("spool");
+        let settings = WriterSettings { spool, endpoints: Vec::new(), alarm: Arc::new(|_| {}) };
+        let writer = Writer::start(&storage, settings).await.expect("a writer");
+        writer.remember(vec![Fact::Recording(sealed.clone())]);
+        writer.flush().await.expect("stored");
+        writer.stop().await;
+        let (buried, alarms) = (world.clone(), Arc::new(Mutex::new(Vec::new())));
+        let told = alarms.clone();
+        let custodian = Custodian::new(Parts {
+            storage: storage.clone(),
+            recordings: world.parts.settings.folder.clone(),
+            node: "node-1".into(),
+            zone: world.parts.zone.clone(),
+            bury: Arc::new(move |burial| bury(&buried, burial)),
+            alarm: Arc::new(move |alarm: Alarm| told.lock().expect("alarms").push(alarm.kind)),
+            boot: "boot-1".into(),
+        });
+        let house = House { world, sealed, storage, custodian, alarms };
+        house.promise(5, 0).await;
+        house
+    }
+
+    async fn promise(&self, years: u16, at: i64) {
+        let years = BTreeMap::from([("sos-cherbourg".into(), years)]);
+        promises::follow(&self.storage, &years, Utc(at)).await.expect("followed");
+    }
+
+    async fn propose(&self, by: &str, at: i64) -> Result<Deletion, CustodyError> {
+        self.custodian.propose(&Wanted::default(), &word(by, at), now(at)).await
+    }
+
+    async fn approve(&self, id: i64, by: &str, at: i64) -> Result<Decided, CustodyError> {
+        self.custodian.decide(id, &word(by, at), ListState::Approved, now(at)).await
+    }
+
+    async fn hold(&self, by: &str, at: i64) -> Option<holds::Hold> {
+        let (call, association, reason) = (self.world.call, "sos-cherbourg".into(), "court".into());
+        let new = NewHold { call, association, at: Utc(at), by: by.into(), reason, case_number: None };
+        holds::place(&self.storage, &new).await.expect("asked")
+    }
+
+    fn verify(&self) -> Verdict {
+        verify(&self.world.parts.settings.folder, &[], |_| ()).expect("something to check")
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.world.in_folder(name).exists()
+    }
+}
+
+fn word(by: &str, at: i64) -> Word<'_> {
+    Word { at: Utc(at), by, reason: "yearly clearing" }
+}
+
+/// Both clocks, in step.
+fn now(at: i64) -> Now {
+    Now { utc: Utc(at), moment: Moment((at - 1_700_000_000_000_000) as u64) }
+}
+
+#[tokio::test]
+async fn nothing_goes_before_its_time_nor_without_a_second_person() {
+    let house = House::open().await;
+    assert!(matches!(house.propose("anne", BEFORE).await, Err(CustodyError::Nothing)));
+    let named = Wanted { calls: Some([house.world.call].into()), associations: None };
+    let early = house.custodian.propose(&named, &word("anne", BEFORE), now(BEFORE)).await;
+    assert!(matches!(&early, Err(CustodyError::NotDue(why)) if why.contains("is kept until 2028-11-14")), "{early:?}");
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    assert!(matches!(house.approve(list.id, "anne", AFTER).await, Ok(Decided::SamePerson(_))));
+    house.custodian.work(now(AFTER)).await.expect("looked");
+    assert!(house.has(AUDIO_FILE) && house.verify().is_sound());
+}
+
+#[tokio::test]
+async fn what_two_people_agreed_on_goes_and_leaves_a_certificate_and_a_tombstone() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    assert!(matches!(house.approve(list.id, "bruno", AFTER + 1).await, Ok(Decided::Done(_))));
+    house.custodian.work(now(AFTER + 2)).await.expect("done");
+    let left: BTreeSet<_> =
+        std::fs::read_dir(house.world.in_folder("")).expect("list").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].map(Into::into).into());
+    let text = std::fs::read_to_string(house.world.in_folder(CERTIFICATE_FILE)).expect("a certificate");
+    let told: Certificate = serde_json::from_str(&text).expect("as written");
+    assert_eq!((told.call, &told.seal, told.basis.retention_years), (house.world.call, &house.sealed.seal, 5));
+    assert_eq!(told.approvers.iter().map(|one| one.person.as_str()).collect::<Vec<_>>(), ["anne", "bruno"]);
+    assert!(!text.contains("0612345678"), "no caller is named");
+    let verdict = house.verify();
+    assert!(verdict.is_sound() && verdict.recordings_deleted == 1 && verdict.log_lines == 2, "{verdict:?}");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleted);
+    let list = deletions::one(&house.storage, list.id).await.expect("read").expect("there");
+    assert_eq!(list.state, ListState::Done);
+    assert_eq!(recordings::one(&house.storage, house.world.call).await.expect("read"), None);
+    assert_eq!(house.hold("claire", AFTER + 3).await, None, "too late to hold");
+}
+
+#[tokio::test]
+async fn a_hold_stops_the_clock_and_another_person_lets_it_go_on() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    let hold = house.hold("claire", AFTER).await.expect("held");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    house.custodian.work(now(AFTER)).await.expect("looked");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!((items[0].state, items[0].detail.as_deref()), (ItemState::Kept, Some("it is held")));
+    assert!(matches!(house.propose("anne", AFTER).await, Err(CustodyError::Nothing)));
+    let release = |by: &'static str, at| Release { at: Utc(at), by, reason: "closed" };
+    let same = holds::release(&house.storage, hold.id, &release("claire", AFTER)).await.expect("asked");
+    assert!(matches!(same, Released::SamePerson(_)));
+    let month = 30 * 86_400_000_000;
+    let other = holds::release(&house.storage, hold.id, &release("anne", AFTER + month)).await.expect("asked");
+    assert!(matches!(other, Released::Done(_)));
+    let Expiry::At(term) = house.custodian.expiry(&house.sealed).await.expect("known") else { panic!("a term") };
+    assert_eq!(term.held_us, month);
+    assert!(house.has(AUDIO_FILE));
+}
+
+#[tokio::test]
+async fn a_suspected_clock_stops_deletion_until_somebody_has_looked_at_it() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    // A year ahead within a minute.
+    let jumped = Now { utc: Utc(AFTER + 31_536_000_000_000), moment: now(AFTER + 60_000_000).moment };
+    house.custodian.work(jumped).await.expect("looked");
+    assert!(house.has(AUDIO_FILE), "approved, and kept all the same");
+    assert_eq!(*house.alarms.lock().expect("alarms"), ["clock-suspected"]);
+    let refused = house.custodian.propose(&Wanted::default(), &word("anne", AFTER), jumped).await;
+    assert!(matches!(&refused, Err(CustodyError::Clock(why)) if why.contains("set ahead")), "{refused:?}");
+    house.custodian.believe_clock(jumped).await.expect("believed");
+    house.custodian.work(jumped).await.expect("done");
+    assert!(!house.has(AUDIO_FILE) && house.verify().is_sound());
+}
+
+#[tokio::test]
+async fn a_shorter_retention_in_the_configuration_shortens_nothing_that_is_there() {
+    let house = House::open().await;
+    house.promise(10, BEFORE).await;
+    house.promise(5, BEFORE + 1).await;
+    assert!(matches!(house.propose("anne", AFTER).await, Err(CustodyError::Nothing)));
+    let Expiry::At(term) = house.custodian.expiry(&house.sealed).await.expect("known") else { panic!("a term") };
+    assert_eq!(term.years, 10);
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_killed_is_finished_once() {
+    let first = Mutex::new(true);
+    // The tombstone is written, and then the power goes.
+    let house = House::with(move |world, burial| {
+        let buried = world.bury(burial);
+        let is_first = std::mem::replace(&mut *first.lock().expect("one"), false);
+        if is_first { Err(BuryError::Stopped) } else { buried }
+    })
+    .await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    house.custodian.work(now(AFTER)).await.expect("looked");
+    assert!(house.has(AUDIO_FILE) && !house.verify().is_sound(), "a removal that was interrupted is told");
+    house.custodian.work(now(AFTER + 1)).await.expect("done");
+    let verdict = house.verify();
+    assert!(verdict.is_sound() && verdict.log_lines == 2 && verdict.recordings_deleted == 1, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_recording_that_was_changed_is_kept_for_whoever_finds_out_who_did_it() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    std::fs::write(house.world.in_folder(SIDECAR_FILE), b"{}").expect("changed");
+    house.custodian.work(now(AFTER)).await.expect("looked");
+    assert!(house.has(AUDIO_FILE));
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Kept);
+    assert_eq!(*house.alarms.lock().expect("alarms"), ["deletion-failed"]);
+}
+
+#[tokio::test]
+async fn whatever_is_changed_of_what_is_left_is_found_and_named() {
+    let house = House::open().await;
+    let audio = std::fs::read(house.world.in_folder(AUDIO_FILE)).expect("read");
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    house.custodian.work(now(AFTER)).await.expect("done");
+    let wrong = |path: &Path| house.verify().findings.iter().any(|finding| finding.file == path);
+    for name in [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE] {
+        let path = house.world.in_folder(name);
+        let bytes = std::fs::read(&path).expect("read");
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, changed).expect("changed");
+            assert!(wrong(&path), "byte {at} of {name}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(wrong(&path), "{name} is gone");
+        std::fs::write(&path, bytes).expect("mended");
+    }
+    let back = house.world.in_folder(AUDIO_FILE);
+    std::fs::write(&back, audio).expect("put back");
+    assert!(wrong(&back));
+    std::fs::remove_file(&back).expect("removed");
+    assert!(house.verify().is_sound());
+    // Without the tombstone, the certificate certifies nothing.
+    let log = crate::recorder::seal_log::log_paths(&house.world.parts.settings.folder, "node-1").0;
+    let text = std::fs::read_to_string(&log).expect("read");
+    let sealed = text.lines().next().expect("a line");
+    std::fs::write(&log, format!("{sealed}\n")).expect("cut");
+    assert!(!house.verify().is_sound());
+}
