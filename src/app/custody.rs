@@ -23,11 +23,7 @@ pub(super) struct Custody {
 }
 
 /// Takes the retention in force, and begins to look after recordings.
-pub(super) async fn start(
-    settings: &Settings,
-    storage: &Storage,
-    notary: Notary,
-) -> Result<Custody, AppError> {
+pub(super) async fn start(settings: &Settings, storage: &Storage, notary: Notary) -> Result<Custody, AppError> {
     let boot = std::fs::read_to_string(BOOT_ID);
     let boot = boot.map_err(|source| AppError::System { act: "read the machine's boot id", source })?;
     let parts = Parts {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::entry::Urgents;
-use crate::archive::custody::Custodian;
 use super::last_day::{Able, Rerun, Under, able};
+use crate::archive::custody::Custodian;
 use crate::clock;
 use crate::config::{self, Change, ChangeKind, Fault, ReachChange, Secrets, Settings};
 use crate::media::{self, Media};

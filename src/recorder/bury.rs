@@ -7,9 +7,9 @@ use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
 
 use super::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE, folder_of, open_folder, put_file};
+use super::render::hex;
 use super::seal::{SealError, Sealer, sealed_there};
 use super::seal_log::SealLine;
-use super::render::hex;
 use crate::model::{CallId, Utc};
 
 /// The lawful end of one recording.

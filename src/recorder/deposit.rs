@@ -251,7 +251,13 @@ impl Sealer {
 
     fn log_mark(&mut self, mark: &Mark) -> Result<u64, DepositError> {
         let sequence = self.log.next_sequence();
-        let line = SealLine { call: mark.call, path: &mark.path, sidecar_sha256: &mark.sha256, certificate_sha256: None, at: mark.at };
+        let line = SealLine {
+            call: mark.call,
+            path: &mark.path,
+            sidecar_sha256: &mark.sha256,
+            certificate_sha256: None,
+            at: mark.at,
+        };
         self.log.append(&line, &self.parts.key)?;
         let path = self.mark_path();
         remove_file(&path).map_err(fault("removing", &path))?;

@@ -325,7 +325,13 @@ mod tests {
 
     fn add(log: &mut SealLog, n: u128) {
         let call = Some(CallId(uuid::Uuid::from_u128(n)));
-        let line = SealLine { call, path: "2026/x/recording.json", sidecar_sha256: "00", certificate_sha256: None, at: Utc(n as i64) };
+        let line = SealLine {
+            call,
+            path: "2026/x/recording.json",
+            sidecar_sha256: "00",
+            certificate_sha256: None,
+            at: Utc(n as i64),
+        };
         log.append(&line, &key()).expect("appended");
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod audio;
 mod commands;
 mod controlling;
+mod custody;
 mod description;
 mod desk;
 mod doors;
