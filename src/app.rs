@@ -6,6 +6,7 @@ mod encryption;
 mod entry;
 mod last_day;
 mod locks;
+mod reconciling;
 mod recovery;
 mod reload;
 mod vitals;
@@ -202,6 +203,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         tokio::spawn(vitals::publish(Arc::downgrade(&media), storage.clone(), stopped.clone())),
         tokio::spawn(prune(storage.clone(), stopped.clone())),
         encryption::watch(keys, &recorder, (&storage, &writer), &mut chance, &stopped),
+        tokio::spawn(compare_daily(&settings, &storage).run(stopped.clone())),
     ];
     let sender = listeners.sender();
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
@@ -463,6 +465,16 @@ async fn prune(storage: Storage, mut stopped: watch::Receiver<bool>) {
                 }
             }
         }
+    }
+}
+
+fn compare_daily(settings: &Settings, storage: &Storage) -> reconciling::Daily {
+    reconciling::Daily {
+        storage: storage.clone(),
+        recordings: settings.recording.folder.clone(),
+        mark: settings.node.state.join("reconciled"),
+        at: settings.recording.reconcile_at,
+        zone: settings.centre.zone.clone(),
     }
 }
 

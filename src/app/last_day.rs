@@ -42,8 +42,9 @@ impl<'a> Under<'a> {
         self.able.get(line).is_some_and(|able| able.contains(person))
     }
 
-    fn records(&self, line: &LineId) -> bool {
-        self.centre.lines.get(line).is_some_and(|line| line.recording != RecordingPolicy::Never)
+    fn records(&self, line: &LineId, at: Utc) -> bool {
+        let rule = self.centre.lines.get(line).map(|line| line.recording_rule(at, &self.centre.zone));
+        rule.is_some_and(|rule| rule.policy != RecordingPolicy::Never)
     }
 }
 
@@ -75,8 +76,8 @@ impl<'a> Rerun<'a> {
         self.day.unserved += u64::from(old.has_anybody(before) && !new.has_anybody(after));
         let is_lost = |person: &RegulatorId| old.can(person, before) && !new.can(person, after);
         self.day.answered_by_others += u64::from(record.regulator.as_ref().is_some_and(is_lost));
-        let was_recorded = record.recording == RecordingPolicy::Always;
-        self.day.unrecorded += u64::from(was_recorded && old.records(before) && !new.records(after));
+        let (was_recorded, at) = (record.recording == RecordingPolicy::Always, record.received_at);
+        self.day.unrecorded += u64::from(was_recorded && old.records(before, at) && !new.records(after, at));
     }
 
     pub(super) fn end(mut self) -> LastDay {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::AppError;
 use crate::clock;
+use crate::model::centre::RecordingPolicy;
 use crate::model::person::KeptWait;
 use crate::model::{
     AbandonedCaller, CallId, CallRecord, CallerRules, Chance, EndedBy, Event, EventId, EventKind, Fact, OfferEnd,
@@ -110,7 +111,13 @@ impl Story {
 
     fn end(mut self, record: CallRecord, chance: &mut Chance) -> Vec<Fact> {
         let record = self.interrupt(record, chance);
+        let is_owed = record.answered_at.is_some() && record.recording == RecordingPolicy::Always;
         self.end_record(record, chance);
+        if is_owed {
+            let reason = "Vigie was stopped before sound of this call was kept, or what was kept is not sealed yet";
+            self.facts.push(Fact::RecordingFailed { call: self.call, at: self.at, reason: reason.to_owned() });
+            self.tell(EventKind::RecordingFailed { reason: reason.to_owned() }, chance);
+        }
         self.facts
     }
 

@@ -5,6 +5,7 @@ mod clock_watch;
 pub mod custody;
 mod der;
 pub mod merkle;
+pub mod reconcile;
 pub mod redact;
 pub mod retention;
 pub mod roots;

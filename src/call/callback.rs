@@ -131,6 +131,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         deadline: Some(now.moment + after),
         waits_until: now.moment + AGE_MAX,
         sequence: 0,
+        pause: None,
         recording: false,
         has_failed_recording: false,
         held: Vec::new(),

@@ -7,6 +7,7 @@ use super::decision::CallInput;
 use super::dialling::unserved;
 use super::guests::{Brought, GUESTS_MAX, Guest, Invite, Purpose};
 use super::life::{Call, LEGS_MAX, State};
+use super::pausing;
 use super::signal::Unserved;
 use super::steering::{self, Redirect, Steer};
 use super::switch::{Order, Switch};
@@ -102,6 +103,17 @@ impl Switch {
                 Steer::Requeue
             }
             Control::Demand(change) => Steer::Demand(self.demand_after(call, &change)?),
+            Control::PauseRecording { by, reason } => {
+                pausing::can_pause(call).map_err(|why| No::Refused(why.to_owned()))?;
+                Steer::PauseRecording { by, reason }
+            }
+            Control::ResumeRecording { by } => {
+                host_of(call)?;
+                if call.pause.is_none() {
+                    return no("the recording is not paused");
+                }
+                Steer::ResumeRecording(by)
+            }
             Control::Supervise { by, way } => self.supervise(id, by, way, now)?,
         };
         self.queue.push_back((id, CallInput::Steer(Box::new(steer))));

@@ -8,6 +8,7 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::leg::LegState;
 use super::life::{Call, LEGS_MAX, MEDIA_ANSWER_MAX};
 use super::offer::Refusals;
+use super::pausing;
 use super::signal::{Gone, LegOrder, Refusal, RefusalKind, Unserved};
 use super::talking;
 use super::transfer::{self, Leave};
@@ -338,7 +339,7 @@ fn set_recorded(call: &mut Call, leg: LegId, on: bool, now: Now, out: &mut Vec<D
     let was_recorded = call.leg(leg).is_some_and(|leg| leg.recorded);
     match (on, was_recorded) {
         (true, false) => call.record_leg(leg, now, out),
-        (on, true) => out.push(Decision::Media(MediaCommand::Record { leg, on })),
+        (on, true) => pausing::tap(call, leg, on, out),
         (false, false) => {}
     }
 }

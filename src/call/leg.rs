@@ -47,6 +47,8 @@ pub struct Leg {
     pub recorded: bool,
     /// The keys of a feature code, pressed so far.
     pub typed: Typed,
+    /// Whether its voice is to be in the recording now, but for a pause.
+    pub tapped: bool,
     started_at: Utc,
     accepted_at: Option<Utc>,
     ended_at: Option<Utc>,
@@ -69,6 +71,7 @@ impl Leg {
             sip_call_id: String::new(),
             recorded: false,
             typed: Typed::default(),
+            tapped: false,
             started_at: now.utc,
             accepted_at: None,
             ended_at: None,

@@ -17,6 +17,7 @@ use super::leg::{Leg, LegState};
 use super::messages::Hearing;
 use super::offer::LiveOffer;
 use super::orders::Brings;
+use super::pausing::{self, Pause};
 use super::signal::{Dial, DialManner, Gone, Incoming, LegOrder, Party, RefusalKind};
 use super::transfer::{self, Handover, Taking};
 use super::voicemail::Message;
@@ -25,7 +26,7 @@ use crate::model::centre::{Demand, DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Caller, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment,
-    Names, Now, OfferEnd, Outcome, Person, RecorderCommand, RegulatorId, RemoteMedia, Side, SoundId, TrunkId,
+    Names, Now, OfferEnd, Outcome, Person, RecorderCommand, RecordingRule, RegulatorId, RemoteMedia, Side, SoundId, TrunkId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.
@@ -121,6 +122,10 @@ pub struct Call {
     pub sequence: u32,
     /// The number of the last note of its wait.
     pub notes: u16,
+    /// How it is recorded, as its line said when it came.
+    pub rule: RecordingRule,
+    /// The pause of its recording, while there is one.
+    pub pause: Option<Pause>,
     /// Whether the recorder has begun.
     pub recording: bool,
     /// Whether it was told that the recording failed.
@@ -168,6 +173,13 @@ pub struct Begin {
     pub software: String,
 }
 
+/// The leg that the INVITE begins; its port is being opened.
+fn leg_of_caller(incoming: &Incoming, now: Now) -> Leg {
+    let mut leg = Leg::new(incoming.leg, Side::Caller, now);
+    leg.sip_call_id.clone_from(&incoming.sip_call_id);
+    leg
+}
+
 /// What things were called when the call came.
 fn names_of(line: &Line, centre: &Centre) -> Names {
     let association = centre.associations.get(&line.association).map(|one| one.name.clone()).unwrap_or_default();
@@ -208,7 +220,7 @@ pub(super) fn record_of(
         detail: None,
         offers: Vec::new(),
         legs: Vec::new(),
-        recording: line.recording,
+        recording: line.recording_rule(now.utc, &centre.zone).policy,
         choices: Box::default(),
         software,
         person: Person::default(),
@@ -220,8 +232,7 @@ impl Call {
     /// A call that has just come in; its first decisions ask for a port.
     pub fn begin(begin: Begin, now: Now, out: &mut Vec<Decision>) -> Call {
         let Begin { incoming, brings, ddi, fallback, open, line, centre, software } = begin;
-        let mut caller_leg = Leg::new(incoming.leg, Side::Caller, now);
-        (caller_leg.sip_call_id, caller_leg.state) = (incoming.sip_call_id, LegState::Opening);
+        let caller_leg = leg_of_caller(&incoming, now);
         let demand = line.demand.changed_by(&brings.change);
         let who = (incoming.leg.call, incoming.trunk, incoming.caller);
         let record = CallRecord {
@@ -256,6 +267,7 @@ impl Call {
         (line, centre): (Arc<Line>, Arc<Centre>),
         now: Now,
     ) -> Call {
+        let rule = line.recording_rule(now.utc, &centre.zone);
         Call {
             id: record.id,
             state,
@@ -272,6 +284,8 @@ impl Call {
             waits_until: now.moment,
             sequence: 0,
             notes: 0,
+            rule,
+            pause: None,
             recording: false,
             has_failed_recording: false,
             held: Vec::new(),
@@ -364,6 +378,7 @@ impl Call {
                     out.push(Decision::Media(MediaCommand::Watch { leg: leg.id, on: watched }));
                 }
             }
+            CallInput::RecordingFailed(reason) => ending::fail_recording(self, reason.clone(), out),
             CallInput::Opened { .. }
             | CallInput::Played { .. }
             | CallInput::Dtmf { .. }
@@ -381,7 +396,6 @@ impl Call {
             | CallInput::DevicesGone
             | CallInput::End(_)
             | CallInput::Sealed(_)
-            | CallInput::RecordingFailed(_)
             | CallInput::Due => {}
         }
     }
@@ -522,7 +536,7 @@ impl Call {
         leg.recorded = true;
         let (id, side, regulator) = (leg.id, leg.side, leg.regulator.clone());
         out.push(Decision::Recorder(RecorderCommand::Leg { leg: id, side, regulator }));
-        out.push(Decision::Media(MediaCommand::Record { leg: id, on: true }));
+        pausing::tap(self, id, true, out);
     }
 
     /// The record with the legs as they are now.

@@ -26,6 +26,7 @@ mod onward;
 mod opening;
 mod orders;
 mod outbound;
+mod pausing;
 mod persons;
 mod placing;
 mod reload;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
+use super::leg::Leg;
 use super::life::{Call, SOUND_DURATION_MAX, State};
 use super::onward::{self, Unmet};
 use super::signal::{LegOrder, Unserved};
@@ -107,7 +108,8 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     if !open {
         return onward::lead(call, Unmet::Closed, now, out);
     }
-    let mut said: Vec<SoundId> = call.line.greeting.iter().chain(&call.surge).cloned().collect();
+    let told = call.line.greeting.iter().chain(call.rule.notice()).chain(&call.surge);
+    let mut said: Vec<SoundId> = told.cloned().collect();
     if said.is_empty() {
         return begin_waiting(call, now, out);
     }
@@ -181,6 +183,14 @@ fn begin_waiting(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     }
 }
 
+/// The caller is recorded from the waiting room on, where the line says so.
+pub fn record_wait(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    let caller = call.caller_leg();
+    if call.rule.waiting && call.leg(caller).is_some_and(Leg::is_alive) {
+        call.record_leg(caller, now, out);
+    }
+}
+
 /// The call enters the waiting room.
 pub fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.record.queued_at = Some(now.utc);
@@ -197,6 +207,7 @@ pub fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         kept_wait_ms: call.record.person.kept_wait_ms,
     };
     call.tell(queued, out);
+    record_wait(call, now, out);
     out.push(Decision::Keep);
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }

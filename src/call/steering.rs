@@ -7,11 +7,11 @@ use super::guests::{self, Brought, Coming, Invite, Purpose};
 use super::life::{Call, State};
 use super::signal::{LegOrder, Unserved};
 use super::transfer::{HandOn, Handover};
-use super::{talking, ways};
+use super::{pausing, talking, ways};
 use crate::model::centre::Demand;
 use crate::model::control::Supervision;
 use crate::model::event::{TransferKind, TransferParty};
-use crate::model::{Counter, EndedBy, EventKind, LegId, Line, MediaCommand, Now, OfferEnd, RegulatorId};
+use crate::model::{AskedBy, Counter, EndedBy, EventKind, LegId, Line, MediaCommand, Now, OfferEnd, RegulatorId};
 
 /// What is asked; whoever is to ring or to come is lent to this call already.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,15 @@ pub enum Steer {
         /// How.
         way: Supervision,
     },
+    /// Nothing is recorded for a while.
+    PauseRecording {
+        /// Who asks.
+        by: AskedBy,
+        /// In the asker's words.
+        reason: Option<String>,
+    },
+    /// It is recorded again, as this one asks.
+    ResumeRecording(AskedBy),
     /// The regulator leaves; whoever joined has the caller.
     Leave,
     /// The caller waits again.
@@ -112,6 +121,14 @@ fn talk(call: &mut Call, host: LegId, steer: Steer, now: Now, out: &mut Vec<Deci
                 guests::take_over(call, (host, at), now, out);
             }
         }
+        Steer::PauseRecording { by, reason } => {
+            pausing::pause(call, (by, reason), now, out);
+            talking::set_deadline(call);
+        }
+        Steer::ResumeRecording(by) => {
+            pausing::resume(call, by, now, out);
+            talking::set_deadline(call);
+        }
         Steer::Requeue => let_go(call, host, now, out),
         Steer::Redirect(redirect) => {
             let by = call.leg(host).and_then(|leg| leg.regulator.clone());
@@ -150,6 +167,8 @@ fn wait(call: &mut Call, steer: Steer, now: Now, out: &mut Vec<Decision>) {
         | Steer::Bring(_)
         | Steer::TakeOut(_)
         | Steer::Supervise { .. }
+        | Steer::PauseRecording { .. }
+        | Steer::ResumeRecording(_)
         | Steer::Leave
         | Steer::Requeue
         | Steer::Move(_) => turn_away(call, steer, now, out),
@@ -173,6 +192,8 @@ fn turn_away(call: &mut Call, steer: Steer, now: Now, out: &mut Vec<Decision>) {
         Steer::Hold(_)
         | Steer::TakeOut(_)
         | Steer::Supervise { .. }
+        | Steer::PauseRecording { .. }
+        | Steer::ResumeRecording(_)
         | Steer::Leave
         | Steer::Requeue
         | Steer::Redirect(_)

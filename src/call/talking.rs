@@ -5,12 +5,13 @@ use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::{self, Ending};
 use super::life::{Call, State};
 use super::offer::LiveOffer;
+use super::pausing;
 use super::signal::{Gone, LegOrder};
 use super::waiting::close_offer_record;
 use super::{callback, guests, mixed, opening, taking, transfer};
 use crate::model::media::AfterSounds;
 use crate::model::{
-    Counter, Direction, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome,
+    AskedBy, Counter, Direction, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, Outcome,
     RemoteMedia, Side,
 };
 
@@ -163,6 +164,7 @@ pub fn step(call: &mut Call, leg: LegId, input: CallInput, now: Now, out: &mut V
 fn due(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     dismiss(call, Some(now.moment), now, out);
     guests::due(call, now, out);
+    pausing::due(call, now, out);
     if let Some(taking) = call.taking.as_ref().filter(|taking| taking.until <= now.moment) {
         let leg = taking.leg;
         taking::give_up(call, leg, now, out);
@@ -184,7 +186,8 @@ pub fn dismiss(call: &mut Call, due: Option<Moment>, now: Now, out: &mut Vec<Dec
 pub fn set_deadline(call: &mut Call) {
     let leaving = call.leaving.iter().map(|(_, at)| *at);
     let taking = call.taking.iter().map(|taking| taking.until);
-    call.deadline = leaving.chain(taking).chain(guests::deadline(call)).min();
+    let pause = call.pause.iter().map(|pause| pause.until);
+    call.deadline = leaving.chain(taking).chain(pause).chain(guests::deadline(call)).min();
 }
 
 /// Tells that a side holds, or does not any more, once each time.
@@ -262,6 +265,7 @@ pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     dismiss(call, None, now, out);
     guests::dismiss(call, EndedBy::AnsweredElsewhere, now, out);
     call.held.retain(|held| held.number == 0);
+    pausing::resume(call, AskedBy::Vigie, now, out);
     if call.record.queued_at.is_none() {
         call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
         return opening::enter(call, now, out);

@@ -10,14 +10,15 @@ use super::guests;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
 use super::offer::Refusals;
+use super::pausing;
 use super::signal::{Gone, LegOrder, Refusal, RefusalKind, TransferStep, Unserved};
 use super::taking;
 use super::talking::{self, note_hold, release, tell_answer};
 use super::waiting::close_offer_record;
 use crate::model::event::{TransferKind, TransferParty};
 use crate::model::{
-    Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, OfferRecord, Reasoning,
-    RegulatorId, RemoteMedia,
+    AskedBy, Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, OfferRecord,
+    Reasoning, RegulatorId, RemoteMedia,
 };
 
 pub use super::taking::{TakeOver, Taking};
@@ -436,7 +437,7 @@ pub fn follow(call: &mut Call, leg: LegId, leave: Leave, now: Now, out: &mut Vec
         note_hold(call, by, false, out);
     }
     if call.leg(by).is_some_and(Leg::is_alive) {
-        out.push(Decision::Media(MediaCommand::Record { leg: by, on: false }));
+        pausing::tap(call, by, false, out);
         out.push(Decision::Media(MediaCommand::Watch { leg: by, on: false }));
         call.leaving.push((by, now.moment + LEAVE_WITHIN));
         let heir = call.leg(leg).and_then(|leg| leg.regulator.as_ref());
@@ -445,6 +446,8 @@ pub fn follow(call: &mut Call, leg: LegId, leave: Leave, now: Now, out: &mut Vec
         }
     }
     call.state = State::Talking { leg };
+    // What one person has paused is not paused for the next.
+    pausing::resume(call, AskedBy::Vigie, now, out);
     talking::set_deadline(call);
     call.record_leg(call.caller_leg(), now, out);
     call.record_leg(leg, now, out);

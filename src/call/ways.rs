@@ -107,6 +107,7 @@ pub fn wait(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision
         needs: call.demand.needs.to_string(),
     };
     call.tell(queued, out);
+    opening::record_wait(call, now, out);
     out.push(Decision::Keep);
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));
 }
@@ -141,13 +142,16 @@ pub fn change_line(call: &mut Call, line: Arc<Line>, now: Now) {
 }
 
 /// The call goes on as one of another line, with that line's demand; the wait is kept. Who has heard a greeting hears none again.
-pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+pub fn to_line(call: &mut Call, id: &LineId, mut say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     leave_room(call, now, out);
     let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
     // Who goes first on one line does so on the next.
     call.demand = line.demand.changed_by(&call.listed);
     call.record.language = line.language.clone();
-    call.record.recording = line.recording;
+    let was_told = call.rule.notice().is_some();
+    call.rule = line.recording_rule(now.utc, &call.centre.zone);
+    call.record.recording = call.rule.policy;
+    say.extend(call.rule.notice().filter(|_| !was_told).cloned());
     ask(call);
     let is_open = routing::is_open(&call.centre, &line, now);
     change_line(call, Arc::new(line), now);

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::config::settings::ListenerSettings;
 use crate::config::{Fault, Settings, StepReach, reach};
 use crate::model::centre::{RecordingPolicy, TrunkReach};
-use crate::model::{Centre, Line, Needs, Reach};
+use crate::model::{Centre, Line, Needs, Reach, RecordingRule};
 
 /// Check a configuration without starting anything: exit status 0 when it is right, 1 when it is not.
 #[derive(Args, Clone, Debug)]
@@ -68,12 +68,23 @@ pub fn summary(settings: &Settings) -> String {
     text
 }
 
-fn write_line(text: &mut String, line: &Line, steps: &[&StepReach]) {
-    let ddis: Vec<&str> = line.ddis.iter().map(|number| number.as_str()).collect();
-    let recorded = match line.recording {
+/// How a line's calls are recorded, in words.
+fn describe_recording(line: &Line) -> String {
+    let of = |rule: &RecordingRule| match rule.policy {
+        RecordingPolicy::Always if rule.waiting => "recorded from the wait on",
         RecordingPolicy::Always => "recorded",
         RecordingPolicy::Never => "not recorded",
     };
+    let usual = of(&line.usual_recording());
+    let mut other: Vec<&str> = line.recording_terms.slots.iter().map(|slot| of(&slot.rule)).collect();
+    other.retain(|word| *word != usual);
+    other.dedup();
+    if other.is_empty() { usual.to_owned() } else { format!("{usual} (at certain hours {})", other.join(", ")) }
+}
+
+fn write_line(text: &mut String, line: &Line, steps: &[&StepReach]) {
+    let ddis: Vec<&str> = line.ddis.iter().map(|number| number.as_str()).collect();
+    let recorded = describe_recording(line);
     let hours = if line.hours.is_some() { "at its hours" } else { "always open" };
     let _ = writeln!(
         text,

@@ -1,4 +1,4 @@
-//! The commands: serve, demo, check, reload, verify, audit, custody, password, import, call, load, simulate, key.
+//! The commands: serve, demo, check, reconcile, reload, verify, audit, custody, password, import, call, load, simulate, key.
 
 pub mod ask;
 pub mod audit;
@@ -11,6 +11,7 @@ pub mod key;
 pub mod load;
 pub mod password;
 pub mod phone;
+pub mod reconcile;
 pub mod reload;
 pub mod serve;
 pub mod simulate;
@@ -42,6 +43,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
     Check(check::CheckArguments),
+    Reconcile(reconcile::ReconcileArguments),
     Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArguments),
@@ -64,6 +66,7 @@ pub fn run() -> ExitCode {
             demo::run(&arguments)
         }
         Command::Check(arguments) => check::run(&arguments),
+        Command::Reconcile(arguments) => reconcile::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),

@@ -1,8 +1,9 @@
 //! Opening hours: `Mon-Fri 08:00-20:00`, `Sat,Sun 09:00-12:00`.
 
 use jiff::civil::{Time, Weekday};
+use toml::de::DeValue;
 
-use super::document::Section;
+use super::document::{Section, Trouble};
 use crate::model::centre::WeeklyHours;
 
 const DAYS: [(&str, Weekday); 7] = [
@@ -66,6 +67,12 @@ pub(super) fn parse_times(written: &str) -> Option<(Time, Time)> {
     let from: Time = parse_time(from)?;
     let to = if to == "24:00" { Time::midnight() } else { parse_time(to)? };
     (from < to || to == Time::midnight()).then_some((from, to))
+}
+
+/// A time of day: `"05:00"`.
+pub(super) fn time_of_day(value: &DeValue<'_>) -> Result<Time, Trouble> {
+    let time = value.as_str().and_then(parse_time);
+    time.ok_or_else(|| ("is no time of day".to_owned(), "write hours and minutes, such as \"05:00\"".to_owned()))
 }
 
 fn parse_days(part: &str) -> Option<Vec<Weekday>> {

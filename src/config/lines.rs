@@ -8,6 +8,7 @@ use super::demand::read_demand;
 use super::document::Section;
 use super::farewells::read_farewells;
 use super::parts::seconds;
+use super::recording_terms::{POLICIES, read_recording_terms};
 use super::values;
 use super::voice::read_line_voice;
 use crate::model::centre::{Accept, GreetingMode, Line, RecordingPolicy};
@@ -18,7 +19,9 @@ pub(super) fn read_lines(root: &Section<'_>, calendars: &Calendars) -> (BTreeMap
     let (mut lines, mut ddis) = (BTreeMap::new(), HashMap::new());
     for (id, section) in root.named("lines") {
         let id = LineId::from(id.as_str());
-        let line = Line { hours: read_line_calendar(&section, calendars), ..read_line(&section, &id, &mut ddis) };
+        let line = read_line(&section, &id, &mut ddis);
+        let recording_terms = read_recording_terms(&section, calendars, line.recording);
+        let line = Line { hours: read_line_calendar(&section, calendars), recording_terms, ..line };
         section.close();
         lines.insert(id, line);
     }
@@ -36,7 +39,6 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
     let waiting_max = section.or("waiting_max", Duration::from_secs(600), values::duration(seconds(5, 14_400)));
     let modes = [("before", GreetingMode::Before), ("meanwhile", GreetingMode::Meanwhile)];
     let accepts = [("at-once", Accept::AtOnce), ("answered", Accept::Answered)];
-    let policies = [("always", RecordingPolicy::Always), ("never", RecordingPolicy::Never)];
     Line {
         id: id.clone(),
         name: section.or("name", id.to_string(), values::text),
@@ -48,7 +50,8 @@ fn read_line(section: &Section<'_>, id: &LineId, ddis: &mut HashMap<E164, LineId
         greeting_mode: section.or("greeting_mode", GreetingMode::default(), values::choice(&modes)),
         hold_music: sound("hold_music").unwrap_or_else(|| music.clone()),
         music,
-        recording: section.or("recording", RecordingPolicy::Always, values::choice(&policies)),
+        recording: section.or("recording", RecordingPolicy::Always, values::choice(&POLICIES)),
+        recording_terms: Default::default(),
         wrap_up: section.or("wrap_up", Duration::from_secs(30), values::duration(seconds(0, 3600))),
         waiting_max,
         hours: None,

@@ -20,6 +20,7 @@ mod parts;
 mod people;
 mod reach;
 mod read;
+mod recording_terms;
 mod references;
 mod trunks;
 mod validity;

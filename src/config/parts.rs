@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::document::Section;
 use super::encryption::read_encryption;
+use super::hours::time_of_day;
 use super::listeners::read_listeners;
 use super::settings::{
     EndpointSettings, MediaSettings, NodeSettings, RecordingSettings, SipSettings, StorageSettings, WebSettings,
@@ -45,6 +46,8 @@ const EVENT_TYPES: [&str; 23] = [
     "call.ended",
     "recording.sealed",
     "recording.failed",
+    "recording.paused",
+    "recording.resumed",
     "regulator.state",
 ];
 
@@ -202,6 +205,9 @@ pub(super) fn read_codecs(section: &Section<'_>, usual: &[Codec]) -> Vec<Codec> 
     codecs
 }
 
+/// Before the day's first callers, after the backup.
+const RECONCILE_AT: jiff::civil::Time = jiff::civil::Time::constant(5, 0, 0, 0);
+
 pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {
     let sync = Duration::from_millis(20)..=Duration::from_secs(5);
     let encryption = section.section("encryption");
@@ -210,6 +216,7 @@ pub(super) fn read_recording(section: &Section<'_>) -> RecordingSettings {
         sync_every: section.or("sync_every", Duration::from_millis(200), values::duration(sync)),
         segment_bytes: section.or("segment_size", 16 << 20, values::size(1 << 20..=1 << 30)),
         encryption: read_encryption(&encryption),
+        reconcile_at: section.or("reconcile_at", RECONCILE_AT, time_of_day),
     };
     encryption.close();
     settings

@@ -350,7 +350,15 @@ fn check_lines(report: &Report, centre: &Centre, skills: &Skills) {
             ("overflow_message", line.overflow.message.as_ref()),
             ("nobody_message", line.nobody.message.as_ref()),
             ("closed_message", line.closed.message.as_ref()),
+            ("recording_notice", line.recording_terms.notice.as_ref()),
         ];
+        let slots = line.recording_terms.slots.iter().enumerate();
+        for (at, notice) in slots.filter_map(|(at, slot)| Some((at, slot.rule.notice.as_ref()?))) {
+            let key = key(&format!("recording_hours[{at}].recording_notice"));
+            if Some(notice) != line.recording_terms.notice.as_ref() {
+                check_name(report, &key, notice.as_str(), centre.sounds.keys().map(SoundId::as_str), "sounds");
+            }
+        }
         for (name, sound) in sounds.into_iter().filter_map(|(name, sound)| Some((name, sound?))) {
             check_name(report, &key(name), sound.as_str(), centre.sounds.keys().map(SoundId::as_str), "sounds");
         }

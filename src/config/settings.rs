@@ -179,6 +179,8 @@ pub struct RecordingSettings {
     pub segment_bytes: u64,
     /// Whether audio is encrypted at rest.
     pub encryption: EncryptionSettings,
+    /// When the calls, events and files of the day before are compared, by the clock on the wall.
+    pub reconcile_at: jiff::civil::Time,
 }
 
 /// The database.

@@ -18,6 +18,7 @@ use super::media::Codec;
 use super::number::{E164, NumberPlan};
 use super::outbound::{Outbound, Period, ROLE_USUAL};
 use super::person::CallerRules;
+use super::recording_terms::RecordingTerms;
 use super::srtp::SrtpPolicy;
 use super::standing::CallerList;
 use super::voice::{Destination, LineVoice, Menu};
@@ -131,8 +132,10 @@ pub struct Line {
     pub music: SoundId,
     /// Played to a party on hold.
     pub hold_music: SoundId,
-    /// Whether its calls are recorded.
+    /// Whether its calls are recorded at usual hours.
     pub recording: RecordingPolicy,
+    /// How they are, and what differs at certain hours.
+    pub recording_terms: RecordingTerms,
     /// How long a regulator rests after one of its calls.
     pub wrap_up: Duration,
     /// The longest wait before the overflow.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::demand::DemandChange;
 use super::ids::RegulatorId;
+use super::recording::AskedBy;
 
 /// The number that calls the SAMU, unless a region's own is configured.
 pub const SAMU_NUMBER: &str = "15";
@@ -32,6 +33,10 @@ pub enum Control {
     Transfer(Destination),
     /// Another demand, live.
     Demand(DemandChange),
+    /// Nothing is recorded until it is resumed, the line's `recording_pause_max` is over, or somebody else has the call.
+    PauseRecording { by: AskedBy, reason: Option<String> },
+    /// It is recorded again.
+    ResumeRecording { by: AskedBy },
     /// A supervisor takes part: the phone of this regulator rings, unless the person does already.
     Supervise { by: RegulatorId, way: Supervision },
 }

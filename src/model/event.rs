@@ -10,6 +10,7 @@ use super::demand::Reach;
 use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
 use super::media::OneWay;
 use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome, Side};
+use super::recording::AskedBy;
 use super::regulator::RegulatorState;
 use super::time::Utc;
 
@@ -170,6 +171,12 @@ pub enum EventKind {
     /// The recording could not be written or sealed; the call went on.
     #[serde(rename = "recording.failed")]
     RecordingFailed { reason: String },
+    /// Nothing is recorded from now on, at most until `until`.
+    #[serde(rename = "recording.paused")]
+    RecordingPaused { by: AskedBy, reason: Option<String>, until: Utc },
+    /// It is recorded again.
+    #[serde(rename = "recording.resumed")]
+    RecordingResumed { by: AskedBy, paused_ms: u64 },
     /// A regulator's state changed.
     #[serde(rename = "regulator.state")]
     RegulatorState { regulator: RegulatorId, state: RegulatorState, was: RegulatorState },
@@ -251,6 +258,8 @@ impl EventKind {
             EventKind::CallEnded { .. } => "call.ended",
             EventKind::RecordingSealed { .. } => "recording.sealed",
             EventKind::RecordingFailed { .. } => "recording.failed",
+            EventKind::RecordingPaused { .. } => "recording.paused",
+            EventKind::RecordingResumed { .. } => "recording.resumed",
             EventKind::RegulatorState { .. } => "regulator.state",
         }
     }

@@ -20,6 +20,7 @@ pub mod outside;
 pub mod person;
 pub mod record;
 pub mod recording;
+pub mod recording_terms;
 pub mod regulator;
 pub mod reload;
 pub mod srtp;
@@ -54,7 +55,8 @@ pub use record::{
     CallContext, CallRecord, Caller, Choices, EndedBy, KeyChosen, LegRecord, Names, OfferEnd, OfferRecord, Outcome,
     Reasoning, Side,
 };
-pub use recording::{RecorderCommand, RecorderReport, SealedRecording, is_turn};
+pub use recording::{AskedBy, RecorderCommand, RecorderReport, SealedRecording, is_turn};
+pub use recording_terms::{RecordingRule, RecordingSlot, RecordingTerms};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use reload::{Foresight, Reload, Stranded};
 pub use time::{Moment, Now, Utc};

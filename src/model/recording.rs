@@ -17,6 +17,10 @@ pub enum RecorderCommand {
     Leg { leg: LegId, side: Side, regulator: Option<RegulatorId> },
     /// Something happened between the parties while they were recorded: held, resumed, handed on, supervised.
     Turn { call: CallId, at: Utc, what: Box<EventKind> },
+    /// From `at` on nothing is recorded, by somebody's wish; the media plane keeps the legs' frames to itself meanwhile.
+    Pause { call: CallId, at: Now, by: AskedBy, reason: Option<String> },
+    /// From `at` on it is recorded again.
+    Resume { call: CallId, at: Now, by: AskedBy },
     /// No more frames will come; render, seal and report.
     Finish { call: CallId, at: Now, record: Box<CallRecord> },
 }
@@ -30,6 +34,18 @@ pub fn is_turn(event: &EventKind) -> bool {
             | EventKind::CallTransferred { .. }
             | EventKind::CallSupervised { .. }
     )
+}
+
+/// Who asked for something to be done with a live call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskedBy {
+    /// Whoever holds the API token of this name.
+    Token(String),
+    /// A regulator, by a key or a code of the own phone.
+    Regulator(RegulatorId),
+    /// Vigie itself: a time was over, or somebody else has the call.
+    Vigie,
 }
 
 /// What the recorder reports.

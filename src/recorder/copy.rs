@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::{Message, Parts};
 use crate::clock;
 use crate::journal::{EndedSegment, Journal, RingReader};
 use crate::model::{CallId, Moment, RecorderCommand, RecorderReport};
+
+pub(super) mod watch;
 
 /// The rings are looked at this often.
 const TURN_EVERY: Duration = Duration::from_millis(20);
@@ -37,8 +40,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Where results go.
 pub(super) struct Doors {
-    pub(super) report: Box<dyn Fn(RecorderReport) + Send>,
-    pub(super) alarm: Box<dyn Fn(String, Option<CallId>, String) + Send>,
+    pub(super) report: Box<dyn Fn(RecorderReport) + Send + Sync>,
+    pub(super) alarm: Box<dyn Fn(String, Option<CallId>, String) + Send + Sync>,
 }
 
 /// The copying thread's state.
@@ -60,6 +63,9 @@ pub(super) struct Copier {
     refused: u64,
     /// Segments below this number are of earlier runs.
     first_segment: u64,
+    /// Since then frames stay in the rings.
+    blocked: Option<Moment>,
+    pulse: Arc<watch::Pulse>,
 }
 
 impl Copier {
@@ -68,7 +74,7 @@ impl Copier {
         journal: Journal,
         rings: Vec<RingReader>,
         workers: Workers,
-        doors: Doors,
+        doors: Arc<Doors>,
     ) -> Copier {
         Copier {
             first_segment: journal.next_number(),
@@ -84,7 +90,14 @@ impl Copier {
             ended: VecDeque::new(),
             unsynced: VecDeque::new(),
             refused: 0,
+            blocked: None,
+            pulse: Arc::default(),
         }
+    }
+
+    /// What a thread beside it may see.
+    pub(super) fn pulse(&self) -> Arc<watch::Pulse> {
+        self.pulse.clone()
     }
 
     /// Works until it is told to stop, or every sender is gone.
@@ -143,6 +156,8 @@ impl Copier {
                     self.live_of(call, now).add_turn(Turn { at, what });
                 }
             }
+            RecorderCommand::Pause { call, at, by, reason } => self.live_of(call, now).pause(at, by, reason),
+            RecorderCommand::Resume { call, at, by } => self.live_of(call, now).resume(at, by),
             RecorderCommand::Finish { call, at, record } => {
                 if !self.live.get_mut(&call).is_some_and(|live| live.finish(at, record, now)) {
                     let reason = "its recording was finished without having begun".to_owned();
@@ -157,10 +172,12 @@ impl Copier {
     }
 
     fn turn(&mut self, now: Moment) {
+        self.beat(now);
         let is_drained = self.copy(now);
         self.tell_refused(now);
         self.keep_calls(now);
         self.write_frames(false, now);
+        self.tell_unwritten(is_drained, now);
         self.sync_journal(now);
         self.retire_segments(now);
         if is_drained {
@@ -387,6 +404,7 @@ impl Copier {
             tracing::error!("the last frames could not be synced: {error}");
         }
         self.workers.stop(receiver);
+        self.pulse.end();
     }
 }
 
@@ -429,7 +447,7 @@ impl Done {
 
 /// Reports, and alarms that do not repeat themselves.
 struct Voice {
-    doors: Doors,
+    doors: Arc<Doors>,
     told: BTreeMap<&'static str, Moment>,
 }
 

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{KEPT_FILE, make_folder, make_private_folder, name_of_part, open_folder, replace_file};
 use super::place::{Part, samples_between};
-use crate::model::{CallId, CallRecord, EndedBy, EventKind, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc};
+use crate::model::{
+    AskedBy, CallId, CallRecord, EndedBy, EventKind, LegRecord, Moment, Now, Outcome, RegulatorId, Side, Utc,
+};
 
 /// `call.json`: everything but the frames. Each line is the whole as it was then; the last whole line counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,24 @@ pub struct Kept {
     pub turns: Vec<Turn>,
     /// The call as known; complete once `finished` is set.
     pub record: Box<CallRecord>,
+    /// When nothing was recorded, by somebody's wish; in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<KeptPause>,
+}
+
+/// A pause of the recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptPause {
+    /// From then on nothing was recorded.
+    pub from: Now,
+    /// From then on it was again; without it the call ended in the pause.
+    pub to: Option<Now>,
+    /// Who asked for it.
+    pub by: AskedBy,
+    /// Why, in the asker's words.
+    pub reason: Option<String>,
+    /// Who asked for it to end.
+    pub resumed_by: Option<AskedBy>,
 }
 
 /// The most turns kept of one call: a phone that holds and resumes without end must not fill a disk.
@@ -81,6 +101,13 @@ impl Kept {
         let joined = [announced, accepted, first_sound].into_iter().flatten().min().unwrap_or(0).clamp(0, samples);
         let left = record.and_then(|l| l.ended_at).map_or(samples, |at| on_clock(at).clamp(joined, samples));
         Part { joined, left, refused: record.map_or(0, |l| l.quality.frames_refused) }
+    }
+
+    /// The pauses on the recording's clock, in a recording of `samples` samples.
+    pub fn spans_paused(&self, samples: i64) -> Vec<(i64, i64)> {
+        let on_clock = |at: Now| samples_between(self.begun.moment, at.moment).clamp(0, samples);
+        let span = |pause: &KeptPause| (on_clock(pause.from), pause.to.map_or(samples, on_clock));
+        self.pauses.iter().map(span).collect()
     }
 
     /// The record of a call that was cut off by a stop or fault of Vigie itself, `ended` being its last sound.

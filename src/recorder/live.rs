@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kept::{Kept, KeptLeg, TURNS_MAX, Turn};
+use super::kept::{Kept, KeptLeg, KeptPause, TURNS_MAX, Turn};
 use super::layout::{folder_of, frames_file};
 use crate::journal::{Frame, FrameFile};
-use crate::model::{CallId, CallRecord, Moment, Now, RegulatorId, Side};
+use crate::model::{AskedBy, CallId, CallRecord, Moment, Now, RegulatorId, Side};
 use crate::vault::{AudioKey, ensure_key};
 
 /// Frames wait so long for company before they are written to their frame file; the journal has them meanwhile.
@@ -47,6 +47,8 @@ pub(super) struct Live {
     is_kept: bool,
     legs: BTreeMap<u16, LiveLeg>,
     next_try: Moment,
+    /// It was told that its sound is not written, and still it is not.
+    pub(super) is_told_unwritten: bool,
     key: LiveKey,
 }
 
@@ -80,6 +82,7 @@ impl Live {
             legs: BTreeMap::new(),
             next_try: Moment(0),
             key,
+            is_told_unwritten: false,
         }
     }
 
@@ -87,7 +90,7 @@ impl Live {
         if self.kept.is_none() {
             let legs = std::mem::take(&mut self.early);
             let turns = std::mem::take(&mut self.early_turns);
-            self.kept = Some(Kept { call, begun: at, finished: None, legs, turns, record });
+            self.kept = Some(Kept { call, begun: at, finished: None, legs, turns, record, pauses: Vec::new() });
             self.is_stale = true;
             self.stage = Stage::Running;
         }
@@ -123,6 +126,22 @@ impl Live {
             self.stage = Stage::Finishing { since: now, next_try: now, is_told: false };
         }
         true
+    }
+
+    /// Nothing is recorded from `at` on. A recording that was never begun has nothing to pause.
+    pub(super) fn pause(&mut self, at: Now, by: AskedBy, reason: Option<String>) {
+        let Some(kept) = &mut self.kept else { return };
+        kept.pauses.push(KeptPause { from: at, to: None, by, reason, resumed_by: None });
+        self.is_stale = true;
+    }
+
+    /// It is recorded again from `at` on.
+    pub(super) fn resume(&mut self, at: Now, by: AskedBy) {
+        let last = self.kept.as_mut().and_then(|kept| kept.pauses.last_mut());
+        if let Some(pause) = last.filter(|pause| pause.to.is_none()) {
+            (pause.to, pause.resumed_by) = (Some(at), Some(by));
+            self.is_stale = true;
+        }
     }
 
     pub(super) fn append(&mut self, frame: &Frame<'_>, now: Moment) {
@@ -175,6 +194,16 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// Since when sound waits for its file; nothing, when none does.
+    pub(super) fn oldest(&self) -> Option<Moment> {
+        self.legs.values().filter_map(|leg| leg.oldest).min()
+    }
+
+    /// Whether nothing is recorded now by somebody's wish.
+    pub(super) fn is_paused(&self) -> bool {
+        self.kept.as_ref().and_then(|kept| kept.pauses.last()).is_some_and(|pause| pause.to.is_none())
     }
 
     /// Whether everything that is known is in files.

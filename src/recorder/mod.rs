@@ -4,6 +4,7 @@
 //! and seals, three bring files to the disk for certain.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -24,6 +25,7 @@ mod late;
 pub mod layout;
 mod live;
 pub mod one_sided;
+mod paused;
 pub mod place;
 mod record_in_us;
 mod recover;
@@ -132,13 +134,13 @@ enum Message {
     Stop,
 }
 
-/// Starts the recorder's threads. `report` and `alarm` (kind, call, text) are called on the copying thread and must not
+/// Starts the recorder's threads. `report` and `alarm` (kind, call, text) are called on threads of the recorder and must not
 /// block; an alarm's text holds no caller's number or name.
 pub fn start(
     parts: Parts,
     rings: Vec<RingReader>,
-    report: impl Fn(RecorderReport) + Send + 'static,
-    alarm: impl Fn(String, Option<CallId>, String) + Send + 'static,
+    report: impl Fn(RecorderReport) + Send + Sync + 'static,
+    alarm: impl Fn(String, Option<CallId>, String) + Send + Sync + 'static,
 ) -> Result<Recorder, RecorderError> {
     let folder = layout::journal_folder(&parts.state);
     parts.keys.fill_pool();
@@ -151,8 +153,9 @@ pub fn start(
     let (sender, receiver) = sync_channel(MESSAGES_MAX);
     let workers = work::start(sealer, sender.clone())?;
     let notary = workers.notary();
-    let doors = copy::Doors { report: Box::new(report), alarm: Box::new(alarm) };
-    let copier = copy::Copier::new(parts, journal, rings, workers, doors);
+    let doors = Arc::new(copy::Doors { report: Box::new(report), alarm: Box::new(alarm) });
+    let copier = copy::Copier::new(parts, journal, rings, workers, doors.clone());
+    copy::watch::start(copier.pulse(), doors)?;
     let copying = spawn("recorder", move || copier.run(&receiver))?;
     Ok(Recorder { sender, notary, copying })
 }

@@ -33,7 +33,7 @@ const SNAP_MAX: i64 = 480;
 /// A jump of the sequence number beyond this is a new train (RFC 3550 §A.1, MAX_DROPOUT).
 const DROPOUT_MAX: i64 = 3000;
 /// A shorter hole is not listed: 100 ms.
-const GAP_MIN: i64 = 800;
+pub(super) const GAP_MIN: i64 = 800;
 /// Refused frames are listed however short: 10 ms.
 const GAP_MIN_REFUSED: i64 = 80;
 /// A phone may take so long to begin, or stop so long before the end, before that is listed: 1 s.
@@ -115,6 +115,8 @@ pub enum GapReason {
     NetworkLoss,
     /// Packets came and could not be kept: the ring was full because the disk did not follow.
     NotRecorded,
+    /// Somebody paused the recording.
+    Paused,
     /// The far end sent nothing: hold, silence suppression, a phone that began late or fell silent.
     NothingReceived,
 }
@@ -261,6 +263,14 @@ impl Run {
 
 /// Places the frames of one leg. Sorts `heard` by number: the order in which they came.
 pub fn place(heard: &mut Vec<Heard>) -> Placement {
+    place_between(heard, &[])
+}
+
+/// The same of a leg that was not recorded during these `pauses` (first step, step after the last; in order): what was
+/// not kept then is no loss, and what follows is anchored anew.
+pub fn place_between(heard: &mut Vec<Heard>, pauses: &[(i64, i64)]) -> Placement {
+    let pauses_before = |arrival: i64| pauses.partition_point(|(_, end)| *end <= arrival);
+    let mut passed = 0;
     heard.sort_by_key(|h| h.number);
     heard.dedup_by_key(|h| h.number);
     let mut runs: HashMap<u32, Run> = HashMap::new();
@@ -268,6 +278,11 @@ pub fn place(heard: &mut Vec<Heard>) -> Placement {
     let mut reached: Option<i64> = None;
     for (index, frame) in heard.iter().enumerate() {
         let following = heard.get(index..).unwrap_or_default();
+        let before = passed;
+        passed = passed.max(pauses_before(frame.arrival));
+        if passed > before {
+            placement.lost += runs.drain().map(|(_, run)| run.lost()).sum::<u64>();
+        }
         let continues = runs.get(&frame.ssrc).is_some_and(|run| {
             let distance = (run.extend_sequence(frame.sequence) - run.highest_sequence).abs();
             distance <= DROPOUT_MAX && run.codec.clock_rate() == frame.codec.clock_rate()

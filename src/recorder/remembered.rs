@@ -47,7 +47,7 @@ pub(super) fn keep(parts: &Parts, journal: &Path, rings: &[LeftRing], live: &[Ca
 fn is_missing(parts: &Parts, record: &CallRecord) -> bool {
     let folder = parts.settings.folder.join(folder_of(record.id));
     let is_recorded = match record.recording {
-        RecordingPolicy::Always => record.answered_at.is_some(),
+        RecordingPolicy::Always => true,
         RecordingPolicy::Never => false,
     };
     is_recorded && !folder.join(KEPT_FILE).exists() && !folder.join(SIDECAR_FILE).exists()
@@ -57,7 +57,7 @@ fn is_missing(parts: &Parts, record: &CallRecord) -> bool {
 fn known(record: &CallRecord, first: Moment) -> Kept {
     let joined =
         |leg: &crate::model::LegRecord| KeptLeg { side: leg.side, regulator: leg.regulator.clone(), joined: first };
-    let begun = Now { moment: first, utc: record.answered_at.unwrap_or(record.received_at) };
+    let begun = Now { moment: first, utc: record.answered_at.or(record.queued_at).unwrap_or(record.received_at) };
     let legs = record.legs.iter().filter(|leg| leg.accepted_at.is_some());
     Kept {
         call: record.id,
@@ -66,5 +66,6 @@ fn known(record: &CallRecord, first: Moment) -> Kept {
         legs: legs.map(|leg| (leg.number, joined(leg))).collect(),
         turns: Vec::new(),
         record: Box::new(record.clone()),
+        pauses: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, name_part, part_of};
-use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place, samples_between};
+use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place_between, samples_between};
 use super::tag;
 use crate::journal::FrameKind;
 use crate::journal::frames::{Payloads, scan_file};
@@ -149,6 +149,7 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16], key: Option<&AudioKey>) 
         let first_sound = lane.told.placement.placed.first().map(|placed| placed.start);
         lane.told.part = kept.part_of(lane.told.leg, first_sound, samples);
         lane.told.placement.find_holes(&lane.heard, lane.told.part);
+        lane.told.placement.mark_pauses(&kept.spans_paused(samples), lane.told.part);
     }
     let path = folder.join(AUDIO_FILE);
     let (essence_sha256, levels_dbfs) = write_wav((&path, kept.call), &mut lanes, samples as u64, rate_hz, key)?;
@@ -246,7 +247,7 @@ impl Lane {
         });
         let found = found.map_err(fault("reading", &path))?;
         let payloads = Payloads::open(&path, key).map_err(fault("opening", &path))?;
-        let placement = place(&mut heard);
+        let placement = place_between(&mut heard, &kept.spans_paused(i64::MAX));
         let told = RenderedLeg {
             leg,
             side: kept.side_of(leg),

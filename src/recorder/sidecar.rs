@@ -14,7 +14,7 @@ use super::layout::{AUDIO_FILE, frames_file};
 use super::one_sided::Silence;
 use super::place::{GapReason, STEP_HZ};
 use super::render::{Rendered, RenderedLeg};
-use crate::model::{CallId, CallRecord, RegulatorId, Side, Utc};
+use crate::model::{AskedBy, CallId, CallRecord, RegulatorId, Side, Utc};
 use crate::vault::KEY_FILE;
 
 /// The draft's version whose names are used.
@@ -119,6 +119,9 @@ pub struct Block {
     pub gaps: Vec<Gap>,
     /// How many there are in all.
     pub gaps_total: u32,
+    /// When nothing was recorded, by somebody's wish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
     /// Every offer with its reasoning; times with offset.
     pub offers: Vec<Value>,
     /// The call record: caller as given and in E.164, P-Asserted-Identity, DDI, line, association, region, skills,
@@ -225,6 +228,28 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+/// A pause of the whole recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// In the WAV.
+    pub start_ms: u64,
+    /// How long.
+    pub length_ms: u64,
+    /// From when, RFC 3339 with the site's offset.
+    pub from: String,
+    /// Until when; absent when the call ended in the pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Who asked.
+    pub by: AskedBy,
+    /// Why, in the asker's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_by: Option<AskedBy>,
+}
+
 /// Where and when a seal is made.
 #[derive(Clone, Debug)]
 pub struct SealPlace<'a> {
@@ -276,6 +301,7 @@ impl Sidecar {
             frames,
             gaps: holes.iter().take(GAPS_MAX).map(gap).collect(),
             gaps_total: holes.len() as u32,
+            pauses: pauses_of(kept, steps_of(rendered), place.zone),
             offers: record.offers.iter().map(|offer| with_offsets(offer, place.zone)).collect(),
             record: record.clone(),
         };
@@ -311,6 +337,11 @@ impl Sidecar {
 /// Samples as milliseconds.
 fn milliseconds(samples: i64) -> u64 {
     (samples / (i64::from(STEP_HZ) / 1000)).max(0) as u64
+}
+
+/// The recording's length in steps of its clock.
+fn steps_of(rendered: &Rendered) -> i64 {
+    rendered.samples as i64 / i64::from(rendered.rate_hz / STEP_HZ).max(1)
 }
 
 /// The hash of a file as a vCon writes it.
@@ -365,7 +396,7 @@ fn frames_of(kept: &Kept, leg: &RenderedLeg, (bytes, sha256): &(u64, String)) ->
         side: leg.side,
         regulator: kept.regulator_of(leg.leg),
         part_start_ms: milliseconds(leg.part.joined),
-        part_end_ms: milliseconds(leg.part.left),
+        part_end_ms: milliseconds(end_of_part(kept, leg)),
         heard_until_ms: (!placement.placed.is_empty()).then(|| milliseconds(placement.end())),
         strangers: kept.leg_record(leg.leg).map_or(0, |leg| leg.quality.strangers),
         codecs: leg.codecs.iter().map(|codec| codec.name().to_owned()).collect(),
@@ -377,6 +408,26 @@ fn frames_of(kept: &Kept, leg: &RenderedLeg, (bytes, sha256): &(u64, String)) ->
         refused: placement.refused,
         clock_adjustments: placement.adjustments,
     }
+}
+
+/// When a leg left; one that left in a pause, when the pause began: nothing could be heard of it from then on.
+fn end_of_part(kept: &Kept, leg: &RenderedLeg) -> i64 {
+    let left = leg.part.left;
+    let paused = kept.spans_paused(left).into_iter().find(|(from, to)| *from < left && *to >= left);
+    paused.map_or(left, |(from, _)| from.max(leg.part.joined))
+}
+
+fn pauses_of(kept: &Kept, samples: i64, zone: &TimeZone) -> Vec<Pause> {
+    let told = kept.pauses.iter().zip(kept.spans_paused(samples)).map(|(pause, (start, end))| Pause {
+        start_ms: milliseconds(start),
+        length_ms: milliseconds(end - start),
+        from: pause.from.utc.with_offset(zone),
+        to: pause.to.map(|to| to.utc.with_offset(zone)),
+        by: pause.by.clone(),
+        reason: pause.reason.clone(),
+        resumed_by: pause.resumed_by.clone(),
+    });
+    told.collect()
 }
 
 /// An offer as the record has it, its times written for people.

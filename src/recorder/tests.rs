@@ -26,6 +26,7 @@ mod burying;
 mod guards;
 mod keeping;
 mod one_sided;
+mod pausing;
 mod wideband;
 
 /// No test waits longer for a fact.
@@ -55,6 +56,7 @@ impl World {
             sync_every: Duration::from_millis(50),
             segment_bytes: 100_000,
             encryption: Default::default(),
+            reconcile_at: Default::default(),
         };
         let parts = Parts {
             settings,
@@ -127,7 +129,7 @@ impl World {
         running.recorder.send(RecorderCommand::Leg { leg: leg(1), side: Side::Regulator, regulator: anne });
     }
 
-    fn finish(&self, running: &Running, after_ms: u64) {
+    pub(crate) fn finish(&self, running: &Running, after_ms: u64) {
         let at = self.begin.after(Duration::from_millis(after_ms));
         let mut record = self.record();
         (record.outcome, record.ended_by, record.ended_at) =
@@ -137,6 +139,11 @@ impl World {
 
     /// The `number`-th frame of 20 ms of a leg: a tone of its own, in a codec of its own.
     pub(crate) fn push(&self, ring: &mut RingWriter, leg: u16, number: u32) -> bool {
+        self.push_as(ring, leg, number, number)
+    }
+
+    /// The same, as the `kept`-th frame that is kept of the leg.
+    pub(crate) fn push_as(&self, ring: &mut RingWriter, leg: u16, number: u32, kept: u32) -> bool {
         let (codec, law, hertz) = if leg == 0 { (Codec::Pcma, Law::A, 440.0) } else { (Codec::Pcmu, Law::Mu, 1000.0) };
         let tone = |n: u32| {
             let phase = f64::from(number * 160 + n) * hertz / 8000.0 * std::f64::consts::TAU;
@@ -146,7 +153,7 @@ impl World {
         ring.push(&Frame {
             call: self.call,
             leg,
-            number,
+            number: kept,
             codec,
             kind: FrameKind::Audio,
             rtp_sequence: number as u16,
@@ -413,6 +420,7 @@ fn a_finished_recording_that_was_not_sealed_keeps_its_own_outcome() {
         legs: BTreeMap::new(),
         turns: Vec::new(),
         record: Box::new(CallRecord { outcome: Some(Outcome::Answered), ..*world.record() }),
+        pauses: Vec::new(),
     };
     kept.write(&world.in_folder(""), &world.parts.state).expect("kept");
     running.recorder.stop();

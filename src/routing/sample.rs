@@ -62,6 +62,7 @@ pub(crate) fn line(id: &str, ddi: &str, demand: Demand) -> Line {
         music: "music".into(),
         hold_music: "music".into(),
         recording: RecordingPolicy::Always,
+        recording_terms: Default::default(),
         wrap_up: Duration::from_secs(10),
         waiting_max: Duration::from_secs(600),
         hours: None,

@@ -123,6 +123,10 @@ pub struct When(pub Utc);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id(pub String);
 
+/// A day of the calendar: `2026-11-21`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day(pub jiff::civil::Date);
+
 /// A caller's number: in E.164, or as the trunk wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number(pub String);
@@ -160,6 +164,13 @@ impl FromText for Id {
     fn read(text: &str) -> Result<Id, String> {
         let id = is_valid_id(text).then(|| Id(text.to_owned()));
         id.ok_or_else(|| "not an id; write it as in the configuration: 1 to 64 of a-z, 0-9, `-`, `_`, `.`".into())
+    }
+}
+
+impl FromText for Day {
+    fn read(text: &str) -> Result<Day, String> {
+        let day = text.parse().ok().filter(|_| text.len() == 10);
+        day.map(Day).ok_or_else(|| "not a day; write it as 2026-11-21".into())
     }
 }
 
@@ -208,7 +219,7 @@ macro_rules! read_as_text {
         }
     )+};
 }
-read_as_text! { When Id Number Rows }
+read_as_text! { When Day Id Number Rows }
 
 /// Words that a person gives for what is done: 3 to 500 characters, kept in the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]

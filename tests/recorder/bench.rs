@@ -29,6 +29,7 @@ pub fn parts(folder: &Path) -> Parts {
         sync_every: Duration::from_millis(50),
         segment_bytes: 2_000_000,
         encryption: Default::default(),
+        reconcile_at: Default::default(),
     };
     let (zone, key) = (jiff::tz::TimeZone::UTC, ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
     let ring_folder = folder.join("rings");

@@ -99,6 +99,7 @@ fn line(sketch: &Sketch) -> Line {
         music: "music".into(),
         hold_music: "hold".into(),
         recording: RecordingPolicy::Always,
+        recording_terms: Default::default(),
         wrap_up: Duration::from_secs(20),
         waiting_max: Duration::from_secs(900),
         hours: None,

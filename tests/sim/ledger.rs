@@ -260,6 +260,8 @@ impl Ledger {
             | EventKind::CallHandedToSamu(_)
             | EventKind::CallSupervised { .. }
             | EventKind::CallHeld { .. }
+            | EventKind::RecordingPaused { .. }
+            | EventKind::RecordingResumed { .. }
             | EventKind::CallResumed { .. }
             | EventKind::CallOneWayAudio { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());

@@ -286,7 +286,9 @@ impl RecorderPlane {
                 take.legs.push(*leg);
                 Ok(Vec::new())
             }
-            RecorderCommand::Turn { .. } => Ok(Vec::new()),
+            RecorderCommand::Turn { .. } | RecorderCommand::Pause { .. } | RecorderCommand::Resume { .. } => {
+                Ok(Vec::new())
+            }
             RecorderCommand::Finish { call, record, .. } => {
                 let take = self.takes.get_mut(call).filter(|take| !take.is_finished);
                 let take = take.ok_or_else(|| format!("the recording of {call} was finished without a beginning"))?;

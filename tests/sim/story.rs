@@ -89,6 +89,8 @@ fn detail(kind: &EventKind) -> String {
         | EventKind::CallOneWayAudio { .. }
         | EventKind::CallAbandoned { .. }
         | EventKind::RecordingSealed { .. }
+        | EventKind::RecordingPaused { .. }
+        | EventKind::RecordingResumed { .. }
         | EventKind::RecordingFailed { .. } => String::new(),
     }
 }

@@ -51,6 +51,7 @@ mod loading;
 mod losing;
 mod outliving;
 mod overload;
+mod pausing;
 mod pressing;
 mod quality;
 mod refusing;

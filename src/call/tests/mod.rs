@@ -12,6 +12,7 @@ mod listening;
 mod onward;
 mod recalling;
 mod resuming;
+mod recording;
 mod returning;
 mod standing;
 mod supervising;

@@ -10,8 +10,15 @@ fn the_last_whole_line_counts_whatever_was_torn_and_an_earlier_version_s_file_is
     let world = World::new();
     let (folder, file) = (world.in_folder(""), world.in_folder(KEPT_FILE));
     let (call, begun) = (world.call, world.begin);
-    let first =
-        kept::Kept { call, begun, finished: None, legs: BTreeMap::new(), turns: Vec::new(), record: world.record() };
+    let first = kept::Kept {
+        call,
+        begun,
+        finished: None,
+        legs: BTreeMap::new(),
+        turns: Vec::new(),
+        record: world.record(),
+        pauses: Vec::new(),
+    };
     first.write(&folder, &world.parts.state).expect("written");
     assert_eq!(kept::unfinished(&world.parts.state).expect("read"), [call]);
     let read = || kept::Kept::read(&folder);

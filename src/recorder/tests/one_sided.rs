@@ -20,6 +20,7 @@ impl World {
             legs: BTreeMap::from([(0, leg(Side::Caller)), (1, leg(Side::Regulator))]),
             turns: Vec::new(),
             record: self.record(),
+            pauses: Vec::new(),
         };
         kept.write(&self.in_folder(""), &self.parts.state).expect("kept");
     }
@@ -121,7 +122,15 @@ fn a_leg_that_left_is_not_missed_after_its_end() {
     let leg = kept::KeptLeg { side: Side::Regulator, regulator: None, joined: world.begin.moment };
     let finished = Some(world.begin.after(Duration::from_millis(60_000)));
     let legs = BTreeMap::from([(1, leg)]);
-    let kept = kept::Kept { call: world.call, begun: world.begin, finished, legs, turns: Vec::new(), record };
+    let kept = kept::Kept {
+        call: world.call,
+        begun: world.begin,
+        finished,
+        legs,
+        turns: Vec::new(),
+        record,
+        pauses: Vec::new(),
+    };
     kept.write(&world.in_folder(""), &world.parts.state).expect("kept");
     let mut ring = RingWriter::create(&world.parts.ring_folder.join("ring-0"), 1 << 20).expect("a ring");
     world.speak(&mut ring, 1, 0..100);

@@ -27,6 +27,7 @@ fn line(id: &str, ddi: &str, priority: u8) -> Line {
         music: "music".into(),
         hold_music: "music".into(),
         recording: RecordingPolicy::Always,
+        recording_terms: Default::default(),
         wrap_up: Duration::ZERO,
         waiting_max: Duration::from_secs(600),
         hours: None,

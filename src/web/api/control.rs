@@ -170,7 +170,7 @@ impl From<WayWord> for Supervision {
 /// What an order to a live call may be answered.
 #[derive(utoipa::IntoResponses)]
 #[allow(dead_code, reason = "only its description is used")]
-enum Answers {
+pub(super) enum Answers {
     /// It is being done; what comes of it is told by the call's events.
     #[response(status = 204)]
     Done,
@@ -461,7 +461,8 @@ fn read_skills(skills: &BTreeMap<String, u8>) -> Result<Needs, Problem> {
 }
 
 /// Writes to the audit what is to be done, and has it done.
-async fn order(
+/// Has something done with a live call, and writes it to the audit.
+pub(super) async fn order(
     desk: &Desk,
     bearer: &Bearer,
     (call, control): (CallId, Control),

@@ -30,7 +30,9 @@ mod holds;
 mod ladder;
 mod outbox;
 mod page;
+mod pausing;
 mod people;
+mod reconciliation;
 mod recordings;
 mod regulators;
 mod room;
@@ -100,6 +102,8 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(control::transfer))
         .routes(routes!(control::demand))
         .routes(routes!(control::supervise))
+        .routes(routes!(pausing::pause))
+        .routes(routes!(pausing::resume))
         .routes(routes!(ladder::show))
         .routes(routes!(statistics::show))
         .routes(routes!(abandoned::list))
@@ -114,6 +118,7 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(standing::surges))
         .routes(routes!(standing::raise))
         .routes(routes!(standing::lower))
+        .routes(routes!(reconciliation::show))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::show))
         .routes(routes!(recordings::manifest))
