@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::reach;
 use crate::model::centre::RecordingPolicy;
-use crate::model::{CallRecord, Centre, LineId, Moment, Now, RegulatorId};
+use crate::model::{CallRecord, Centre, LineId, Moment, Now, RegulatorId, Utc};
 use crate::routing::{self, Routed};
 use crate::web::{LastDay, Moved};
 
