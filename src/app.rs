@@ -9,6 +9,7 @@ mod locks;
 mod reconciling;
 mod recovery;
 mod reload;
+mod roots;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::archive::Evidence;
 use crate::call::{CALLS_MAX, Switch};
 use crate::clock;
 use crate::config::Settings;
@@ -189,6 +191,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         config: settings.file.clone(),
         reloader: reloader.clone(),
         recordings: settings.recording.folder.clone(),
+        evidence: evidence(&settings, &secrets, (recorder.notary(), &keys)),
         access: settings.access,
         keys: keys.clone(),
         custody: custody.custodian.clone(),
@@ -204,6 +207,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         tokio::spawn(prune(storage.clone(), stopped.clone())),
         encryption::watch(keys, &recorder, (&storage, &writer), &mut chance, &stopped),
         tokio::spawn(compare_daily(&settings, &storage).run(stopped.clone())),
+        tokio::spawn(roots::keep(roots::Log::of(&settings, recorder.notary()), stopped.clone())),
     ];
     let sender = listeners.sender();
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
@@ -265,7 +269,29 @@ fn outbox_settings(settings: &Settings) -> OutboxSettings {
     }
 }
 
-fn recorder_parts(settings: &Settings, secrets: &Secrets, keys: Keys) -> recorder::Parts {
+/// What adds to recordings and hands them out.
+fn evidence(settings: &Settings, secrets: &Secrets, (notary, keys): (recorder::Notary, &Keys)) -> Evidence {
+    Evidence {
+        recordings: settings.recording.folder.clone(),
+        node: settings.node.name.clone(),
+        zone: settings.centre.zone.clone(),
+        key: secrets.seal_key.clone(),
+        notary,
+        vault: keys.clone(),
+        authority: settings.proof.authority.as_ref().and_then(|authority| authority.certificates.clone()),
+    }
+}
+
+/// Keeps every other Vigie away from these folders, for work on them while none runs.
+///
+/// # Errors
+/// [`AppError::InUse`] when one runs.
+pub fn lock(settings: &Settings) -> Result<impl Sized, AppError> {
+    locks::take(settings)
+}
+
+/// What the recorder is built from.
+pub fn recorder_parts(settings: &Settings, secrets: &Secrets, keys: Keys) -> recorder::Parts {
     recorder::Parts {
         settings: settings.recording.clone(),
         node: settings.node.name.clone(),

@@ -4,6 +4,9 @@ mod certificate;
 mod clock_watch;
 pub mod custody;
 mod der;
+mod evidence;
+pub mod export;
+mod instructions;
 pub mod merkle;
 pub mod reconcile;
 pub mod redact;
@@ -12,5 +15,11 @@ pub mod roots;
 mod shred;
 pub mod timestamp;
 pub mod verify;
+mod zip;
 
+#[cfg(test)]
+mod tests;
+
+pub use crate::recorder::deposit::{Addendum, Note};
+pub use evidence::{Evidence, EvidenceError};
 pub use verify::{Finding, Verdict, VerifyError, verify};

@@ -1,4 +1,5 @@
-//! The commands: serve, demo, check, reconcile, reload, verify, audit, custody, password, import, call, load, simulate, key.
+//! The commands: serve, demo, check, reconcile, reload, verify, export, seal-key, audit, custody, password, import, call,
+//! load, simulate, key.
 
 pub mod ask;
 pub mod audit;
@@ -6,6 +7,7 @@ pub mod call;
 pub mod check;
 pub mod custody;
 pub mod demo;
+pub mod export;
 pub mod import;
 pub mod key;
 pub mod load;
@@ -13,6 +15,7 @@ pub mod password;
 pub mod phone;
 pub mod reconcile;
 pub mod reload;
+pub mod seal_key;
 pub mod serve;
 pub mod simulate;
 pub mod verify;
@@ -46,6 +49,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArguments),
     Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
+    Export(export::ExportArguments),
+    SealKey(seal_key::SealKeyArguments),
     Audit(audit::AuditArguments),
     Custody(custody::CustodyArguments),
     Password(password::PasswordArguments),
@@ -69,6 +74,8 @@ pub fn run() -> ExitCode {
         Command::Reconcile(arguments) => reconcile::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::SealKey(arguments) => seal_key::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Custody(arguments) => custody::run(&arguments),
         Command::Password(arguments) => password::run(&arguments),

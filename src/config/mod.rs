@@ -18,6 +18,7 @@ mod lists;
 mod outbound;
 mod parts;
 mod people;
+mod proof;
 mod reach;
 mod read;
 mod recording_terms;

@@ -14,6 +14,7 @@ use super::fault::{Fault, Faults};
 use super::outbound::check_outbound;
 use super::parts::{read_dispatch, read_media, read_node, read_recording, read_sip, read_storage, read_web};
 use super::people::{PeopleFile, Usual, read_people, read_people_file, read_regulators};
+use super::proof::read_proof;
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
 use super::trunks::{check_trunks, read_trunks};
@@ -118,6 +119,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
         sip: read_sip(&sip),
         media: media_settings,
         recording: read_recording(&recording),
+        proof: read_proof(&root, folder),
         storage: read_storage(&storage, &node_settings),
         web: read_web(&web),
         access: read_access(&root),

@@ -23,6 +23,8 @@ pub struct Settings {
     pub media: MediaSettings,
     /// Recording.
     pub recording: RecordingSettings,
+    /// Roots over the seal log, and who stamps them.
+    pub proof: ProofSettings,
     /// The database.
     pub storage: StorageSettings,
     /// The HTTP door.
@@ -181,6 +183,26 @@ pub struct RecordingSettings {
     pub encryption: EncryptionSettings,
     /// When the calls, events and files of the day before are compared, by the clock on the wall.
     pub reconcile_at: jiff::civil::Time,
+}
+
+/// What proves recordings beside their seals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofSettings {
+    /// How often the seal log gets a root.
+    pub root_every: Duration,
+    /// Who stamps it with a time.
+    pub authority: Option<AuthoritySettings>,
+}
+
+/// A time-stamping authority (RFC 3161).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritySettings {
+    /// Where it is asked over HTTP.
+    pub url: String,
+    /// Its certificates, PEM: given along with exports.
+    pub certificates: Option<PathBuf>,
+    /// How long an answer may take.
+    pub timeout: Duration,
 }
 
 /// The database.

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bury::{Burial, BuryError};
+use super::kept::unfinished;
 use super::layout::{SIDECAR_FILE, folder_of, journal_folder, make_folder, put_file, remove_file};
 use super::render::hex;
-use super::seal::{SealError, Sealer};
+use super::seal::{SealError, Sealer, sealed_there};
 use super::seal_log::{SealLine, SealLogError};
 use super::work::SealJob;
 use crate::model::{CallId, Utc};
@@ -130,6 +131,12 @@ pub enum DepositError {
     /// A seal that comes first could not be logged.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A recording that was sealed before waits for its line.
+    #[error("the recording of {call} waits for its line in the seal log; ask again when it has it")]
+    Waiting {
+        /// Of this call.
+        call: CallId,
+    },
     /// The sealing thread does not answer.
     #[error("the sealing thread does not answer: Vigie is stopping, or its disk is stuck; ask again later")]
     Silent,
@@ -191,6 +198,7 @@ impl Sealer {
     /// Signs, writes and logs a document.
     pub fn deposit(&mut self, deposit: &Deposit, at: Utc) -> Result<Deposited, DepositError> {
         self.log_waiting()?;
+        self.wait_for_seals()?;
         self.finish_deposit()?;
         let (call, path, bytes) = match deposit {
             Deposit::Addendum(note) => {
@@ -244,9 +252,23 @@ impl Sealer {
         let file = self.parts.settings.folder.join(&mark.path);
         let stands = std::fs::read(&file).is_ok_and(|bytes| hex(&Sha256::digest(&bytes)) == mark.sha256);
         if stands && !self.log.has_file(&mark.path, &mark.sha256)? {
+            self.wait_for_seals()?;
             self.log_mark(&mark)?;
         }
         remove_file(&path).map_err(fault("removing", &path))
+    }
+
+    /// After a crash a sidecar may name its place in the log while its line is not there yet: that place is its own.
+    fn wait_for_seals(&self) -> Result<(), DepositError> {
+        for call in
+            unfinished(&self.parts.state).map_err(fault("listing unfinished recordings in", &self.parts.state))?
+        {
+            let sealed = sealed_there(&self.parts.settings.folder, call)?;
+            if sealed.is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence()) {
+                return Err(DepositError::Waiting { call });
+            }
+        }
+        Ok(())
     }
 
     fn log_mark(&mut self, mark: &Mark) -> Result<u64, DepositError> {

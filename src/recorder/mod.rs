@@ -40,7 +40,7 @@ pub mod tag;
 mod work;
 
 pub use bury::{Burial, BuryError};
-pub use deposit::{Deposit, Deposited, Notary};
+pub use deposit::{Deposit, DepositError, Deposited, Notary};
 pub use recover::recover;
 pub use seal::{SealError, sealed_there};
 

@@ -269,6 +269,40 @@ impl SealLog {
     }
 }
 
+/// A line as an outsider checks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenLine {
+    /// What it says.
+    pub entry: Entry,
+    /// The text that was hashed and signed.
+    pub text: String,
+    /// Its SHA-256.
+    pub hash: String,
+    /// Its signature, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// The last line of a log that seals this file.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn find_line(log: &Path, file: &str) -> Result<Option<ProvenLine>, SealLogError> {
+    let mut found = None;
+    for line in BufReader::new(File::open(log).map_err(fault("opening", log))?).lines() {
+        let line = line.map_err(fault("reading", log))?;
+        if !line.contains(file) {
+            continue;
+        }
+        if let (Ok((entry, hash)), Ok(proof)) = (Entry::check(&line, None), serde_json::from_str::<Proof>(&line))
+            && entry.path == file
+        {
+            let signature = STANDARD.decode(&proof.signature).unwrap_or_default();
+            found = Some(ProvenLine { text: entry.text(), entry, hash, signature });
+        }
+    }
+    Ok(found)
+}
+
 /// What is sealed, or was deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct SealLine<'a> {

@@ -14,6 +14,7 @@ pub mod comparing;
 mod database;
 pub mod deletions;
 pub mod events;
+pub mod exports;
 mod facts;
 pub mod filter;
 pub mod holds;

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use crate::archive::Evidence;
 use crate::archive::custody::Custodian;
 use crate::config::settings::AccessSettings;
 use crate::model::{CallId, LegQuality, NumberPlan};
@@ -37,6 +38,7 @@ mod range;
 mod readiness;
 mod reloader;
 mod routing_words;
+mod sending;
 mod token;
 mod words;
 
@@ -71,6 +73,8 @@ pub struct Parts {
     pub reloader: Arc<dyn Reloader>,
     /// The recordings folder: no file outside it is ever sent.
     pub recordings: PathBuf,
+    /// Adds to recordings, makes redacted copies and exports.
+    pub evidence: Evidence,
     /// What somebody who takes many recordings is watched for.
     pub access: AccessSettings,
     /// Open the recordings that are encrypted.

@@ -38,7 +38,9 @@ async fn a_route_answers_exactly_the_methods_that_are_described() {
             .replace("{regulator}", "anne")
             .replace("{position}", "1")
             .replace("{hold}", "1")
-            .replace("{deletion}", "1");
+            .replace("{deletion}", "1")
+            .replace("{addendum}", "1")
+            .replace("{export}", "00000000-0000-4000-8000-000000000000");
         for method in METHODS {
             // What is described as GET answers HEAD as well (RFC 9110 §9.3.2).
             let expected = described.contains(&method) || (method == "head" && described.contains(&"get"));
@@ -97,8 +99,9 @@ async fn every_operation_has_a_summary_its_errors_and_its_security() {
         let roles = operation["security"][0]["token"].as_array().expect("roles");
         assert!(roles.contains(&"admin".into()), "{place}");
         let changes = matches!(method.as_str(), "post" | "put" | "delete");
-        // Custody is compliance's own: it takes two people, and the clock takes the administrator.
-        let is_custody = operation["tags"][0] == "custody" && path != "/api/v1/custody/clock";
+        // Compliance adds to recordings, hands them out and deletes them, with a second person; the clock takes the administrator.
+        let adds = ["/addenda", "/redactions", "/exports"].iter().any(|part| path.contains(part));
+        let is_custody = adds || operation["tags"][0] == "custody" && path != "/api/v1/custody/clock";
         assert_eq!(roles.contains(&"compliance".into()), !changes || is_custody, "{place}");
         for status in ["400", "401", "403", "500", "503"] {
             let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"]["$ref"];
@@ -163,6 +166,20 @@ async fn what_is_answered_is_what_is_described() {
         ("head", "/api/v1/recordings/{call}/audio", format!("/api/v1/recordings/{call}/audio?reason=plainte")),
         ("get", "/api/v1/recordings/{call}/manifest", format!("/api/v1/recordings/{call}/manifest")),
         ("get", "/api/v1/recordings/{call}/signature", format!("/api/v1/recordings/{call}/signature")),
+        ("get", "/api/v1/recordings/{call}/addenda", format!("/api/v1/recordings/{call}/addenda")),
+        ("get", "/api/v1/exports", "/api/v1/exports".to_owned()),
+        ("get", "/api/v1/exports/{export}", format!("/api/v1/exports/{call}")),
+        ("post", "/api/v1/exports", "/api/v1/exports".to_owned()),
+        ("post", "/api/v1/exports/{export}/approve", format!("/api/v1/exports/{call}/approve")),
+        ("post", "/api/v1/exports/{export}/refuse", format!("/api/v1/exports/{call}/refuse")),
+        ("get", "/api/v1/exports/{export}/archive", format!("/api/v1/exports/{call}/archive?reason=plainte")),
+        ("post", "/api/v1/recordings/{call}/addenda", format!("/api/v1/recordings/{call}/addenda")),
+        ("post", "/api/v1/recordings/{call}/redactions", format!("/api/v1/recordings/{call}/redactions")),
+        (
+            "get",
+            "/api/v1/recordings/{call}/redactions/{addendum}/audio",
+            format!("/api/v1/recordings/{call}/redactions/1/audio?reason=plainte"),
+        ),
         ("get", "/api/v1/room", "/api/v1/room".to_owned()),
         ("get", "/api/v1/regulators", "/api/v1/regulators".to_owned()),
         ("get", "/api/v1/regulators/{regulator}", "/api/v1/regulators/anne".to_owned()),

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use vigie::archive::Evidence;
 use vigie::archive::custody::{self, Custodian};
 use vigie::config::settings::{AccessSettings, EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
@@ -21,6 +22,7 @@ use vigie::model::{
     Fact, LegQuality, LegRecord, NumberPlan, OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, SealedRecording,
     Side, SipTrace, Subject, Utc,
 };
+use vigie::recorder::Notary;
 use vigie::storage::outbox::{self, Settled, Verdict};
 use vigie::storage::{Storage, Writer, WriterSettings};
 use vigie::switchboard::{Door, Inbox};
@@ -117,6 +119,15 @@ impl Desk {
             config: folder.path().join("vigie.toml"),
             reloader: Arc::new(super::reloader::Still),
             recordings: folder.path().join("recordings"),
+            evidence: Evidence {
+                recordings: folder.path().join("recordings"),
+                node: "node-1".into(),
+                zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a bundled zone"),
+                key: ed25519_dalek::SigningKey::from_bytes(&[7; 32]),
+                notary: Notary::closed(),
+                vault: vigie::vault::Keys::off(),
+                authority: None,
+            },
             custody: custodian(&storage, &folder),
             access: AccessSettings { bulk_recordings: 3, bulk_window: Duration::from_secs(3600) },
             keys: vigie::vault::Keys::off(),

@@ -9,6 +9,7 @@ mod custody;
 mod description;
 mod desk;
 mod doors;
+mod exports;
 mod input;
 mod reading;
 mod reloader;

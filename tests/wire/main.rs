@@ -37,6 +37,7 @@ mod duty;
 mod early;
 mod early_media;
 mod explaining;
+mod exporting;
 mod failing_disk;
 mod garbage;
 mod handing_on;

@@ -92,6 +92,22 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// The seal key that comes next: made and kept aside, or the one that an interrupted change has made.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn begin_seal_key(settings: &Settings) -> Result<ed25519_dalek::SigningKey, SecretsError> {
+    seal_key::begin(&folder(settings))
+}
+
+/// Puts the next seal key in the place of the one in use.
+///
+/// # Errors
+/// When the file cannot be put in place.
+pub fn finish_seal_key(settings: &Settings) -> Result<(), SecretsError> {
+    seal_key::finish(&folder(settings))
+}
+
 /// `STATE/secrets`.
 fn folder(settings: &Settings) -> PathBuf {
     settings.node.state.join("secrets")

@@ -15,6 +15,7 @@ use super::Desk;
 use super::problem::Problem;
 
 mod abandoned;
+mod addenda;
 mod audio;
 mod audit;
 mod bans;
@@ -25,6 +26,7 @@ mod control;
 mod custody;
 mod deletions;
 mod duty;
+mod exports;
 mod health;
 mod holds;
 mod ladder;
@@ -132,6 +134,14 @@ pub fn describe() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
         .routes(routes!(deletions::show))
         .routes(routes!(deletions::approve))
         .routes(routes!(deletions::withdraw))
+        .routes(routes!(addenda::list, addenda::add))
+        .routes(routes!(addenda::redact))
+        .routes(routes!(addenda::redacted))
+        .routes(routes!(exports::list, exports::request))
+        .routes(routes!(exports::show))
+        .routes(routes!(exports::approve))
+        .routes(routes!(exports::refuse))
+        .routes(routes!(exports::archive))
         .routes(routes!(room::show))
         .routes(routes!(regulators::list))
         .routes(routes!(regulators::show))
