@@ -103,6 +103,8 @@ pub fn superseded(call: &mut Call, by: CallId, now: Now, out: &mut Vec<Decision>
 /// The call that calls back the caller of `of`: it stands in line as if that one had never left.
 fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now: Now, out: &mut Vec<Decision>) -> Call {
     let mut leg = Leg::new(LegId { call: id, number: 0 }, Side::Caller, now);
+    // Until it is dialled it is over: a record of a call-back that never was has no leg without an end.
+    leg.end(EndedBy::NoAnswer, Some("not dialled".to_owned()), now);
     leg.state = LegState::Closed;
     leg.dialled = Some(recall.number.clone());
     let first = of.record.choices.callback_of.unwrap_or(of.id);
@@ -132,6 +134,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         waits_until: now.moment + AGE_MAX,
         sequence: 0,
         pause: None,
+        notes: 0,
         recording: false,
         has_failed_recording: false,
         held: Vec::new(),
@@ -267,7 +270,9 @@ pub fn postponed(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Deci
 pub fn picked_up(call: &mut Call, by: LegId, offer: OfferNumber, now: Now, out: &mut Vec<Decision>) {
     let leg = call.caller_leg();
     if let Some(caller) = call.leg_mut(leg) {
-        caller.state = LegState::Opening;
+        let mut anew = Leg::new(leg, Side::Caller, now);
+        anew.dialled = caller.dialled.take();
+        *caller = anew;
     }
     let until = now.moment + RING_MAX;
     call.state = State::Recalling(Box::new(Recalling { by, offer, until }));

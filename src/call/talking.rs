@@ -43,18 +43,22 @@ pub fn answer(call: &mut Call, leg: LegId, remote: RemoteMedia, now: Now, out: &
 
 /// A regulator and the caller are there: both are recorded and hear each other.
 pub fn answered(call: &mut Call, leg: LegId, number: OfferNumber, now: Now, out: &mut Vec<Decision>) {
-    let first_answer = call.record.answered_at.is_none();
-    call.record.answered_at.get_or_insert(now.utc);
     let caller = call.caller_leg();
     call.record_leg(caller, now, out);
     call.record_leg(leg, now, out);
     join(call, leg, out);
-    if first_answer {
+    note_answer(call, now, out);
+    tell_answer(call, leg, number, now, out);
+    out.push(Decision::Keep);
+}
+
+/// A regulator has the caller: from the first time on the call counts as answered, and the person is owed nothing.
+pub fn note_answer(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
+    if call.record.answered_at.is_none() {
+        call.record.answered_at = Some(now.utc);
         out.push(Decision::Count(Counter::CallsAnswered));
     }
     out.push(Decision::Served);
-    tell_answer(call, leg, number, now, out);
-    out.push(Decision::Keep);
 }
 
 /// Tells dispatch who has the caller now, with all that a screen pop needs.

@@ -472,12 +472,18 @@ pub fn tell(
         }
         Partner::Number { number, .. } => TransferParty::Number(number.clone()),
     };
-    if let Some(by) = call.leg(by).and_then(|leg| leg.regulator.clone()) {
-        out.push(Decision::Count(Counter::CallsTransferred));
-        call.tell(EventKind::CallTransferred { by, to, kind }, out);
+    match (call.leg(by).map(|leg| leg.regulator.clone()), to) {
+        (Some(Some(by)), to) => {
+            out.push(Decision::Count(Counter::CallsTransferred));
+            call.tell(EventKind::CallTransferred { by, to, kind }, out);
+        }
+        // A caller who waited, moved to an outside number by whoever watches the room.
+        (None, TransferParty::Number(to)) => call.tell(EventKind::CallForwarded { to }, out),
+        (None | Some(None), _) => {}
     }
     if let Some(offer) = offer {
         out.extend(close_offer_record(call, offer, (OfferEnd::Accepted, None), now));
+        talking::note_answer(call, now, out);
         tell_answer(call, leg, offer, now, out);
     }
     out.push(Decision::Keep);

@@ -13,6 +13,9 @@
 mod centre;
 #[path = "../sim/sealing.rs"]
 mod sealing;
+#[path = "../sim/voice.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod voice;
 #[path = "../sim/wire.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod wire;

@@ -20,6 +20,9 @@ mod sound;
 #[path = "../wire/torture/table.rs"]
 #[allow(dead_code, reason = "the wire tests use the rest")]
 mod table;
+#[path = "../sim/voice.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod voice;
 #[path = "../sim/wire.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod wire;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use vigie::model::Transport;
 use vigie::model::centre::{
     AddressBlock, Association, Centre, Demand, DigestChoice, Farewell, GreetingMode, Line, OfferRules, Reach,
-    RecordingPolicy, Region, Regulator, Step, Trunk, WeeklyHours, Weights,
+    RecordingPolicy, Region, Regulator, Step, Trunk, TrunkReach, WeeklyHours, Weights,
 };
 use vigie::model::{Chance, Credential, E164, Needs, NumberPlan, SkillId};
 use vigie::useragent::{Listener, Rules};
 
+use crate::voice;
 use crate::wire::Account;
 
 /// The digest realm.
@@ -220,7 +221,7 @@ pub fn changed(chance: &mut Chance) -> Arc<Centre> {
             .regulators
             .insert("zoe".into(), regulator(12, ("zoe", "sos-rouen", &[("regulation", 60)], &[("seine", 0)])));
         let night = Sketch {
-            id: "night",
+            id: "rouen-night",
             ddi: "+33235000077",
             association: "sos-rouen",
             region: "seine",
@@ -236,7 +237,7 @@ pub fn changed(chance: &mut Chance) -> Arc<Centre> {
 
 /// The centre.
 pub fn centre() -> Arc<Centre> {
-    let lines = lines();
+    let lines: Vec<Line> = lines().into_iter().map(voice::dress).collect();
     let trunk = Trunk {
         id: "carrier".into(),
         peers: vec![AddressBlock::parse("10.1.0.0/24").expect("a block")],
@@ -244,20 +245,20 @@ pub fn centre() -> Arc<Centre> {
         fallback_line: "cherbourg".into(),
         calls_max: 120,
         rate_max: 1000,
-        reach: None,
+        reach: Some(TrunkReach { host: "10.1.0.1".into(), port: Some(5060), transport: Some(Transport::Udp) }),
         registration: None,
         options_every: None,
         srtp: Default::default(),
         codecs: vigie::model::Codec::USUAL.to_vec(),
         verified: Default::default(),
-        dials: Vec::new(),
+        dials: vec!["15".into(), "+336".into(), "+337".into()],
         outgoing: Default::default(),
     };
     let associations = ["sos-cherbourg", "sos-rouen", "sos-dijon", "sos-cannes"];
     let sounds = ["greeting", "music", "hold", "overflow", "nobody", "closed", "ready-fr", "paused-fr", "longer-fr"];
     Arc::new(Centre {
-        menus: Default::default(),
-        spoken: Default::default(),
+        menus: voice::menus(),
+        spoken: ["fr".to_owned()].into(),
         zone: jiff::tz::TimeZone::get("Europe/Paris").expect("a zone"),
         associations: associations
             .iter()
@@ -276,7 +277,7 @@ pub fn centre() -> Arc<Centre> {
         offers: OfferRules::default(),
         callers: Default::default(),
         outbound: Default::default(),
-        lists: Default::default(),
+        lists: voice::lists(),
         samu: vigie::model::control::SAMU_NUMBER.into(),
         codes: Default::default(),
     })

@@ -1,13 +1,17 @@
 //! The decisions, whole or with a planted fault: to show that the checks can fail.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use vigie::model::{Action, Fact, Input, MediaCommand, Moment, Now, Path, RecorderCommand};
+use vigie::model::{Action, Centre, Fact, Input, MediaCommand, Moment, Now, Path, Reach, RecorderCommand, SkillId};
 use vigie::switchboard::Decisions;
 
 use crate::restoring::Restarts;
 
-/// A fault between the decisions and the world; the number is which occurrence it hits.
+/// A fault between the decisions and the world, or in the router; the number is which occurrence it hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
     /// None.
@@ -36,12 +40,64 @@ pub enum Plant {
     LostRecord(u32),
     /// A question from the API is never answered.
     LostReply(u32),
+    /// The waiting room takes everybody for able to do everything.
+    BlindToSkills,
+    /// The waiting room lets who has come later go first, where what was asked at first can be had for them.
+    LaterFirst,
+    /// The waiting room takes the urgent line for the least urgent.
+    UrgentLast,
+    /// The waiting room looks farther, and for less, later than the lines say.
+    LateSteps,
+    /// The waiting room believes in nobody's second region, neighbours or whole.
+    NearSighted,
+    /// The waiting room lets people rest twice as long as the lines say.
+    LongRest,
+    /// The waiting room sleeps on when it wanted to be woken.
+    ForgottenWakeUp,
+    /// The waiting room rings phones for longer than the rules say.
+    LongRinging,
+}
+
+/// By how much steps are late, and a wake-up.
+const LATE: Duration = Duration::from_secs(3);
+
+impl Plant {
+    /// The centre as a faulty router would understand it; the checks go by the true one.
+    pub fn misread(self, centre: Arc<Centre>) -> Arc<Centre> {
+        let mut wrong = Centre::clone(&centre);
+        match self {
+            Plant::BlindToSkills => {
+                let all = ["regulation", "paediatrics", "lang-en", "physician", "administration"];
+                let all: BTreeMap<SkillId, u8> = all.into_iter().map(|skill| (skill.into(), 100)).collect();
+                wrong.regulators.values_mut().for_each(|one| one.skills = all.clone());
+            }
+            Plant::LaterFirst => wrong.weights.skill_wait = Duration::from_secs(600),
+            Plant::UrgentLast => {
+                let urgent = wrong.lines.values_mut().filter(|line| line.demand.priority == 1);
+                urgent.for_each(|line| line.demand.priority = 9);
+            }
+            Plant::LateSteps => {
+                let steps = wrong.lines.values_mut().flat_map(|line| line.demand.steps.iter_mut());
+                steps.for_each(|step| step.after = step.after.map(|after| after + LATE));
+            }
+            Plant::NearSighted => {
+                for line in wrong.lines.values_mut() {
+                    line.demand.reach = Reach::Home;
+                    line.demand.steps.iter_mut().for_each(|step| step.reach = None);
+                }
+            }
+            Plant::LongRest => wrong.lines.values_mut().for_each(|line| line.wrap_up *= 2),
+            Plant::LongRinging => wrong.offers.ring_duration_max += LATE,
+            _ => return centre,
+        }
+        Arc::new(wrong)
+    }
 }
 
 /// The decisions under test.
 pub struct Subject {
     pub inner: Decisions,
-    plant: Plant,
+    pub plant: Plant,
     seen: u32,
     phones: Vec<Path>,
     /// The user agent's restarts, when it has any.
@@ -54,7 +110,9 @@ impl Subject {
     }
 
     pub fn deadline(&self) -> Option<Moment> {
-        self.inner.deadline().map(|(at, _)| at)
+        let at = self.inner.deadline().map(|(at, _)| at);
+        let is_rooms = at == self.inner.switch().room().deadline();
+        if is_rooms && self.plant == Plant::ForgottenWakeUp { at.map(|at| at + LATE) } else { at }
     }
 
     pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
@@ -75,6 +133,8 @@ impl Subject {
         }
         match self.plant {
             Plant::Nothing | Plant::StoppedClock(_) => {}
+            Plant::BlindToSkills | Plant::LaterFirst | Plant::UrgentLast | Plant::LateSteps => {}
+            Plant::NearSighted | Plant::LongRest | Plant::ForgottenWakeUp | Plant::LongRinging => {}
             Plant::NoCancel => out.retain(|action| !is_send(action, b"CANCEL ")),
             Plant::NoBye => out.retain(|action| !is_send(action, b"BYE ")),
             Plant::LostStore(nth) => self.lose(nth, out, |action| matches!(action, Action::Store(_))),

@@ -5,13 +5,14 @@ use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, NOBODY_GRACE, State, Switch};
+use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, Guest, NOBODY_GRACE, State, Switch};
 use vigie::model::{
-    Action, CallId, Centre, EventKind, Fact, Input, LegId, LineId, Moment, Now, PauseReason, Regulator, RegulatorId,
-    RegulatorState,
+    Action, CallId, Centre, Control, Demand, EventKind, Fact, Input, LegId, Line, LineId, Moment, Needs, Now,
+    PauseReason, Reach, RegionId, Regulator, RegulatorId, RegulatorState, Side,
 };
 
-use crate::ledger::{Ledger, demand, is_handed_on};
+use crate::entered::{control_bit, state_bit};
+use crate::ledger::{Ledger, demand, is_handed_on, takes_over};
 
 /// A step's actions: an end of everything at once would be the most.
 const ACTIONS_MAX: usize = 400;
@@ -27,20 +28,39 @@ pub struct Checks {
     centre: Arc<Centre>,
     pub ledger: Ledger,
     states: BTreeMap<RegulatorId, (RegulatorState, Moment)>,
-    calls: HashMap<CallId, (Discriminant<State>, usize, Moment)>,
+    calls: HashMap<CallId, Stay>,
     missed: Option<(Moment, String)>,
-    /// Who can answer each line at each step.
-    reach: HashMap<(LineId, usize), Vec<RegulatorId>>,
+    /// Who is near enough to each region.
+    near: HashMap<(RegionId, Reach), BTreeSet<RegulatorId>>,
     late: u32,
-    /// The colleagues whom regulators' own calls ring.
+    /// The colleagues whom regulators' own calls ring, and those who are rung to join a call.
     consulted: BTreeSet<(CallId, RegulatorId)>,
+    /// The longest rest of any line so far: a call that lives keeps the line that it came in on.
+    wrap_up_max: Duration,
+    /// What was added to the rest that each regulator is taking.
+    extended: BTreeMap<RegulatorId, Duration>,
+    /// The states that calls were in, a bit each.
+    pub states_seen: u32,
+    /// What was asked of live calls and done, a bit each.
+    pub controls_done: u32,
+}
+
+/// How long a call has been as it is, and how long it may.
+struct Stay {
+    state: Discriminant<State>,
+    offers: usize,
+    since: Moment,
+    most: Duration,
 }
 
 impl Checks {
     pub fn new(centre: Arc<Centre>) -> Checks {
-        let all = vigie::config::reach(&centre).into_iter();
         Checks {
-            reach: all.map(|one| ((one.line, one.step), one.regulators)).collect(),
+            near: near(&centre),
+            wrap_up_max: wrap_up_max(&centre),
+            extended: BTreeMap::new(),
+            states_seen: 0,
+            controls_done: 0,
             centre,
             ledger: Ledger::default(),
             states: BTreeMap::new(),
@@ -53,9 +73,21 @@ impl Checks {
 
     /// Another configuration is in force from the next step on.
     pub fn recentre(&mut self, centre: Arc<Centre>) {
-        let all = vigie::config::reach(&centre).into_iter();
-        self.reach = all.map(|one| ((one.line, one.step), one.regulators)).collect();
+        self.near = near(&centre);
+        self.wrap_up_max = self.wrap_up_max.max(wrap_up_max(&centre));
         self.centre = centre;
+    }
+
+    /// Somebody's rest is about to be made longer, if there is one.
+    pub fn extends(&mut self, regulator: &RegulatorId, switch: &Switch, by: Duration) {
+        if switch.room().state_of(regulator) == Some(&RegulatorState::WrapUp) {
+            *self.extended.entry(regulator.clone()).or_default() += by;
+        }
+    }
+
+    /// Something was asked of a live call, and done.
+    pub fn note_control(&mut self, control: &Control) {
+        self.controls_done |= 1 << control_bit(control);
     }
 
     /// Everything that can be seen after a step.
@@ -89,17 +121,10 @@ impl Checks {
         let mut live = 0;
         for call in switch.calls() {
             live += 1;
-            let kind = std::mem::discriminant(&call.state);
-            let since = match self.calls.get(&call.id) {
-                Some((was, offers, since)) if *was == kind && *offers == call.record.offers.len() => *since,
-                Some(_) | None => {
-                    self.calls.insert(call.id, (kind, call.record.offers.len(), now));
-                    now
-                }
-            };
-            let stay = now.since(since);
-            let most = longest(call);
-            demand!(stay <= most + SLACK, "{} has been in {:?} for {stay:?}", call.id, call.state);
+            self.states_seen |= 1 << state_bit(&call.state);
+            self.check_stay(call, now)?;
+            let guests = call.guests.iter().filter_map(|guest| Some((call.id, guest.to.regulator()?.clone())));
+            self.consulted.extend(guests);
             let room = switch.room();
             match &call.state {
                 State::Offering(offer) => {
@@ -109,10 +134,12 @@ impl Checks {
                     demand!(!offer.ringing.is_empty(), "{} is offered to no device", call.id);
                 }
                 State::Talking { leg } => {
-                    let who = call.leg(*leg).and_then(|leg| leg.regulator.as_ref());
+                    let leg = call.leg(*leg).ok_or("a talk without its leg")?;
+                    let who = leg.regulator.as_ref();
                     let state = who.and_then(|who| room.state_of(who));
                     let talks = state == Some(&RegulatorState::Talking { call: call.id });
-                    demand!(talks, "{} talks with {who:?}, who is {state:?}", call.id);
+                    let is_outside = leg.side == Side::Outside && who.is_none();
+                    demand!(talks || is_outside, "{} talks with {who:?}, who is {state:?}", call.id);
                     demand!(!room.is_waiting(call.id), "{} talks and waits", call.id);
                 }
                 State::Transferring(handover) => {
@@ -147,6 +174,22 @@ impl Checks {
         Ok(())
     }
 
+    /// No call is anywhere for longer than it may be: also not when that shows only as it leaves.
+    fn check_stay(&mut self, call: &Call, now: Moment) -> Result<(), String> {
+        let (state, offers, most) = (std::mem::discriminant(&call.state), call.record.offers.len(), longest(call));
+        let known = self.calls.entry(call.id).or_insert(Stay { state, offers, since: now, most });
+        let stay = now.since(known.since);
+        if known.state == state && known.offers == offers {
+            known.most = most;
+        }
+        let most = known.most.saturating_add(SLACK);
+        demand!(stay <= most, "{} has been as it was before {:?} for {stay:?}, not {most:?}", call.id, call.state);
+        if known.state != state || known.offers != offers {
+            *known = Stay { state, offers, since: now, most: longest(call) };
+        }
+        Ok(())
+    }
+
     /// A colleague who is asked is busy with nothing else, and nobody asks for ever.
     fn check_consults(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
         for consult in switch.consults() {
@@ -176,72 +219,48 @@ impl Checks {
     /// Each regulator who is busy is busy with a live call, and nobody is stuck.
     fn check_regulators(&mut self, switch: &Switch, now: Moment) -> Result<(), String> {
         let room = switch.room();
-        for id in self.centre.regulators.keys() {
+        let all: Vec<RegulatorId> = self.centre.regulators.keys().cloned().collect();
+        for id in &all {
             let state = room.state_of(id).ok_or_else(|| format!("{id} is unknown"))?;
-            let known = self.states.entry(id.clone()).or_insert_with(|| (RegulatorState::Offline, now));
+            let known = self.states.entry(id.clone()).or_insert_with(|| (RegulatorState::Offline, now)).clone();
+            // Also what is over by now was not to last longer: who is woken too late shows here alone.
+            let stay = now.since(known.1);
+            let most = self.stay_max(switch, id, &known.0).saturating_add(SLACK);
+            demand!(stay <= most, "{id} has been {:?} for {stay:?}, not {most:?}", known.0);
             if known.0 != *state {
-                *known = (state.clone(), now);
+                self.extended.remove(id);
+                self.states.insert(id.clone(), (state.clone(), now));
                 let told = self.ledger.state_of(id);
                 // A pause asked for is remembered in place of the absence, so that a restart does not end it.
                 let ahead = room.pause_ahead(id).map(|reason| RegulatorState::Paused { reason: reason.clone() });
                 demand!(told == ahead.unwrap_or(state.clone()), "{id} is {state:?}; storage knows {told:?}");
             }
-            let stay = now.since(known.1);
-            let rules = &self.centre.offers;
-            let most = match state {
-                RegulatorState::Offline => {
-                    demand!(room.devices_of(id).is_empty(), "{id} is offline with a device");
-                    Duration::MAX
-                }
-                RegulatorState::Ready => {
-                    demand!(!room.devices_of(id).is_empty(), "{id} is ready without a device");
-                    Duration::MAX
-                }
-                RegulatorState::Ringing { call } => {
-                    let is_asked = switch.consults().any(|c| c.id == *call && c.to.regulator() == Some(id));
-                    let rings = switch.calls().any(|c| {
-                        c.id == *call
-                            && match &c.state {
-                                State::Offering(o) => o.regulator == *id,
-                                State::Transferring(handover) => handover.to.regulator() == Some(id),
-                                _ => false,
-                            }
-                    });
-                    demand!(rings || is_asked, "{id} rings for {call}, which is not offered to him");
-                    if is_asked { CONSULT_RING_MAX } else { rules.ring_duration_max }
-                }
-                RegulatorState::Talking { call } => {
-                    let is_over = |leg: LegId, call: &Call| {
-                        call.leg(leg).is_some_and(|leg| leg.regulator.as_ref() == Some(id) && leg.is_alive())
-                    };
-                    let talks = switch.calls().any(|c| {
-                        c.id == *call
-                            && match &c.state {
-                                State::Talking { leg } => is_over(*leg, c),
-                                State::Transferring(handover) => is_over(handover.by, c),
-                                _ => false,
-                            }
-                    });
-                    let asks =
-                        switch.consults().any(|c| c.id == *call && (c.by == *id || c.to.regulator() == Some(id)));
-                    demand!(talks || asks, "{id} talks on {call}, which does not talk with him");
-                    TALK_MAX
-                }
-                // It may be extended, an hour in all.
-                RegulatorState::WrapUp => Duration::from_secs(3600),
-                RegulatorState::Paused { reason } => match reason {
-                    PauseReason::NoAnswer => rules.pause_no_answer,
-                    PauseReason::Refused => rules.pause_refused,
-                    PauseReason::Unreachable => rules.pause_unreachable,
-                    PauseReason::Own
-                    | PauseReason::Operator(_)
-                    | PauseReason::LoggedOut(_)
-                    | PauseReason::NotYetReady => Duration::MAX,
-                },
-            };
-            demand!(stay <= most.saturating_add(SLACK), "{id} has been {state:?} for {stay:?}");
+            check_engaged(switch, id, state)?;
         }
         Ok(())
+    }
+
+    /// How long somebody may be in this state.
+    fn stay_max(&self, switch: &Switch, id: &RegulatorId, state: &RegulatorState) -> Duration {
+        let rules = &self.centre.offers;
+        match state {
+            RegulatorState::Offline | RegulatorState::Ready => Duration::MAX,
+            RegulatorState::Ringing { call } => {
+                let is_asked = switch.consults().any(|c| c.id == *call && c.to.regulator() == Some(id));
+                let joins = self.consulted.contains(&(*call, id.clone()));
+                if is_asked || joins { CONSULT_RING_MAX } else { rules.ring_duration_max }
+            }
+            RegulatorState::Talking { .. } => TALK_MAX,
+            RegulatorState::WrapUp => self.wrap_up_max + self.extended.get(id).copied().unwrap_or_default(),
+            RegulatorState::Paused { reason } => match reason {
+                PauseReason::NoAnswer => rules.pause_no_answer,
+                PauseReason::Refused => rules.pause_refused,
+                PauseReason::Unreachable => rules.pause_unreachable,
+                PauseReason::Own | PauseReason::Operator(_) | PauseReason::LoggedOut(_) | PauseReason::NotYetReady => {
+                    Duration::MAX
+                }
+            },
+        }
     }
 
     /// No eligible free regulator beside a call that waits without an offer.
@@ -249,11 +268,11 @@ impl Checks {
         let waiting = switch.calls().filter(|call| call.state == State::Waiting);
         let mut missed = None;
         for call in waiting {
-            let step = step_of(call, now);
+            let step = self.step_of(call, now);
             let is_free = |one: &&Regulator| switch.room().state_of(&one.id) == Some(&RegulatorState::Ready);
             let mut free = self.centre.regulators.values().filter(is_free);
             if let Some(one) = free.find(|one| self.can(one, call, step)) {
-                let asked = call.demand.needs_at(step);
+                let asked = self.demand_of(call).needs_at(step);
                 missed = Some(format!("{} waits for {asked} beside {}, who is ready", call.id, one.id));
                 break;
             }
@@ -272,31 +291,66 @@ impl Checks {
         let facts =
             actions.iter().filter_map(|action| if let Action::Store(facts) = action { Some(facts) } else { None });
         let facts: Vec<Fact> = facts.flatten().cloned().collect();
+        self.check_fit(switch, now, &facts)?;
         for fact in &facts {
             let Fact::Event(event) = fact else { continue };
             let EventKind::CallOffered { regulator, offer, .. } = &event.kind else { continue };
             // Whom a regulator chooses is nobody's turn.
-            if event.call().is_some_and(|call| is_handed_on(call, *offer, &facts)) {
+            if event.call().is_some_and(|call| is_handed_on(call, *offer, &facts) || takes_over(call, *offer, &facts)) {
                 continue;
             }
             let served = switch.calls().find(|call| Some(call.id) == event.call());
             let (Some(served), Some(one)) = (served, self.centre.regulators.get(regulator)) else { continue };
-            let place = |call: &Call| (call.demand.priority_at(step_of(call, now)), call.queued.moment);
+            if matches!(served.state, State::Transferring(_)) {
+                continue;
+            }
+            let place = |call: &Call| (self.demand_of(call).priority_at(self.step_of(call, now)), call.queued.moment);
             let waiting = switch.calls().filter(|call| call.state == State::Waiting && place(call) < place(served));
             for call in waiting {
-                let is_passed = self.can(one, call, step_of(call, now));
+                let is_passed = self.can(one, call, self.step_of(call, now));
                 demand!(!is_passed, "{regulator} was given {} and {} was before it", served.id, call.id);
             }
         }
         Ok(())
     }
 
+    /// Nobody is rung who lacks a skill that the call asks by now, or is too far away; but for whom a regulator chooses.
+    fn check_fit(&self, switch: &Switch, now: Moment, facts: &[Fact]) -> Result<(), String> {
+        for fact in facts {
+            let Fact::Event(event) = fact else { continue };
+            let EventKind::CallOffered { regulator, offer, .. } = &event.kind else { continue };
+            let call = switch.calls().find(|call| Some(call.id) == event.call());
+            let (Some(call), Some(one)) = (call, self.centre.regulators.get(regulator)) else { continue };
+            let fits = self.can(one, call, self.step_of(call, now)) || is_handed_on(call.id, *offer, facts);
+            // Nor for whom somebody who watches the room has moved a caller.
+            let is_moved = matches!(call.state, State::Transferring(_));
+            let fits = fits || is_moved || takes_over(call.id, *offer, facts);
+            demand!(fits, "{} was offered to {regulator}, who does not fit {}", call.id, call.demand.needs);
+        }
+        Ok(())
+    }
+
     /// Whether somebody has the skills that the step asks, and is near enough: as the configuration's own check reckons,
-    /// which shares nothing with the waiting room. Another demand than the line's looks everywhere.
+    /// which shares nothing with the waiting room.
     fn can(&self, one: &Regulator, call: &Call, step: usize) -> bool {
-        let is_near = || self.reach.get(&(call.line.id.clone(), step)).is_some_and(|near| near.contains(&one.id));
+        let demand = self.demand_of(call);
+        let place = (demand.region.clone(), demand.reach_at(step));
+        let is_near = self.near.get(&place).is_some_and(|near| near.contains(&one.id));
+        demand.needs_at(step).is_met_by(&one.skills) && is_near
+    }
+
+    /// What a call asks: what is written of its line here, and not what Vigie has made of that, until somebody changes it.
+    fn demand_of<'a>(&'a self, call: &'a Call) -> &'a Demand {
         let is_lines = call.demand == call.line.demand;
-        call.demand.needs_at(step).is_met_by(&one.skills) && (!is_lines || is_near())
+        let written = self.centre.lines.get(&call.line.id).filter(|_| is_lines);
+        written.map_or(&call.demand, |line| &line.demand)
+    }
+
+    /// The step in force, by the wait.
+    fn step_of(&self, call: &Call, now: Moment) -> usize {
+        let waited = now.since(call.queued.moment);
+        let steps = &self.demand_of(call).steps;
+        steps.iter().take_while(|step| step.after.is_some_and(|after| waited >= after)).count()
     }
 
     /// What must hold when the day is over and two hours have passed.
@@ -311,10 +365,66 @@ impl Checks {
     }
 }
 
-/// The step in force, by the wait.
-fn step_of(call: &Call, now: Moment) -> usize {
-    let waited = now.since(call.queued.moment);
-    call.demand.steps.iter().take_while(|step| step.after.is_some_and(|after| waited >= after)).count()
+/// Who is offline has no phone, who is ready has one, and who is busy is busy with a live call.
+fn check_engaged(switch: &Switch, id: &RegulatorId, state: &RegulatorState) -> Result<(), String> {
+    match state {
+        RegulatorState::Offline => {
+            demand!(switch.room().devices_of(id).is_empty(), "{id} is offline with a device");
+        }
+        RegulatorState::Ready => {
+            demand!(!switch.room().devices_of(id).is_empty(), "{id} is ready without a device");
+        }
+        RegulatorState::Ringing { call } => {
+            let is_asked = switch.consults().any(|c| c.id == *call && c.to.regulator() == Some(id));
+            let joins = |guest: &Guest| guest.to.regulator() == Some(id) && guest.live_leg().is_none();
+            let rings = switch.calls().filter(|c| c.id == *call).any(|c| match &c.state {
+                State::Offering(o) => o.regulator == *id,
+                State::Transferring(handover) => handover.to.regulator() == Some(id),
+                State::Talking { .. } => c.guests.iter().any(joins),
+                _ => false,
+            });
+            demand!(rings || is_asked, "{id} rings for {call}, which is not offered to him");
+        }
+        RegulatorState::Talking { call } => {
+            let is_over = |leg: LegId, call: &Call| {
+                call.leg(leg).is_some_and(|leg| leg.regulator.as_ref() == Some(id) && leg.is_alive())
+            };
+            let joined = |guest: &Guest| guest.to.regulator() == Some(id) && guest.live_leg().is_some();
+            let is_there = |call: &Call| call.legs.iter().any(|leg| is_over(leg.id, call));
+            let talks = switch.calls().filter(|c| c.id == *call).any(|c| match &c.state {
+                State::Talking { leg } => is_over(*leg, c) || c.guests.iter().any(joined),
+                State::Transferring(handover) => is_over(handover.by, c),
+                State::Recalling(_) => is_there(c),
+                _ => false,
+            });
+            let asks = switch.consults().any(|c| c.id == *call && (c.by == *id || c.to.regulator() == Some(id)));
+            demand!(talks || asks, "{id} talks on {call}, which does not talk with him");
+        }
+        RegulatorState::WrapUp | RegulatorState::Paused { .. } => {}
+    }
+    Ok(())
+}
+
+fn wrap_up_max(centre: &Centre) -> Duration {
+    centre.lines.values().map(|line| line.wrap_up).max().unwrap_or_default()
+}
+
+/// Who is near enough to each region at each reach, of a line for each of them that asks no skill.
+fn near(centre: &Centre) -> HashMap<(RegionId, Reach), BTreeSet<RegulatorId>> {
+    let line = centre.lines.values().next().expect("a line");
+    let mut alone = Centre { lines: BTreeMap::new(), ..centre.clone() };
+    let mut places = HashMap::new();
+    for region in centre.regions.keys() {
+        for reach in [Reach::Home, Reach::Neighbours, Reach::Parent, Reach::All] {
+            let id = LineId::from(format!("{region}.{reach:?}").as_str());
+            let demand =
+                Demand { region: region.clone(), needs: Needs::default(), priority: 5, reach, steps: Vec::new() };
+            alone.lines.insert(id.clone(), Line { id: id.clone(), demand, ..line.clone() });
+            places.insert(id, (region.clone(), reach));
+        }
+    }
+    let all = vigie::config::reach(&alone).into_iter();
+    all.filter_map(|one| Some((places.remove(&one.line)?, one.regulators.into_iter().collect()))).collect()
 }
 
 /// How long a call may stay in one state.
@@ -322,6 +432,8 @@ fn longest(call: &Call) -> Duration {
     match &call.state {
         State::Opening { .. } | State::Ending => Duration::from_secs(5),
         State::Greeting | State::Farewell { .. } => Duration::from_secs(120),
+        // A call-back stands in line for a day.
+        State::Waiting if call.recall.is_some() => Duration::from_secs(24 * 3600),
         State::Waiting => call.line.waiting_max + NOBODY_GRACE,
         State::Offering(_) => call.centre.offers.ring_duration_max,
         State::Talking { .. } => TALK_MAX,

@@ -1,6 +1,6 @@
 //! What storage would hold: the facts of every call and regulator, checked as they come.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use vigie::model::centre::RecordingPolicy;
 use vigie::model::event::{TransferKind, TransferParty};
@@ -28,6 +28,10 @@ struct CallStory {
     is_handed: bool,
     transferred: u32,
     attended: u32,
+    forwarded: u32,
+    joined: u32,
+    supervised: u32,
+    handed_to_samu: u32,
     answered: u32,
     ended: u32,
     sealed: u32,
@@ -44,6 +48,7 @@ pub struct Ledger {
     sequences: HashMap<Subject, u32>,
     regulators: BTreeMap<RegulatorId, RegulatorState>,
     bindings: BTreeMap<(RegulatorId, DeviceId), Binding>,
+    tasks: BTreeSet<CallId>,
 }
 
 /// What a day came to.
@@ -56,6 +61,17 @@ pub struct Tally {
     pub returned: u32,
     pub transferred: u32,
     pub attended: u32,
+    pub forwarded: u32,
+    pub messages: u32,
+    pub called_back: u32,
+    pub informed: u32,
+    pub joined: u32,
+    pub supervised: u32,
+    pub handed_to_samu: u32,
+    /// The states that calls were in, a bit each.
+    pub states: u32,
+    /// What was asked of live calls and done, a bit each.
+    pub controls: u32,
     pub sealed: u32,
     pub failed: u32,
     pub steps: u64,
@@ -71,6 +87,15 @@ impl Tally {
         self.returned += other.returned;
         self.transferred += other.transferred;
         self.attended += other.attended;
+        self.forwarded += other.forwarded;
+        self.messages += other.messages;
+        self.called_back += other.called_back;
+        self.informed += other.informed;
+        self.joined += other.joined;
+        self.supervised += other.supervised;
+        self.handed_to_samu += other.handed_to_samu;
+        self.states |= other.states;
+        self.controls |= other.controls;
         self.sealed += other.sealed;
         self.failed += other.failed;
         self.steps += other.steps;
@@ -148,6 +173,10 @@ impl Ledger {
                     task.id,
                     task.wait_ms
                 );
+                match task.closed {
+                    Some(_) => self.tasks.remove(&task.id),
+                    None => self.tasks.insert(task.id),
+                };
                 Ok(())
             }
             Fact::Routing { call, note } => {
@@ -217,10 +246,13 @@ impl Ledger {
             EventKind::CallQueued { .. } => story.talks = false,
             EventKind::CallOffered { offer, regulator, .. } => {
                 // A regulator may hand a caller on while they talk, and at no other time.
-                let is_handed = is_handed_on(call, *offer, beside);
+                let takes_over = takes_over(call, *offer, beside);
+                let is_handed = is_handed_on(call, *offer, beside) || takes_over;
                 demand!(story.talks == is_handed, "{call} was offered while it talked: {}", story.talks);
                 demand!(story.live_offer.is_none(), "{call} has two live offers");
                 story.live_offer = Some(offer.0);
+                // An outside number had the caller and is gone: who had joined has the caller now, and nobody hands on.
+                story.is_handed |= takes_over;
                 let told = story.offers.entry(offer.0).or_default();
                 demand!(told.regulator.is_none(), "offer {} of {call} was made twice", offer.0);
                 told.regulator = Some(regulator.clone());
@@ -252,6 +284,7 @@ impl Ledger {
             EventKind::CallForwarded { .. } => {
                 demand!(!story.talks, "{call} was put through while somebody had it");
                 story.talks = true;
+                story.forwarded += 1;
             }
             EventKind::CallDemandChanged { .. } => {}
             EventKind::CallJoined { .. }
@@ -265,6 +298,9 @@ impl Ledger {
             | EventKind::CallResumed { .. }
             | EventKind::CallOneWayAudio { .. } => {
                 demand!(story.talks, "{} of {call}, which does not talk", kind.name());
+                story.joined += u32::from(matches!(kind, EventKind::CallJoined { .. }));
+                story.supervised += u32::from(matches!(kind, EventKind::CallSupervised { .. }));
+                story.handed_to_samu += u32::from(matches!(kind, EventKind::CallHandedToSamu(_)));
             }
             EventKind::CallAbandoned { .. } => demand!(story.answered == 0, "{call} was answered and abandoned"),
             EventKind::RegulatorState { .. } => return Err(format!("{call} got a regulator's event")),
@@ -279,6 +315,11 @@ impl Ledger {
         story.offers.values().any(|offer| offer.regulator.as_ref().is_some_and(|who| who.as_str() == regulator))
     }
 
+    /// The open tasks: callers whom nobody has served.
+    pub fn tasks(&self) -> Vec<CallId> {
+        self.tasks.iter().copied().collect()
+    }
+
     /// The state that dispatch knows of a regulator.
     pub fn state_of(&self, regulator: &RegulatorId) -> RegulatorState {
         self.regulators.get(regulator).cloned().unwrap_or(RegulatorState::Offline)
@@ -290,15 +331,26 @@ impl Ledger {
     }
 
     /// What must hold when the day is over.
-    pub fn close(&self, sealed: &[CallId], tally: &mut Tally) -> Result<(), String> {
+    pub fn close(&self, sealed: &[CallId], begun: &BTreeSet<CallId>, tally: &mut Tally) -> Result<(), String> {
         demand!(self.bindings.is_empty(), "bindings remain in storage: {:?}", self.bindings.keys());
         for (call, story) in &self.calls {
-            story.close(*call, tally)?;
+            story.close(*call, begun.contains(call), tally)?;
             let is_sealed = sealed.contains(call);
             demand!(is_sealed == (story.sealed == 1), "{call}: {} seals told, sealed: {is_sealed}", story.sealed);
         }
         Ok(())
     }
+}
+
+/// Whether an offer is only the word for it that somebody who has joined has the caller: made and taken in one.
+pub fn takes_over(call: CallId, number: OfferNumber, facts: &[Fact]) -> bool {
+    let is_taken = |fact: &Fact| match fact {
+        Fact::Offer { call: of, offer } => {
+            *of == call && offer.number == number && offer.end == Some(OfferEnd::Accepted)
+        }
+        _ => false,
+    };
+    facts.iter().any(is_taken)
 }
 
 /// Whether an offer is a regulator's handing on.
@@ -320,12 +372,17 @@ impl CallStory {
         Ok(())
     }
 
-    fn close(&self, call: CallId, tally: &mut Tally) -> Result<(), String> {
+    fn close(&self, call: CallId, is_begun: bool, tally: &mut Tally) -> Result<(), String> {
         demand!(self.ended == 1, "{call} was ended {} times", self.ended);
         let record = self.record.as_ref().ok_or_else(|| format!("{call} has no record"))?;
         for (number, offer) in &self.offers {
-            demand!(offer.ends.len() == 1, "offer {number} of {call} ended as {:?}", offer.ends);
             let kept = offer.record.as_ref().and_then(|record| record.end);
+            // Whoever calls back has picked up, and is told to have answered when the caller is reached.
+            if record.choices.callback_of.is_some() && offer.ends.is_empty() && self.answered == 0 {
+                demand!(kept == Some(OfferEnd::Accepted), "offer {number} of {call} is stored as {kept:?}");
+                continue;
+            }
+            demand!(offer.ends.len() == 1, "offer {number} of {call} ended as {:?}", offer.ends);
             demand!(kept == offer.ends.first().copied(), "offer {number} of {call} is stored as {kept:?}");
         }
         demand!(record.offers.len() == self.offers.len(), "the record of {call} lacks offers");
@@ -335,8 +392,19 @@ impl CallStory {
         demand!(is_answered == (self.answered > 0), "{call} was answered {} times: {record:?}", self.answered);
         demand!(record.legs.iter().all(|leg| leg.ended_at.is_some()), "{call} has a leg without an end");
         let of_recording = self.sealed + self.failed;
-        let wanted = u32::from(self.answered > 0 && record.recording == RecordingPolicy::Always);
-        demand!(self.is_recorded == (wanted == 1), "call.answered of {call} tells its recording wrongly");
+        // Whoever talked on a line that is recorded, and whoever left a message on whatever line.
+        let has_talked = self.answered + self.forwarded > 0;
+        let is_message = record.outcome == Some(Outcome::Voicemail);
+        let asked = record.choices.keys.iter().any(|key| key.to == "voicemail");
+        let must = has_talked && record.recording == RecordingPolicy::Always || is_message;
+        demand!(is_begun || !must, "{call} was not recorded: {record:?}");
+        demand!(!is_begun || must || asked, "{call} was recorded, and nobody asked for it: {record:?}");
+        demand!(is_begun || !self.is_recorded, "call.answered of {call} tells of a recording that is not there");
+        demand!(
+            self.is_recorded || self.answered == 0 || !must || asked,
+            "call.answered of {call} hides its recording"
+        );
+        let wanted = u32::from(is_begun);
         // What failed in a minute may be sealed later: then both are told.
         let is_told = self.sealed.max(self.failed) == wanted;
         demand!(is_told, "{call}: {} sealed, {} failed, {wanted} wanted", self.sealed, self.failed);
@@ -349,6 +417,13 @@ impl CallStory {
         tally.returned += self.answered.saturating_sub(1 + self.transferred);
         tally.transferred += self.transferred;
         tally.attended += self.attended;
+        tally.forwarded += u32::from(record.outcome == Some(Outcome::Forwarded));
+        tally.messages += u32::from(is_message);
+        tally.called_back += u32::from(record.choices.callback_of.is_some() && self.answered > 0);
+        tally.informed += u32::from(record.outcome == Some(Outcome::Informed));
+        tally.joined += self.joined;
+        tally.supervised += self.supervised;
+        tally.handed_to_samu += self.handed_to_samu;
         tally.sealed += self.sealed;
         tally.failed += self.failed;
         Ok(())

@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test may stop where it stands")]
 
 mod centre;
+mod entered;
 mod faults;
 mod invariants;
 mod ledger;
@@ -18,6 +19,7 @@ mod sealing;
 mod statistics;
 mod story;
 mod strays;
+mod voice;
 mod wire;
 mod world;
 
@@ -61,6 +63,10 @@ fn live_days(first: u64) {
     assert!(failed == 0, "{failed} days went wrong");
     let is_whole = number("VIGIE_SIM_SEED").is_none() && number("VIGIE_SIM_SEEDS").is_none();
     assert!(!is_whole || sum.attended > 10 && sum.transferred > sum.attended, "hardly anybody was handed on: {sum:?}");
+    let missing = [entered::missing(&entered::STATES, sum.states), entered::missing(&entered::CONTROLS, sum.controls)];
+    assert!(!is_whole || missing.concat().is_empty(), "no day had any of {missing:?}");
+    let rare = [sum.forwarded, sum.messages, sum.called_back, sum.informed, sum.joined, sum.supervised];
+    assert!(!is_whole || rare.iter().chain([&sum.handed_to_samu]).all(|count| *count > 50), "hardly any of: {sum:?}");
 }
 
 #[test]
@@ -94,6 +100,14 @@ fn a_planted_fault_is_caught() {
         (Plant::LostEvent(50), "number"),
         (Plant::LostRecord(3), "record"),
         (Plant::LostReply(2), "replies"),
+        (Plant::BlindToSkills, "who does not fit"),
+        (Plant::LaterFirst, "was before it"),
+        (Plant::UrgentLast, "was before it"),
+        (Plant::LateSteps, "waits for"),
+        (Plant::NearSighted, "waits for"),
+        (Plant::LongRest, "has been WrapUp"),
+        (Plant::ForgottenWakeUp, "has been"),
+        (Plant::LongRinging, "has been"),
     ] {
         let what = caught(plant);
         assert!(what.contains(word), "{plant:?} was caught as: {what}");

@@ -2,6 +2,7 @@
 
 mod asking;
 mod caller;
+mod outsider;
 
 use std::net::SocketAddr;
 
@@ -12,6 +13,7 @@ use crate::phone::{News, Phone, Timer, Turn, Wanted};
 use crate::wire::Text;
 
 pub use caller::Caller;
+pub use outsider::Outsider;
 
 /// What a person means to do when the time has come.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub enum Wish {
     GiveUp(u32),
     /// End the call.
     HangUp(String),
+    /// Press a key.
+    Press(String, char),
     /// Hold or take back.
     Hold(String, bool),
     /// Answer the ringing phone with this status.
@@ -50,6 +54,8 @@ pub enum Person {
     Caller(Box<Caller>),
     /// Answers.
     Regulator(Box<Device>),
+    /// Is called over the trunk.
+    Outsider(Box<Outsider>),
 }
 
 impl Person {
@@ -57,6 +63,7 @@ impl Person {
         match self {
             Person::Caller(caller) => &caller.phone,
             Person::Regulator(device) => &device.phone,
+            Person::Outsider(outsider) => &outsider.phone,
         }
     }
 
@@ -64,6 +71,7 @@ impl Person {
         match self {
             Person::Caller(caller) => &mut caller.phone,
             Person::Regulator(device) => &mut device.phone,
+            Person::Outsider(outsider) => &mut outsider.phone,
         }
     }
 
@@ -72,6 +80,7 @@ impl Person {
         match self {
             Person::Caller(caller) => !caller.is_dead,
             Person::Regulator(device) => device.is_on,
+            Person::Outsider(outsider) => !outsider.is_dead,
         }
     }
 
@@ -85,6 +94,7 @@ impl Person {
             Timer::Person(wish) => match self {
                 Person::Caller(caller) => caller.act(wish, turn),
                 Person::Regulator(device) => device.act(wish, turn),
+                Person::Outsider(outsider) => outsider.act(wish, turn),
             },
             other @ (Timer::Again { .. } | Timer::FinalAgain { .. }) => {
                 let news = self.phone_mut().wake(other, turn);
@@ -98,6 +108,7 @@ impl Person {
         match self {
             Person::Caller(caller) => caller.learn(news, turn),
             Person::Regulator(device) => device.learn(news, turn),
+            Person::Outsider(outsider) => outsider.learn(news, turn),
         }
     }
 }
@@ -119,6 +130,16 @@ fn handling_ms(chance: &mut Chance) -> u64 {
     let sigma = (1.0f64 + 0.8 * 0.8).ln().sqrt();
     let mean = 165_000.0f64.ln() - sigma * sigma / 2.0;
     ((mean + sigma * normal).exp() as u64).clamp(2_000, 1_200_000)
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        486 => "Busy Here",
+        603 => "Decline",
+        480 => "Temporarily Unavailable",
+        _ => "Server Error",
+    }
 }
 
 fn wish(turn: &mut Turn, after_ms: u64, wish: Wish) {
@@ -210,19 +231,12 @@ impl Device {
                 self.phone.refer(&call_id, &format!("<sip:{colleague}@{REALM}>"), turn);
             }
             Wish::Join(talk, own) => self.join(&talk, &own, turn),
-            Wish::Dial | Wish::GiveUp(_) | Wish::PowerOn => {}
+            Wish::Dial | Wish::GiveUp(_) | Wish::Press(..) | Wish::PowerOn => {}
         }
     }
 
     fn answer(&mut self, call_id: &str, status: u16, turn: &mut Turn) {
-        let reason = match status {
-            200 => "OK",
-            486 => "Busy Here",
-            603 => "Decline",
-            480 => "Temporarily Unavailable",
-            _ => "Server Error",
-        };
-        self.phone.answer(call_id, status, reason, turn);
+        self.phone.answer(call_id, status, reason(status), turn);
     }
 
     fn start_errand(&mut self, code: &'static str, turn: &mut Turn) {

@@ -3,7 +3,7 @@
 mod hearing;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use vigie::model::Chance;
 
@@ -33,6 +33,8 @@ pub struct Turn {
     pub timers: Vec<(u64, Timer)>,
     /// Whether RTP flows from these sockets.
     pub rtp: Vec<(SocketAddr, bool)>,
+    /// Keys pressed, by our RTP socket.
+    pub keys: Vec<(SocketAddr, char)>,
 }
 
 /// Where a call stands, as the phone sees it.
@@ -142,6 +144,8 @@ pub struct Wanted<'a> {
 #[derive(Debug)]
 pub struct Phone {
     pub address: SocketAddr,
+    /// Where its RTP sockets are when it is called.
+    pub media: IpAddr,
     pub chance: Chance,
     pub talks: BTreeMap<String, Talk>,
     pub now_ms: u64,
@@ -155,6 +159,7 @@ impl Phone {
     pub fn new(address: SocketAddr, chance: Chance) -> Phone {
         Phone {
             address,
+            media: address.ip(),
             chance,
             talks: BTreeMap::new(),
             now_ms: 0,
@@ -322,6 +327,13 @@ impl Phone {
         talk.holding = holding;
         let body = sdp(talk.rtp, talk.version, talk.codecs, if holding { "sendonly" } else { "sendrecv" });
         self.within("INVITE", call_id, Some(&body), turn);
+    }
+
+    /// Presses a key.
+    pub fn press(&self, call_id: &str, digit: char, turn: &mut Turn) {
+        if let Some(talk) = self.talks.get(call_id).filter(|talk| talk.stage == Stage::Confirmed) {
+            turn.keys.push((talk.rtp, digit));
+        }
     }
 
     /// Hands the other side of a call on: to this URI.

@@ -1,11 +1,12 @@
 //! The media plane and the recorder, modelled: what they are asked, and what they report, late or never.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use vigie::model::media::AfterSounds;
 use vigie::model::{
-    CallId, Chance, Input, LegId, LegQuality, MediaCommand, MediaReport, RecorderCommand, RecorderReport, Utc,
+    CallId, Chance, Input, LegId, LegQuality, MIX_LEGS_MAX, MediaCommand, MediaReport, RecorderCommand, RecorderReport,
+    Utc,
 };
 
 use crate::centre::SOUND_MS;
@@ -47,7 +48,8 @@ struct MediaLeg {
     remote: Option<SocketAddr>,
     watch: Watch,
     playing: u64,
-    bridged: Option<LegId>,
+    /// Whom its far end hears.
+    hears: BTreeSet<LegId>,
     is_open: bool,
     pub is_recorded: bool,
 }
@@ -128,7 +130,7 @@ impl MediaPlane {
                     remote: None,
                     watch: Watch::Off,
                     playing: 0,
-                    bridged: None,
+                    hears: BTreeSet::new(),
                     is_open: false,
                     is_recorded: false,
                 };
@@ -141,7 +143,7 @@ impl MediaPlane {
             MediaCommand::Aim { leg, remote } => {
                 if let Some(open) = self.find(*leg) {
                     open.remote = Some(remote.rtp);
-                    let heard = open.bridged.is_some();
+                    let heard = !open.hears.is_empty();
                     outcome.voices.push((remote.rtp, heard));
                 }
             }
@@ -154,8 +156,11 @@ impl MediaPlane {
                 if self.legs.insert(*to, leg).is_some() {
                     return Err(format!("{from} took the name of {to}, which is open"));
                 }
-                let bridged = self.legs.values_mut().filter(|leg| leg.bridged == Some(*from));
-                bridged.for_each(|leg| leg.bridged = Some(*to));
+                for leg in self.legs.values_mut() {
+                    if leg.hears.remove(from) {
+                        leg.hears.insert(*to);
+                    }
+                }
             }
             MediaCommand::Quiet { leg } => {
                 if let Some(open) = self.find(*leg) {
@@ -163,16 +168,16 @@ impl MediaPlane {
                 }
             }
             MediaCommand::Bridge { a, b } => {
-                for (one, other) in [(a, b), (b, a)] {
-                    if let Some(open) = self.find(*one) {
-                        open.playing += 1;
-                        open.bridged = Some(*other);
-                        outcome.voices.extend(open.remote.map(|rtp| (rtp, true)));
-                    }
-                }
+                let both = [(*a, [*b].into()), (*b, [*a].into())];
+                self.join(both.into(), &mut outcome);
             }
-            // No switch mixes yet.
-            MediaCommand::Mix { .. } => {}
+            MediaCommand::Mix { legs } => {
+                if legs.len() > MIX_LEGS_MAX {
+                    return Err(format!("a mix of {} legs", legs.len()));
+                }
+                let ears = legs.iter().map(|one| (one.leg, one.hears.iter().copied().collect()));
+                self.join(ears.collect(), &mut outcome);
+            }
             // No phone of the simulation sends INFO.
             MediaCommand::Key { .. } | MediaCommand::Tone { .. } => {}
             MediaCommand::Unbridge { leg } => self.part(*leg, &mut outcome),
@@ -233,13 +238,56 @@ impl MediaPlane {
     }
 
     fn part(&mut self, leg: LegId, outcome: &mut Outcome) {
-        let other = self.legs.get_mut(&leg).and_then(|open| open.bridged.take());
-        for one in [Some(leg), other].into_iter().flatten() {
-            if let Some(open) = self.legs.get_mut(&one) {
-                open.bridged = None;
-                outcome.voices.extend(open.remote.map(|rtp| (rtp, false)));
+        let before = self.voices();
+        self.take_out(leg);
+        self.tell_voices(&before, outcome);
+    }
+
+    fn take_out(&mut self, leg: LegId) {
+        for (id, open) in &mut self.legs {
+            open.hears.remove(&leg);
+            if *id == leg {
+                open.hears.clear();
             }
         }
+    }
+
+    /// Each of these hears those named, in place of whomever it heard; who is not among them hears them no more.
+    fn join(&mut self, ears: Vec<(LegId, BTreeSet<LegId>)>, outcome: &mut Outcome) {
+        let before = self.voices();
+        for (leg, _) in &ears {
+            self.take_out(*leg);
+        }
+        for (leg, hears) in ears {
+            let open: BTreeSet<LegId> = hears.into_iter().filter(|other| self.legs.contains_key(other)).collect();
+            if let Some(ear) = self.find(leg) {
+                ear.playing += 1;
+                ear.hears = open;
+            }
+        }
+        self.tell_voices(&before, outcome);
+    }
+
+    /// The legs whose far ends hear somebody.
+    fn voices(&self) -> BTreeSet<LegId> {
+        self.legs.iter().filter(|(_, leg)| !leg.hears.is_empty()).map(|(id, _)| *id).collect()
+    }
+
+    fn tell_voices(&self, before: &BTreeSet<LegId>, outcome: &mut Outcome) {
+        for (id, leg) in &self.legs {
+            let (had, has) = (before.contains(id), !leg.hears.is_empty());
+            outcome.voices.extend(leg.remote.filter(|_| had != has).map(|rtp| (rtp, has)));
+        }
+    }
+
+    /// Whom a leg's far end hears.
+    pub fn hears(&self, leg: LegId) -> impl Iterator<Item = LegId> {
+        self.legs.get(&leg).into_iter().flat_map(|open| open.hears.iter().copied())
+    }
+
+    /// The leg that sends to this socket.
+    pub fn leg_of(&self, rtp: SocketAddr) -> Option<LegId> {
+        self.legs.iter().find(|(_, leg)| leg.remote == Some(rtp)).map(|(id, _)| *id)
     }
 }
 
@@ -266,6 +314,11 @@ impl RecorderPlane {
     /// Calls whose recording was begun and never finished.
     pub fn unfinished(&self) -> Vec<CallId> {
         self.takes.iter().filter(|(_, take)| !take.is_finished).map(|(call, _)| *call).collect()
+    }
+
+    /// Calls whose recording was begun.
+    pub fn begun(&self) -> BTreeSet<CallId> {
+        self.takes.keys().copied().collect()
     }
 
     /// Carries a command out; its reports come after so many microseconds.

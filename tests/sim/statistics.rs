@@ -1,10 +1,11 @@
-//! What the statistics say of a simulated day, recomputed from its events alone, as a webhook's receiver would.
+//! What the statistics say of a simulated day, recomputed from its events, as a webhook's receiver would. Only on which line
+//! and with which skills a call ended is taken from its record: no event tells of an unanswered call that was led elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use vigie::config::settings::StorageSettings;
-use vigie::model::{Fact, Utc};
+use vigie::model::{Fact, OfferEnd, Utc};
 use vigie::storage::statistics::{Asked, By, Figures, of};
 use vigie::storage::{Storage, Writer, WriterSettings};
 
@@ -30,6 +31,10 @@ struct Story {
     is_queued: bool,
     wait_ms: Option<u64>,
     end: Option<(String, u64)>,
+    /// The call whose caller asked for this one: ours, not one that came.
+    callback_of: Option<String>,
+    /// Whether a call-back has reached this call's caller.
+    is_reached: bool,
 }
 
 fn text(value: &Value) -> String {
@@ -37,26 +42,16 @@ fn text(value: &Value) -> String {
 }
 
 /// Every call, from its events.
-fn stories(told: &[Told]) -> BTreeMap<String, Story> {
+fn stories(told: &[Told], facts: &[Fact]) -> BTreeMap<String, Story> {
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
     for event in told.iter().filter(|event| event.subject.starts_with("call:")) {
         let story = stories.entry(event.subject.clone()).or_default();
         match event.kind.as_str() {
-            // Ours, not one that came: the simulated callers press no keys, so that there is none.
-            "call.received" if !event.data["callback_of"].is_null() => panic!("a call-back in {}", event.subject),
             "call.received" => {
                 story.received = event.at;
-                story.line = text(&event.data["line"]);
-                story.association = text(&event.data["association"]);
-                story.region = text(&event.data["region"]);
+                story.callback_of = event.data["callback_of"].as_str().map(|id| format!("call:{id}"));
             }
-            "call.queued" => {
-                let skills = event.data["skills"].as_object().expect("skills");
-                if !story.is_queued {
-                    story.skills = skills.keys().cloned().collect();
-                }
-                story.is_queued = true;
-            }
+            "call.queued" => story.is_queued = true,
             "call.answered" => {
                 let wait = event.data["wait_ms"].as_u64().expect("a wait");
                 story.wait_ms.get_or_insert(wait);
@@ -68,6 +63,18 @@ fn stories(told: &[Told]) -> BTreeMap<String, Story> {
             _ => {}
         }
     }
+    let reached =
+        stories.values().filter(|story| story.wait_ms.is_some()).filter_map(|story| story.callback_of.clone());
+    for first in reached.collect::<Vec<String>>() {
+        stories.entry(first).or_default().is_reached = true;
+    }
+    for fact in facts {
+        let Fact::Call(record) = fact else { continue };
+        let Some(story) = stories.get_mut(&format!("call:{}", record.id)) else { continue };
+        (story.line, story.association) = (record.line.to_string(), record.association.to_string());
+        story.region = record.region.to_string();
+        story.skills = record.skills.keys().map(ToString::to_string).collect();
+    }
     stories
 }
 
@@ -76,12 +83,13 @@ fn count(stories: &BTreeMap<String, Story>, is_in: impl Fn(&Story) -> bool) -> F
     let mut figures = Figures::default();
     let mut waits = Vec::new();
     for story in stories.values().filter(|story| is_in(story)) {
-        figures.received += 1;
-        figures.offered += u64::from(story.is_queued);
+        let is_ours = story.callback_of.is_some();
+        figures.received += u64::from(!is_ours);
+        figures.offered += u64::from(story.is_queued && !is_ours);
         if let Some(wait) = story.wait_ms {
             waits.push(wait);
             figures.answered += 1;
-        } else if let Some((outcome, wait)) = &story.end {
+        } else if let Some((outcome, wait)) = story.end.as_ref().filter(|_| !is_ours && !story.is_reached) {
             match (outcome.as_str(), *wait >= 10_000) {
                 ("abandoned", true) => figures.abandoned += 1,
                 ("abandoned", false) => figures.abandoned_short += 1,
@@ -116,6 +124,26 @@ struct Times {
     by_call: BTreeMap<(String, String), i64>,
     busy: BTreeMap<String, i64>,
     duty: BTreeMap<String, i64>,
+    /// Of everybody, in each hour of the clock.
+    busy_in: BTreeMap<String, i64>,
+    duty_in: BTreeMap<String, i64>,
+}
+
+const HOUR_US: i64 = 3_600_000_000;
+
+fn hour_of(at: i64) -> String {
+    Utc(at.div_euclid(HOUR_US) * HOUR_US).rfc3339()
+}
+
+/// Adds a span to the hours that it lies in, minute by minute of the clock.
+fn add_hours(sums: &mut BTreeMap<String, i64>, from: i64, to: i64) {
+    let minute = 60_000_000;
+    let mut at = from;
+    while at < to {
+        let next = ((at / minute + 1) * minute).min(to);
+        *sums.entry(hour_of(at)).or_default() += next - at;
+        at = next;
+    }
 }
 
 fn times(told: &[Told], until: i64) -> Times {
@@ -134,9 +162,11 @@ fn times(told: &[Told], until: i64) -> Times {
             }
             if ["ready", "ringing", "talking", "wrap-up"].contains(&state.as_str()) {
                 *times.duty.entry(who.clone()).or_default() += end - turn.at;
+                add_hours(&mut times.duty_in, turn.at, end);
             }
             if ["talking", "wrap-up"].contains(&state.as_str()) {
                 *times.busy.entry(who.clone()).or_default() += end - turn.at;
+                add_hours(&mut times.busy_in, turn.at, end);
                 *times.by_call.entry((who.clone(), format!("call:{call}"))).or_default() += end - turn.at;
             }
         }
@@ -197,7 +227,7 @@ fn the_statistics_of_a_day_are_what_its_events_say_to_the_call() {
 
 async fn check_day(facts: &[Fact]) {
     let (_folder, storage, told) = store(facts).await;
-    let stories = stories(&told);
+    let stories = stories(&told, facts);
     assert!(stories.len() > 50, "{} calls", stories.len());
     let (first, last) =
         (told.iter().map(|one| one.at).min().expect("events"), told.iter().map(|one| one.at).max().expect("events"));
@@ -214,28 +244,27 @@ async fn check_day(facts: &[Fact]) {
                 By::Association => [story.association.clone()].into(),
                 By::Region => [story.region.clone()].into(),
                 By::Skill => story.skills.clone(),
-                By::Hour | By::Regulator => {
-                    let hour = 3_600_000_000;
-                    [Utc(story.received.div_euclid(hour) * hour).rfc3339()].into()
-                }
+                By::Hour | By::Regulator => [hour_of(story.received)].into(),
             }
         };
+        let mut all: BTreeSet<String> = stories.values().flat_map(keys).collect();
+        if by == By::Hour {
+            all.extend(times.duty_in.keys().cloned());
+        }
+        let rows: BTreeSet<String> = said.rows.iter().map(|row| row.key.clone()).collect();
+        assert_eq!((rows, said.rows.len()), (all.clone(), all.len()), "the rows by {by:?}");
         for row in &said.rows {
             let is_in = |story: &Story| keys(story).contains(&row.key);
             let mut counted = count(&stories, is_in);
-            if by == By::Skill {
-                // A call that never waited asked its skills too, and no event says which.
-                counted.received = row.figures.received;
-                (counted.unanswered, counted.abandoned_short) = (row.figures.unanswered, row.figures.abandoned_short);
-            }
             let own = |call: &String| stories.get(call).is_some_and(is_in);
             let handled: i64 = times.by_call.iter().filter(|((_, call), _)| own(call)).map(|(_, time)| time).sum();
             counted.handling_ms = (handled / 1000) as u64;
             counted.handling_mean_ms = counted.handling_ms.checked_div(counted.answered);
             counted.occupancy = Some(handled as f64 / all_duty as f64);
             if by == By::Hour {
-                // Each hour has its own time on duty: the sums over all hours are compared below.
-                counted.occupancy = row.figures.occupancy;
+                // Each hour has its own time on duty, and what was talked and rested in it, on whatever call.
+                let (busy, duty) = (times.busy_in.get(&row.key), times.duty_in.get(&row.key));
+                counted.occupancy = duty.map(|duty| busy.copied().unwrap_or_default() as f64 / *duty as f64);
             }
             assert_same(&format!("{by:?} {}", row.key), &row.figures, &counted);
         }
@@ -247,27 +276,57 @@ async fn check_day(facts: &[Fact]) {
         total.occupancy = Some(times.busy.values().sum::<i64>() as f64 / all_duty as f64);
         assert_same("all together", &said.total, &total);
     }
-    check_regulators(&storage, &asked(By::Regulator), (&told, &times), now).await;
+    check_regulators(&storage, &asked(By::Regulator), (&told, &times, facts), now).await;
 }
 
-async fn check_regulators(storage: &Storage, asked: &Asked, (told, times): (&[Told], &Times), now: Utc) {
+/// The waits after which somebody picked up for a call-back: that is told only when its caller has picked up too, or never.
+fn picked_up(regulator: &str, facts: &[Fact]) -> Vec<u64> {
+    let mut waits = BTreeMap::new();
+    for fact in facts {
+        let Fact::Call(record) = fact else { continue };
+        let taken = record.offers.iter().filter(|offer| offer.end == Some(OfferEnd::Accepted));
+        let own = taken.filter(|offer| offer.regulator.as_str() == regulator && record.choices.callback_of.is_some());
+        for offer in own {
+            if let (Some(at), Some(queued)) = (offer.ended_at, record.queued_at) {
+                waits.insert((record.id, offer.number.0), at.since(queued).as_millis() as u64);
+            }
+        }
+    }
+    waits.into_values().collect()
+}
+
+async fn check_regulators(
+    storage: &Storage,
+    asked: &Asked,
+    (told, times, facts): (&[Told], &Times, &[Fact]),
+    now: Utc,
+) {
     let said = of(storage, asked, now).await.expect("counts");
     assert!(said.rows.len() > 5, "{} regulators", said.rows.len());
+    let offered = told.iter().filter(|event| event.kind == "call.offered").map(|event| text(&event.data["regulator"]));
+    let on_duty = times.duty.iter().filter(|(_, duty)| **duty > 0).map(|(who, _)| who.clone());
+    let all: BTreeSet<String> = offered.chain(on_duty).collect();
+    assert_eq!(said.rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), all.into_iter().collect::<Vec<_>>());
+    let is_ours = |event: &&Told| event.kind == "call.received" && !event.data["callback_of"].is_null();
+    let ours: BTreeSet<String> = told.iter().filter(is_ours).map(|event| event.subject.clone()).collect();
     let is_call = |call: &String| told.iter().any(|event| event.subject == *call);
     for row in &said.rows {
         let of_hers = |kind: &str| -> Vec<&Told> {
             told.iter().filter(|event| event.kind == kind && event.data["regulator"] == row.key.as_str()).collect()
         };
         let mut counted = Figures { offered: of_hers("call.offered").len() as u64, ..Figures::default() };
-        let answers = of_hers("call.answered");
-        counted.answered = answers.len() as u64;
+        let mut answers = of_hers("call.answered");
+        answers.retain(|event| !ours.contains(&event.subject));
+        let picked_up = picked_up(&row.key, facts);
+        counted.answered = (answers.len() + picked_up.len()) as u64;
         for ended in of_hers("call.offer-ended") {
             match ended.data["end"].as_str() {
                 Some("cancelled") => counted.abandoned += 1,
                 _ => counted.unanswered += 1,
             }
         }
-        within(&mut counted, answers.iter().filter_map(|event| event.data["wait_ms"].as_u64()).collect());
+        let waits = answers.iter().filter_map(|event| event.data["wait_ms"].as_u64());
+        within(&mut counted, waits.chain(picked_up).collect());
         let own = times.by_call.iter().filter(|((who, call), _)| *who == row.key && is_call(call));
         counted.handling_ms = (own.map(|(_, time)| time).sum::<i64>() / 1000) as u64;
         counted.handling_mean_ms = counted.handling_ms.checked_div(counted.answered);

@@ -1,7 +1,9 @@
 //! One day of the centre in virtual time: the network, the people, the planes, and the decisions in their midst.
 
+mod asking;
 mod auditing;
 mod happenings;
+mod outside;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -10,7 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use vigie::call::Switch;
-use vigie::model::{Action, Centre, Chance, Command, Fact, Input, Moment, Now, Path, Reply, Ticket, Transport, Utc};
+use vigie::model::{
+    Action, Centre, Chance, Command, Fact, Input, Moment, Now, Path, Reply, Target, Ticket, Transport, Utc,
+};
 use vigie::switchboard::Decisions;
 use vigie::useragent::UserAgent;
 
@@ -46,6 +50,8 @@ enum Event {
     NewCall,
     Burst(u32),
     Ask,
+    Steer,
+    Dusk,
     Reload,
     Storm,
     Stray,
@@ -84,6 +90,8 @@ pub struct World {
     orphans: HashMap<(u32, String), u64>,
     tickets: u64,
     drain: Option<Ticket>,
+    /// The last answer to a question.
+    replied: Option<Reply>,
     steps: u64,
     centre: Arc<Centre>,
 }
@@ -92,8 +100,9 @@ impl World {
     pub fn new(seed: u64, plant: Plant) -> World {
         let centre = centre::centre();
         let mut chance = Chance::from_number(seed);
-        let useragent = UserAgent::new(centre::rules(), centre.clone(), centre::credentials(&centre), chance.fork());
-        let switch = Switch::new(centre.clone(), "Vigie/sim".into(), chance.fork());
+        let read = plant.misread(centre.clone());
+        let useragent = UserAgent::new(centre::rules(), read.clone(), centre::credentials(&centre), chance.fork());
+        let switch = Switch::new(read, "Vigie/sim".into(), chance.fork());
         let mut world = World {
             now_us: 0,
             end_us: (DAY_S + SHIFT_S + AFTER_S) * SECOND,
@@ -116,6 +125,7 @@ impl World {
             orphans: HashMap::new(),
             tickets: 0,
             drain: None,
+            replied: None,
             steps: 0,
             centre,
         };
@@ -170,6 +180,11 @@ impl World {
         }
         self.after(SECOND, Event::Stray);
         self.after(60 * SECOND, Event::Ask);
+        self.after(60 * SECOND, Event::Steer);
+        self.after((DAY_S + SHIFT_S + 600) * SECOND, Event::Dusk);
+        let targets = vec![Target { transport: Transport::Udp, address: centre::trunk(0) }];
+        let resolved = Input::Resolved { trunk: "carrier".into(), targets, why: None };
+        self.at(0, Event::Later(Later::Report(resolved)));
         let reload = self.chance_us(1_200 * SECOND);
         self.after(reload, Event::Reload);
         if self.chance.below(2) == 0 {
@@ -258,6 +273,8 @@ impl World {
             Event::NewCall => self.new_call(),
             Event::Burst(left) => self.burst(left),
             Event::Ask => self.ask(),
+            Event::Steer => self.steer(),
+            Event::Dusk => self.dusk(),
             Event::Reload => self.reload(),
             Event::Storm => {
                 self.storm();
@@ -293,6 +310,7 @@ impl World {
         let checked = self.checks.after_step(switch, now, &actions);
         let ticked = self.checks.after_tick(&input, deadline, now.moment);
         let outcome = checked.and(ticked).and_then(|()| self.carry_out(&input, &actions));
+        let outcome = outcome.and_then(|()| self.check_hearing());
         if self.shown.len() >= self.shown_max {
             self.shown.pop_front();
         }
@@ -322,6 +340,7 @@ impl World {
                         self.drain = None;
                     } else {
                         replies += 1;
+                        self.replied = Some(reply.clone());
                     }
                 }
                 Action::Alarm(alarm) => demand!(alarm.kind != "call-fault", "a call's own fault: {}", alarm.text),
@@ -373,7 +392,10 @@ impl World {
             Some(person) => *person,
             None => match self.by_call_id.get(text.header("call-id")) {
                 Some(person) => *person,
-                None => return Ok(()),
+                None => match self.callee(to, &text) {
+                    Some(person) => person,
+                    None => return Ok(()),
+                },
             },
         };
         let now_ms = self.now_us / 1_000;
@@ -411,6 +433,7 @@ impl World {
                     }
                 }
             }
+            Person::Outsider(_) => {}
         }
         for bytes in turn.sends {
             let bytes = Bytes::from(bytes);
@@ -418,6 +441,9 @@ impl World {
         }
         for (after_ms, timer) in turn.timers {
             self.after(after_ms * 1_000, Event::Wake { person, timer });
+        }
+        for (rtp, digit) in turn.keys {
+            self.press(rtp, digit);
         }
         for (rtp, is_sending) in turn.rtp {
             let later = self.media.source(rtp, is_sending, self.now_us);
@@ -432,7 +458,7 @@ impl World {
                 caller.hear_voice(has_voice, &mut turn);
                 Some((*id, caller.phone.address, turn))
             }
-            Person::Caller(_) | Person::Regulator(_) => None,
+            Person::Caller(_) | Person::Regulator(_) | Person::Outsider(_) => None,
         });
         if let Some((person, address, turn)) = heard {
             self.take_turn(person, address, turn);

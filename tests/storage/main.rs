@@ -7,5 +7,6 @@ mod counting;
 mod nouns;
 mod outbox;
 mod receiver;
+mod simulating;
 mod story;
 mod writer;

@@ -54,7 +54,8 @@ async fn a_blocked_caller_is_refused_and_an_overrun_region_tells_the_others() {
     let server = Setup::new().change("[skills]", lists).start().await;
     let surge = json!({"message": "sorry"});
     assert_eq!(server.api.put("/surges/north", surge).await, 204);
-    let until_when = json!({"reason": "shouts at the staff", "until": "2030-01-01T00:00:00Z"});
+    let far = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(400 * 24)).to_string();
+    let until_when = json!({"reason": "shouts at the staff", "until": far});
     let path = format!("/lists/blocked/numbers/{ZOE}");
     // A day more than a year ahead is a slip of the keyboard.
     assert_eq!(server.api.put(&path, until_when).await, 400);

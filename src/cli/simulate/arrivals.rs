@@ -70,7 +70,7 @@ fn hourly_rates(profile: &Profile, chance: &mut Chance) -> Vec<Vec<f64>> {
 
 /// The lines of an association with the share of each.
 fn kind_lines(profile: &Profile, association: &AssociationPlan, lines: &[LineId]) -> Vec<(f64, usize)> {
-    let share_of = |name: &str, usual: Option<f64>| association.kinds.get(name).copied().or(usual);
+    let share_of = |name: &str, usual: Option<f64>| association.kinds.get(name).map(|share| *share.get_ref()).or(usual);
     let given: f64 = profile
         .kinds
         .iter()

@@ -1,18 +1,18 @@
 //! Real call records played again: the calls as they came, the people who were on duty, the centre as configured now.
 //!
-//! What a record does not know is drawn: how long who was answered would have waited else (exponential; its mean is the
+//! What needed no regulator is left out: forwarded, a message, a closed line. A call-back is one call with the one that asked
+//! for it. What a record does not know is drawn: how long who was answered would have waited else (exponential; its mean is the
 //! waits' sum by the abandoned calls, which counts answered ones as cut off), and how long who gave up would have talked
 //! (one of the real talking times).
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
 
 use crate::config::Settings;
-use crate::model::{CallRecord, Centre, Chance, OfferEnd, Outcome, Utc};
+use crate::model::{CallId, CallRecord, Centre, Chance, OfferEnd, Outcome, Utc};
 use crate::storage::{CallFilter, ROWS_MAX, Storage, StorageError, calls, events};
 
 use super::scenario::{ATTEMPTS_MAX, Attempt, Away, CallerPlan, Duty, Ringing, Scenario};
@@ -40,11 +40,11 @@ pub enum HistoryError {
     /// The configuration has errors.
     #[error("{0}")]
     Config(#[from] crate::config::Faults),
-    /// There is no database yet.
-    #[error("there is no database at {0}: give the configuration of a centre that has taken calls with --config FILE")]
-    NoDatabase(PathBuf),
+    /// There is no database yet, or it is not readable.
+    #[error("{0}; give the configuration of a centre that has taken calls with --config FILE")]
+    NoDatabase(StorageError),
     /// The database could not be read.
-    #[error("{0}")]
+    #[error("{0}; a database of an older version is brought to this one by `vigie serve`")]
     Storage(#[from] StorageError),
     /// The system would not run it.
     #[error("starting to read the database: {0}")]
@@ -81,7 +81,84 @@ struct Known {
     plan: CallerPlan,
     talked: Option<Duration>,
     waited: Duration,
+    /// Whether the call leaves after that wait, answered or not.
+    leaves: bool,
+    /// Whether that was the caller's own wish.
     gave_up: bool,
+}
+
+/// What of a call needed a regulator: until when it waited for one, and how long it talked then.
+struct Need {
+    until: Utc,
+    talked: Option<Duration>,
+    leaves: bool,
+    gave_up: bool,
+}
+
+/// The call-backs among the records, by the call whose caller asked for them.
+#[derive(Default)]
+struct CallBacks<'a> {
+    of: BTreeMap<CallId, Vec<&'a CallRecord>>,
+}
+
+impl<'a> CallBacks<'a> {
+    fn among(records: &'a [CallRecord]) -> CallBacks<'a> {
+        let known: BTreeSet<CallId> = records.iter().map(|record| record.id).collect();
+        let mut of: BTreeMap<CallId, Vec<&CallRecord>> = BTreeMap::new();
+        for record in records {
+            // One whose first call is of another day stands for itself.
+            if let Some(first) = record.choices.callback_of.filter(|first| known.contains(first)) {
+                of.entry(first).or_default().push(record);
+            }
+        }
+        CallBacks { of }
+    }
+
+    /// Whether it is counted with the call that asked for it.
+    fn holds(&self, record: &CallRecord) -> bool {
+        record.choices.callback_of.is_some_and(|first| self.of.contains_key(&first))
+    }
+
+    /// How the wish of this call's caller came out: answered, owed to nobody any more, or never.
+    fn need_of(&self, record: &CallRecord) -> Option<Need> {
+        let all = self.of.get(&record.id).map(Vec::as_slice).unwrap_or_default();
+        if let Some(need) = all.iter().find_map(|one| answered(one)) {
+            return Some(need);
+        }
+        // Answered in a call of their own, which is among the others.
+        let is_elsewhere = all.iter().any(|one| one.outcome == Some(Outcome::Superseded));
+        if is_elsewhere { None } else { left(record, false) }
+    }
+}
+
+fn answered(record: &CallRecord) -> Option<Need> {
+    let (true, Some(until)) = (record.outcome == Some(Outcome::Answered), record.answered_at) else { return None };
+    let talked = record.talk_ms().map(Duration::from_millis);
+    Some(Need { until, talked, leaves: false, gave_up: false })
+}
+
+fn left(record: &CallRecord, gave_up: bool) -> Option<Need> {
+    Some(Need { until: record.waited_until()?, talked: None, leaves: true, gave_up })
+}
+
+/// What of a call needed a regulator, if anything did: who was put through elsewhere, left a message or found the line
+/// closed needed none.
+fn need_of(record: &CallRecord, call_backs: &CallBacks) -> Option<Need> {
+    match record.outcome? {
+        Outcome::Answered => answered(record),
+        Outcome::Abandoned => left(record, true),
+        Outcome::Overflowed => left(record, false),
+        Outcome::CallBack => call_backs.need_of(record),
+        Outcome::NobodyOnDuty
+        | Outcome::Closed
+        | Outcome::Refused
+        | Outcome::Forwarded
+        | Outcome::Voicemail
+        | Outcome::Informed
+        | Outcome::Unreached
+        | Outcome::Superseded
+        | Outcome::Interrupted => None,
+    }
 }
 
 impl History {
@@ -89,17 +166,14 @@ impl History {
     pub fn read(span: &str, config: &std::path::Path, staff: Option<u32>) -> Result<History, HistoryError> {
         let settings = Settings::read(config)?;
         let (from, to) = parse_span(span, &settings.centre).ok_or_else(|| HistoryError::Span(span.to_owned()))?;
-        let path = PathBuf::from(settings.storage.url.trim_start_matches("sqlite:").trim_start_matches("//"));
-        if !path.exists() {
-            return Err(HistoryError::NoDatabase(path));
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (records, states) = runtime.block_on(async {
-            let storage = Storage::open(&settings.storage).await?;
+            // To read and nothing else: a server may be running on it.
+            let storage = Storage::open_to_read(&settings.storage).await.map_err(HistoryError::NoDatabase)?;
             let found =
                 (read_calls(&storage, from, to).await, events::of_kind(&storage, "regulator.state", from, to).await);
             storage.close().await;
-            Ok::<_, StorageError>((found.0?, found.1?))
+            Ok::<_, HistoryError>((found.0?, found.1?))
         })?;
         let shifts = shifts_of_states(&states, to);
         History::of(span, settings.centre, (from, to), (&records, shifts)).and_then(|history| history.cut(staff))
@@ -115,9 +189,10 @@ impl History {
         let people: Vec<_> = centre.regulators.keys().cloned().collect();
         let lines: Vec<_> = centre.lines.keys().cloned().collect();
         let mut known = Vec::new();
-        for record in records {
+        let call_backs = CallBacks::among(records);
+        for record in records.iter().filter(|record| !call_backs.holds(record)) {
             let (Some(queued), Ok(line)) = (record.queued_at, lines.binary_search(&record.line)) else { continue };
-            let until = record.waited_until().unwrap_or(queued);
+            let Some(need) = need_of(record, &call_backs) else { continue };
             let wrap_up = centre.lines.get(&record.line).map_or(Duration::ZERO, |line| line.wrap_up);
             let plan = CallerPlan {
                 at: queued.since(from),
@@ -128,9 +203,8 @@ impl History {
                 attempts: [Attempt::default(); ATTEMPTS_MAX],
                 luck: 0,
             };
-            let talked = record.talk_ms().map(Duration::from_millis);
-            let gave_up = record.outcome == Some(Outcome::Abandoned);
-            known.push(Known { plan, talked, waited: until.since(queued), gave_up });
+            let Need { until, talked, leaves, gave_up } = need;
+            known.push(Known { plan, talked, waited: until.since(queued), leaves, gave_up });
         }
         if known.is_empty() {
             return Err(HistoryError::Nothing);
@@ -157,7 +231,7 @@ impl History {
             centre: Arc::new(centre),
             people,
             lines,
-            duties,
+            duties: duties.into(),
             callers: Vec::new(),
             ringing: ringing(records),
             // Real talking times hold whatever a far region made longer.
@@ -176,13 +250,13 @@ impl History {
             return Err(HistoryError::Staff { asked, known: self.staff });
         }
         let mut worked: BTreeMap<usize, Duration> = BTreeMap::new();
-        for duty in &self.base.duties {
+        for duty in self.base.duties.iter() {
             *worked.entry(duty.person).or_default() += duty.to.saturating_sub(duty.from);
         }
         let mut longest: Vec<(Duration, usize)> = worked.into_iter().map(|(person, span)| (span, person)).collect();
         longest.sort_unstable_by(|a, b| b.cmp(a));
         let kept: Vec<usize> = longest.into_iter().take(asked).map(|(_, person)| person).collect();
-        self.base.duties.retain(|duty| kept.contains(&duty.person));
+        self.base.duties = self.base.duties.iter().filter(|duty| kept.contains(&duty.person)).copied().collect();
         self.staff = asked;
         Ok(self)
     }
@@ -203,7 +277,7 @@ impl History {
         let callers = self.known.iter().map(|one| {
             let (rest, talk) = (chance.fraction(), chance.below(self.talks.len() as u64) as usize);
             let more = self.patience.mul_f64(-(1.0 - rest).ln());
-            let patience = if one.gave_up { one.waited } else { one.waited + more };
+            let patience = if one.leaves { one.waited } else { one.waited + more };
             let mut plan = one.plan;
             plan.handling = one.talked.or_else(|| self.talks.get(talk).copied()).unwrap_or(Duration::from_secs(165));
             plan.attempts = [Attempt { patience, again_after: None }; ATTEMPTS_MAX];
@@ -367,6 +441,111 @@ mod tests {
         assert_eq!(shifts["anne"], [(at(1), at(10)), (at(12), at(30))]);
         // On duty before the first event: from the beginning.
         assert_eq!(shifts["bruno"], [(Utc(i64::MIN), at(20))]);
+    }
+
+    fn called(minute: i64, outcome: Outcome) -> CallRecord {
+        let is_answered = outcome == Outcome::Answered;
+        CallRecord {
+            id: CallId::new(at(minute), &mut Chance::from_number(minute as u64)),
+            trunk: "carrier".into(),
+            line: "north".into(),
+            association: "sos".into(),
+            region: "north".into(),
+            language: "fr".into(),
+            ddi_raw: String::new(),
+            ddi: None,
+            names: Default::default(),
+            fallback: false,
+            caller: Default::default(),
+            context: Box::default(),
+            skills: BTreeMap::new(),
+            priority: 5,
+            received_at: at(minute),
+            accepted_at: Some(at(minute)),
+            queued_at: Some(at(minute)),
+            answered_at: is_answered.then(|| at(minute + 1)),
+            wait_ended_at: None,
+            ended_at: Some(at(minute + 3)),
+            regulator: is_answered.then(|| "anne".into()),
+            outcome: Some(outcome),
+            ended_by: None,
+            detail: None,
+            offers: Vec::new(),
+            legs: Vec::new(),
+            recording: crate::model::centre::RecordingPolicy::Always,
+            choices: Default::default(),
+            software: String::new(),
+            person: Default::default(),
+        }
+    }
+
+    fn history(records: &[CallRecord]) -> Result<History, HistoryError> {
+        let centre = crate::config::read_centre_alone(CENTRE, std::path::Path::new("test.toml"));
+        History::of(
+            "a day",
+            centre.unwrap_or_else(|faults| panic!("{faults}")),
+            (at(0), at(600)),
+            (records, Shifts::new()),
+        )
+    }
+
+    const CENTRE: &str = "[sounds]\nmusic = \"music.wav\"\n[skills]\nregulation = \"regulation\"\n[regions.north]\n\
+        [associations.sos]\n[lines.north]\nassociation = \"sos\"\nregion = \"north\"\nskills = { regulation = 50 }\n\
+        [regulators.anne]\nassociation = \"sos\"\nskills = { regulation = 70 }\nregions = { north = 0 }\n\
+        [regulators.bruno]\nassociation = \"sos\"\nskills = { regulation = 70 }\nregions = { north = 0 }\n";
+
+    #[test]
+    fn only_calls_that_needed_a_regulator_are_played_each_person_once() {
+        let mut asked = called(10, Outcome::CallBack);
+        asked.ended_at = Some(at(11));
+        let mut tried = called(12, Outcome::Unreached);
+        let mut reached = called(20, Outcome::Answered);
+        for call_back in [&mut tried, &mut reached] {
+            (call_back.choices.callback_of, call_back.queued_at) = (Some(asked.id), asked.queued_at);
+        }
+        let others =
+            [Outcome::Forwarded, Outcome::Voicemail, Outcome::Closed, Outcome::NobodyOnDuty, Outcome::Informed];
+        let mut records = vec![asked, tried, reached, called(30, Outcome::Answered), called(40, Outcome::Abandoned)];
+        records.push(called(50, Outcome::Overflowed));
+        records.extend(others.into_iter().enumerate().map(|(place, outcome)| called(60 + place as i64, outcome)));
+        let history = history(&records).unwrap_or_else(|error| panic!("{error}"));
+        let waits: Vec<_> = history.known.iter().map(|one| (one.waited.as_secs(), one.leaves, one.gave_up)).collect();
+        // Called back after eleven minutes; answered after one; gave up after three; sent away after three.
+        assert_eq!(waits, [(660, false, false), (60, false, false), (180, true, true), (180, true, false)]);
+        // Of all that was waited, by those who gave up: what was talked elsewhere is no patience.
+        assert_eq!(history.patience, Duration::from_secs(660 + 60 + 180 + 180));
+        let callers = history.scenario(1).callers;
+        assert_eq!(callers.len(), 4);
+        assert_eq!(callers[2].attempts[0].patience, Duration::from_secs(180));
+        assert!(callers[1].attempts[0].patience > Duration::from_secs(60));
+        assert_eq!((callers[0].handling, callers[1].handling), (Duration::from_secs(120), Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn whoever_was_called_back_for_nothing_is_played_unless_answered_elsewhere() {
+        let (asked, mut other) = (called(10, Outcome::CallBack), called(12, Outcome::Superseded));
+        other.choices.callback_of = Some(asked.id);
+        assert!(matches!(history(&[asked.clone(), other.clone()]), Err(HistoryError::Nothing)));
+        other.outcome = Some(Outcome::Unreached);
+        let played = history(&[asked, other.clone()]).map(|history| history.known.len()).ok();
+        assert_eq!(played, Some(1));
+        // The call that asked is of another day: the one that calls back stands for itself.
+        other.choices.callback_of = Some(called(1, Outcome::CallBack).id);
+        (other.outcome, other.answered_at) = (Some(Outcome::Answered), Some(at(13)));
+        assert_eq!(history(&[other]).map(|history| history.known.len()).ok(), Some(1));
+    }
+
+    #[test]
+    fn with_fewer_people_those_stay_who_worked_longest_and_with_more_it_cannot_be_played() {
+        let mut records: Vec<CallRecord> = (0..4).map(|n| called(10 + 20 * n, Outcome::Answered)).collect();
+        records.push(CallRecord { regulator: Some("bruno".into()), ..called(30, Outcome::Answered) });
+        let both = history(&records).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(both.staff(), 2);
+        let alone = both.clone().cut(Some(1)).unwrap_or_else(|error| panic!("{error}"));
+        let scenario = alone.scenario(1);
+        let people: Vec<_> = scenario.duties.iter().map(|duty| scenario.people[duty.person].as_str()).collect();
+        assert_eq!((alone.staff(), people), (1, vec!["anne"]));
+        assert!(matches!(both.cut(Some(3)), Err(HistoryError::Staff { asked: 3, known: 2 })));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Tally {
         let meets =
             |line: &&crate::model::Line| people.iter().map(|one| line.demand.needs.is_met_by(&one.skills)).collect();
         let mut on_duty = vec![Duration::ZERO; people.len()];
-        for duty in &scenario.duties {
+        for duty in scenario.duties.iter() {
             if let Some(sum) = on_duty.get_mut(duty.person) {
                 *sum += duty.to.min(scenario.span).saturating_sub(duty.from);
             }

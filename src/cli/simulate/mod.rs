@@ -74,7 +74,7 @@ pub struct SimulateArguments {
     /// End with one JSON object on standard output, and nothing else there.
     #[arg(long)]
     pub json: bool,
-    /// Draw a picture of it into this file, as SVG.
+    /// Draw a picture of it into this file: SVG, and nothing else (the name ends in .svg).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
 }

@@ -178,7 +178,7 @@ pub struct AssociationPlan {
     pub neighbours: Vec<String>,
     /// The share of a kind of call where it is not the usual one, by name.
     #[serde(default)]
-    pub kinds: std::collections::BTreeMap<String, f64>,
+    pub kinds: std::collections::BTreeMap<String, Spanned<f64>>,
 }
 
 /// A kind of call: each association has a line for each.
@@ -390,6 +390,7 @@ impl Source {
         let names: Vec<&str> = profile.kinds.iter().map(|kind| kind.name.get_ref().as_str()).collect();
         for one in &profile.associations {
             self.within(&one.share, "associations.share", 0.0, 1e6)?;
+            one.kinds.values().try_for_each(|share| self.within(share, "associations.kinds", 0.0, 1.0))?;
             let unknown = one.kinds.keys().find(|kind| !names.contains(&kind.as_str()));
             if let Some(kind) = unknown {
                 let problem = format!("names the kind `{kind}`, which is not there");
@@ -410,6 +411,27 @@ impl Source {
         for share in profile.kinds.iter().filter_map(|kind| kind.share.as_ref()) {
             self.within(share, "kinds.share", 0.0, 1.0)?;
         }
-        Ok(())
+        if let Some(first) = profile.associations.first().filter(|_| profile.associations.iter().all(is_empty)) {
+            let remedy = "write a share above 0 for at least one: they are weights";
+            return Err(self.unfit(&first.share, "associations.share", "is 0 in all of them", remedy));
+        }
+        profile.associations.iter().try_for_each(|one| self.check_kinds(profile, one))
     }
+
+    /// The shares of one association's kinds leave something for the kind that gets the rest, or nothing; never less.
+    fn check_kinds(&self, profile: &Profile, one: &AssociationPlan) -> Result<(), ProfileError> {
+        let share =
+            |kind: &Kind| one.kinds.get(kind.name.get_ref()).or(kind.share.as_ref()).map(|share| *share.get_ref());
+        let sum: f64 = profile.kinds.iter().filter_map(share).sum();
+        if sum <= 1.0 + 1e-9 {
+            return Ok(());
+        }
+        let problem = format!("has kinds whose shares are {sum} together, and none may be left for the others");
+        let remedy = "lower `share` in [[kinds]], or `kinds` here, to 1 at most together";
+        Err(self.unfit(&one.id, "associations", problem, remedy))
+    }
+}
+
+fn is_empty(one: &AssociationPlan) -> bool {
+    *one.share.get_ref() <= 0.0
 }

@@ -171,15 +171,16 @@ impl<'a> Rival<'a> {
         {
             self.steps.pop_first();
             let Some(waiter) = self.turns.get(&call).and_then(|turn| self.waiting.get_mut(turn)) else { continue };
-            waiter.step += 1;
+            if let Some((_, step)) = timed_step(&self.lines, waiter) {
+                waiter.step = step;
+            }
             self.plan_step(call);
         }
     }
 
-    /// When the waiter's next step by waited time begins; rivals know no forecast.
+    /// When the waiter's next step by waited time begins.
     fn next_step(&self, waiter: &Waiter) -> Option<Moment> {
-        let after = self.lines.get(waiter.line)?.demand.steps.get(waiter.step)?.after?;
-        Some(waiter.entered + after)
+        timed_step(&self.lines, waiter).map(|(at, _)| at)
     }
 
     fn plan_step(&mut self, call: CallKey) {
@@ -188,6 +189,13 @@ impl<'a> Rival<'a> {
             self.steps.insert((at, call));
         }
     }
+}
+
+/// When the waiter's next step by waited time begins, and which it is. Rivals know no forecast: a step that has nothing else
+/// holds none of those behind it up, and counts with them, as in the waiting room.
+fn timed_step(lines: &[&Line], waiter: &Waiter) -> Option<(Moment, usize)> {
+    let steps = lines.get(waiter.line)?.demand.steps.iter().enumerate().skip(waiter.step);
+    steps.filter_map(|(place, step)| Some((waiter.entered + step.after?, place + 1))).next()
 }
 
 impl Router for Rival<'_> {
@@ -299,5 +307,36 @@ impl Router for Rival<'_> {
             self.free.remove(&index);
             out.push((turn.2, index));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::simulate::profile::Source;
+    use crate::cli::simulate::site::Site;
+
+    #[test]
+    fn a_step_by_forecast_alone_holds_up_no_step_behind_it() {
+        let text = include_str!("../../../config/profiles/one-site.toml").replace("days = 56", "days = 1");
+        let steps =
+            "steps = [{ forecast = \"60s\", reach = \"all\" }, { after = \"10s\", skills = { regulation = 50 } }]";
+        let text = text.replace("steps = [{ after = \"10s\", skills = { regulation = 50 } }]", steps);
+        let site = Site::new(&Source::of(&text), None).unwrap_or_else(|error| panic!("{error}"));
+        let scenario = site.scenario(1);
+        let mut rival = Rival::new(Strategy::SkillRules, &scenario);
+        let line = scenario.lines.iter().position(|id| id.as_str() == "cannes.language").expect("a line");
+        let speaks = |id: &crate::model::RegulatorId| {
+            scenario.centre.regulators.get(id).is_some_and(|one| one.skills.contains_key(&"lang-en".into()))
+        };
+        let person = scenario.people.iter().position(|id| !speaks(id)).expect("somebody without English");
+        let now = |s: u64| crate::model::Now { moment: Moment(s * 1_000_000), ..crate::model::Now::default() };
+        rival.come(person, now(0));
+        rival.enter(&Ask { call: 1, line, priority: None, waited_before: Duration::ZERO }, now(0));
+        let mut chosen = Vec::new();
+        rival.choose(now(0), &mut chosen);
+        assert_eq!((chosen.len(), rival.deadline()), (0, Some(Moment(10_000_000))));
+        rival.choose(now(10), &mut chosen);
+        assert_eq!(chosen, [(1, person)]);
     }
 }

@@ -18,7 +18,7 @@ pub struct Scenario {
     /// Its lines, in the order of their ids; a line is an index here.
     pub lines: Vec<LineId>,
     /// Who is on duty when, by the beginning.
-    pub duties: Vec<Duty>,
+    pub duties: Arc<[Duty]>,
     /// Who calls, by the time of the first call.
     pub callers: Vec<CallerPlan>,
     /// How phones ring.

@@ -12,7 +12,7 @@ use crate::model::{Centre, Utc};
 use super::arrivals::draw_callers;
 use super::profile::{Profile, ProfileError, Source};
 use super::roster;
-use super::scenario::{Away, Ringing, Scenario};
+use super::scenario::{Away, Duty, Ringing, Scenario};
 
 /// 2026-01-05, a Monday, 00:00 in Paris.
 const START: Utc = Utc(1_767_567_600_000_000);
@@ -29,6 +29,8 @@ pub struct Site {
     profile: Profile,
     centre: Arc<Centre>,
     counts: Vec<usize>,
+    /// The roster: no seed has another.
+    duties: Arc<[Duty]>,
 }
 
 impl Site {
@@ -48,7 +50,8 @@ impl Site {
             let told: String = told.collect();
             refused(if untold == 0 { told } else { format!("{told}  and {untold} more") })
         })?;
-        Ok(Site { profile, centre: Arc::new(centre), counts })
+        let duties = roster::fill(&profile, people, *profile.days.get_ref() as usize).into();
+        Ok(Site { profile, centre: Arc::new(centre), counts, duties })
     }
 
     /// Its name.
@@ -69,7 +72,7 @@ impl Site {
         let lines: Vec<_> = self.centre.lines.keys().cloned().collect();
         Scenario {
             people: self.centre.regulators.keys().cloned().collect(),
-            duties: roster::fill(&self.profile, self.staff(), days),
+            duties: Arc::clone(&self.duties),
             callers: draw_callers(&self.profile, &lines, seed),
             lines,
             ringing: Ringing {

@@ -19,6 +19,38 @@ fn figure(played: &Played, policy: usize, key: &str) -> f64 {
     played.outcomes[policy].figures[place].expect("a value").mean
 }
 
+/// Enough seeds for the published figures, and not more than a debug build plays in a minute; `cargo test --release --lib
+/// simulate -- --ignored` plays 20.
+fn play_figures(seeds: u32) -> Played {
+    let policies = [Policy::Vigie, Policy::LongestIdle, Policy::PerAssociation];
+    play(&site(ONE_SITE, None), &policies, seeds)
+}
+
+fn assert_published(played: &Played) {
+    let within = |policy| figure(played, policy, "answered_within_30s");
+    assert!(within(0) >= 0.90, "Vigie answers {} within 30 s", within(0));
+    assert!((within(1) - 0.897).abs() < 0.005, "the longest idle {}", within(1));
+    assert!((within(2) - 0.49).abs() < 0.015, "separate queues {}", within(2));
+    assert!(within(0) > within(1) + 0.005, "{} {}", within(0), within(1));
+}
+
+#[test]
+fn on_one_site_nine_in_ten_are_answered_within_30_s_where_the_longest_idle_gives_fewer() {
+    assert_published(&play_figures(4));
+}
+
+#[test]
+#[ignore = "for a release build: cargo test --release --lib simulate -- --ignored"]
+fn on_one_site_the_published_figures_hold_over_20_seeds() {
+    assert_published(&play_figures(20));
+}
+
+#[test]
+fn every_seed_has_the_same_roster_which_is_filled_once() {
+    let site = site(&two_weeks(), None);
+    assert!(std::sync::Arc::ptr_eq(&site.scenario(1).duties, &site.scenario(2).duties));
+}
+
 fn two_weeks() -> String {
     ONE_SITE.replace("days = 56", "days = 14")
 }
@@ -107,12 +139,23 @@ fn what_is_wrong_with_a_profile_is_said_with_its_place_and_what_to_do() {
             "lower the levels",
         ),
         ("priority = 3", "prioritty = 3", "prioritty", "what to do"),
+        ("language = 0.08", "language = -1", "associations.kinds is -1", "from 0 to 1"),
+        ("language = 0.08", "language = 0.9", "associations has kinds whose shares are 1.04", "lower `share`"),
+        ("share = 0.14", "share = 0.98", "associations has kinds whose shares are 1.01", "to 1 at most"),
     ];
     for (old, new, problem, remedy) in cases {
         assert!(ONE_SITE.contains(old), "{old}");
         let told = fault(&ONE_SITE.replacen(old, new, 1));
         assert!(told.contains(problem) && told.contains(remedy), "{new}:\n{told}");
     }
+    let nobody = ONE_SITE
+        .replace("share = 0.2\nparent", "share = 0\nparent")
+        .replace("share = 0.3\nparent", "share = 0\nparent");
+    let nobody = nobody
+        .replace("\"dijon\"\nshare = 0.25", "\"dijon\"\nshare = 0")
+        .replace("share = 0.25\nkinds", "share = 0\nkinds");
+    let told = fault(&nobody);
+    assert!(told.contains("associations.share is 0 in all") && told.contains("above 0"), "{told}");
     let gone = Source::read(Path::new("gone.toml")).err().map(|error| error.to_string()).expect("a fault");
     assert!(gone.contains("gone.toml") && gone.contains("one-site, network"), "{gone}");
 }

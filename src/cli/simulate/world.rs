@@ -10,7 +10,7 @@ use super::measure::Tally;
 use super::router::{Ask, CallKey, Router};
 use super::scenario::{ATTEMPTS_MAX, CallerPlan, Scenario};
 
-/// What happens, in the order of time; of one instant, in this order.
+/// What happens, in the order of time; of one instant, in the order in which it was planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Come(usize),
@@ -61,7 +61,7 @@ impl<'a, R: Router> World<'a, R> {
             choices: Vec::new(),
             tally: Tally::new(scenario),
         };
-        for duty in &scenario.duties {
+        for duty in scenario.duties.iter() {
             world.plan(duty.from, Event::Come(duty.person));
             // Who is on duty at the end stays until all is over.
             if duty.to < scenario.span {
@@ -159,7 +159,10 @@ impl<'a, R: Router> World<'a, R> {
         let waited = self.now.moment.since(caller.entered);
         let again_after = plan.attempts.get(caller.attempt).and_then(|attempt| attempt.again_after);
         caller.is_waiting = false;
-        caller.waited_before += waited;
+        // As `Persons` keeps it: for so long after an unserved call, and not at all with zero.
+        let within = self.scenario.centre.callers.return_within;
+        let is_kept = again_after.is_some_and(|span| span <= within && !within.is_zero());
+        caller.waited_before = if is_kept { caller.waited_before + waited } else { Duration::ZERO };
         let offer = caller.offer.take();
         let again_after = again_after.filter(|_| caller.attempt + 1 < ATTEMPTS_MAX);
         caller.attempt += usize::from(again_after.is_some());
@@ -234,4 +237,54 @@ fn fraction(luck: u64, place: u64) -> f64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((bits ^ (bits >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::simulate::profile::Source;
+    use crate::cli::simulate::scenario::Attempt;
+    use crate::cli::simulate::site::Site;
+
+    /// Serves nobody, and notes what each call brings.
+    #[derive(Default)]
+    struct Deaf(std::rc::Rc<std::cell::RefCell<Vec<Duration>>>);
+
+    impl Router for Deaf {
+        fn come(&mut self, _: usize, _: Now) {}
+        fn go(&mut self, _: usize, _: Now) {}
+        fn enter(&mut self, ask: &Ask, _: Now) -> bool {
+            self.0.borrow_mut().push(ask.waited_before);
+            true
+        }
+        fn leave(&mut self, _: CallKey, _: Now) {}
+        fn end_offer(&mut self, _: usize, _: OfferEnd, _: Now) {}
+        fn answer(&mut self, _: usize, _: CallKey, _: Now) -> bool {
+            false
+        }
+        fn release(&mut self, _: usize, _: Duration, _: Now) {}
+        fn deadline(&self) -> Option<Moment> {
+            None
+        }
+        fn choose(&mut self, _: Now, _: &mut Vec<(CallKey, usize)>) {}
+    }
+
+    fn brought(again_after_s: u64) -> Vec<u64> {
+        let text = include_str!("../../../config/profiles/one-site.toml").replace("days = 56", "days = 1");
+        let site = Site::new(&Source::of(&text), None).unwrap_or_else(|error| panic!("{error}"));
+        let mut scenario = site.scenario(1);
+        scenario.callers.truncate(1);
+        let again_after = Some(Duration::from_secs(again_after_s));
+        scenario.callers[0].attempts = [Attempt { patience: Duration::from_secs(60), again_after }; ATTEMPTS_MAX];
+        let noted = Deaf::default();
+        let brought = noted.0.clone();
+        World::play(&scenario, noted);
+        brought.borrow().iter().map(Duration::as_secs).collect()
+    }
+
+    #[test]
+    fn a_wait_is_kept_for_ten_minutes_as_in_production_and_no_longer() {
+        assert_eq!(brought(600), [0, 60, 120]);
+        assert_eq!(brought(601), [0, 0, 0]);
+    }
 }

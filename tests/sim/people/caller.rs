@@ -1,6 +1,11 @@
 //! Callers with their patience: who gives up, who calls again, whose phone goes dead.
 
 use super::*;
+use crate::voice::KEYS;
+
+fn media_of(number: u32) -> std::net::IpAddr {
+    std::net::IpAddr::from([10, 1, 1, (number % 200) as u8])
+}
 
 /// A caller.
 pub struct Caller {
@@ -27,8 +32,10 @@ impl Caller {
             let mean = if is_one_of(&mut chance, 500) { 240_000.0 } else { 1_200_000.0 };
             exponential_ms(&mut chance, mean)
         };
+        let mut phone = Phone::new(trunk(u64::from(number)), chance);
+        phone.media = media_of(number);
         Caller {
-            phone: Phone::new(trunk(u64::from(number)), chance),
+            phone,
             is_dead: false,
             call_ids: Vec::new(),
             number,
@@ -52,7 +59,7 @@ impl Caller {
             _ => "8 0 101",
         };
         let (is_late, loses_acks) = (is_one_of(chance, 20), is_one_of(chance, 5));
-        let rtp = SocketAddr::from(([10, 1, 1, (self.number % 200) as u8], 10_000 + (self.number % 20_000) as u16 * 2));
+        let rtp = SocketAddr::new(media_of(self.number), 10_000 + (self.number % 5_000) as u16 * 2);
         let mut headers = vec![("P-Asserted-Identity", format!("<sip:+3361{:07}@carrier>", self.number))];
         if is_one_of(&mut self.phone.chance, 100) {
             headers.push(("Privacy", "id".to_owned()));
@@ -107,6 +114,20 @@ impl Caller {
         }
     }
 
+    /// Three in ten press keys, whatever is said: in menus, while they wait, and while they talk.
+    fn press_keys(&mut self, call_id: &str, turn: &mut Turn) {
+        let chance = &mut self.phone.chance;
+        if !is_one_of(chance, 300) {
+            return;
+        }
+        let mut at = chance.below(25_000);
+        for _ in 0..=chance.below(3) {
+            let key = char::from(KEYS[chance.below(KEYS.len() as u64) as usize]);
+            wish(turn, at, Wish::Press(call_id.to_owned(), key));
+            at += 500 + chance.below(20_000);
+        }
+    }
+
     pub(super) fn act(&mut self, what: Wish, turn: &mut Turn) {
         if self.is_dead {
             return;
@@ -126,12 +147,14 @@ impl Caller {
                 self.phone.hang_up(&call_id, turn);
             }
             Wish::HangUp(call_id) => self.phone.hang_up(&call_id, turn),
+            Wish::Press(call_id, digit) => self.phone.press(&call_id, digit, turn),
+            Wish::Answer(call_id, status) => self.phone.answer(&call_id, status, reason(status), turn),
             Wish::Hold(call_id, on) => self.phone.reinvite(&call_id, on, turn),
             Wish::PowerOff(_) => {
                 self.is_dead = true;
                 self.phone.lose_power(turn);
             }
-            Wish::GiveUp(_) | Wish::Answer(..) | Wish::Register | Wish::PowerOn | Wish::EndShift => {}
+            Wish::GiveUp(_) | Wish::Register | Wish::PowerOn | Wish::EndShift => {}
             Wish::Errand(_) | Wish::Consult(_) | Wish::HandOn(_) | Wish::Join(..) => {}
         }
     }
@@ -154,7 +177,15 @@ impl Caller {
                     wish(turn, 5_000, Wish::Dial);
                 }
             }
-            News::Talks { .. } | News::Rings { .. } | News::Registered { .. } => {}
+            // Vigie calls back.
+            News::Rings { call_id } => {
+                self.call_ids.push(call_id.clone());
+                if let Some((after, what)) = outsider::pick_up(&mut self.phone.chance, call_id) {
+                    wish(turn, after, what);
+                }
+            }
+            News::Talks { call_id } => self.press_keys(&call_id, turn),
+            News::Registered { .. } => {}
             News::Referred { .. } | News::Progress { .. } => {}
         }
     }

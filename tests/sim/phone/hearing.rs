@@ -201,7 +201,7 @@ impl Phone {
             call_id: call_id.clone(),
             stage: Stage::Ringing,
             vigie_call: text.header("x-vigie-call").to_owned(),
-            rtp: SocketAddr::new(self.address.ip(), port),
+            rtp: SocketAddr::new(self.media, port),
             codecs: ["8 0", "8", "0"][self.chance.below(3) as usize],
             holding: false,
             since_ms: self.now_ms,

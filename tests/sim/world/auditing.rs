@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use vigie::call::{LegState, State};
+use vigie::call::{LegState, Purpose, State};
 use vigie::model::LegId;
+use vigie::model::control::Supervision;
 
 use super::{DAY_S, Event, ORPHAN_S, SECOND, SHIFT_S, World};
 use crate::ledger::{Tally, demand};
@@ -60,7 +61,8 @@ impl World {
         let decisions = &self.subject.inner;
         let mut tally = Tally { steps: self.steps, ..Tally::default() };
         self.checks.close(decisions.switch())?;
-        self.checks.ledger.close(&self.recorder.sealed, &mut tally)?;
+        self.checks.ledger.close(&self.recorder.sealed, &self.recorder.begun(), &mut tally)?;
+        (tally.states, tally.controls) = (self.checks.states_seen, self.checks.controls_done);
         let callers: HashSet<&str> = self.checks.ledger.caller_legs().collect();
         for call_id in self.arrived.iter().filter(|id| id.starts_with("call-")) {
             let is_known = callers.contains(call_id.as_str()) || self.refused.contains(call_id);
@@ -74,6 +76,28 @@ impl World {
         demand!(left.is_empty(), "after the day there remain {left:?}");
         demand!(decisions.deadline().is_none(), "something still wants the clock: {:?}", decisions.deadline());
         Ok(tally)
+    }
+
+    /// Nobody but whom it is meant for hears a supervisor: who listens is heard by nobody, who whispers by the regulator.
+    pub(super) fn check_hearing(&self) -> Result<(), String> {
+        for call in self.subject.inner.switch().calls().filter(|call| !call.guests.is_empty()) {
+            let State::Talking { leg: host } = call.state else { continue };
+            let hidden = call.guests.iter().filter_map(|guest| Some((guest.live_leg()?, guest.purpose)));
+            for (leg, purpose) in hidden {
+                let may_hear = |ear: LegId| match purpose {
+                    Purpose::Supervision(Supervision::Listen) => false,
+                    Purpose::Supervision(Supervision::Whisper) => ear == host,
+                    Purpose::Supervision(Supervision::BargeIn | Supervision::TakeOver) => true,
+                    Purpose::Help | Purpose::HandOff => true,
+                };
+                let ears =
+                    call.legs.iter().map(|one| one.id).filter(|ear| self.media.hears(*ear).any(|one| one == leg));
+                for ear in ears {
+                    demand!(may_hear(ear), "{ear} hears {leg}, who is there to {purpose:?}");
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn tell(&self) -> String {

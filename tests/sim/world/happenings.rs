@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vigie::call::State;
 use vigie::model::{CallId, Command, Input, LegId, RegulatorId, RegulatorState, Reload, Ticket, Utc};
 
-use super::{DAY_S, Event, SECOND, SHIFT_S, World};
+use super::{DAY_S, Event, SECOND, World};
 use crate::centre;
 use crate::ledger::demand;
 use crate::people::{Caller, Person, Wish, exponential_ms};
@@ -60,36 +60,6 @@ impl World {
         Ok(())
     }
 
-    /// An operator does something.
-    pub(super) fn ask(&mut self) -> Result<(), String> {
-        if self.now_us < (DAY_S + SHIFT_S) * SECOND {
-            let next = exponential_ms(&mut self.chance, 120_000.0) * 1_000;
-            self.after(next, Event::Ask);
-        }
-        let ids: Vec<_> = self.centre.regulators.keys().cloned().collect();
-        let regulator = ids[self.chance.below(ids.len() as u64) as usize].clone();
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let command = match self.chance.below(11) {
-            8 => Command::ExtendWrapUp { regulator, by_s: Some(20) },
-            9 => Command::EndWrapUp { regulator },
-            10 => Command::LogOut { regulator, reason: "gone home".into() },
-            0 => Command::Pause { regulator, reason: "a word with you".into() },
-            1..=3 => Command::Ready { regulator },
-            4 => {
-                let mut live: Vec<_> = self.subject.inner.switch().calls().map(|call| call.id).collect();
-                live.sort();
-                let count = live.len() as u64;
-                match live.get(self.chance.below(count) as usize) {
-                    Some(call) => Command::EndCall { call: *call },
-                    None => Command::Room,
-                }
-            }
-            _ => Command::Room,
-        };
-        self.step(Input::Command { ticket, command })
-    }
-
     /// Another configuration under load, now and then only on trial: no call and no state may change by it, but that
     /// somebody free is rung at once who could not answer before.
     pub(super) fn reload(&mut self) -> Result<(), String> {
@@ -104,6 +74,7 @@ impl World {
             self.checks.recentre(centre.clone());
         }
         self.tickets += 1;
+        let centre = self.subject.plant.misread(centre);
         let command = Command::Reload(Reload { centre, credentials, is_trial });
         self.step(Input::Command { ticket: Ticket(self.tickets), command })?;
         let after = self.standing();
