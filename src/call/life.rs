@@ -26,7 +26,8 @@ use crate::model::centre::{Demand, DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::{
     CallId, CallRecord, Caller, Centre, Codec, E164, EndedBy, EventKind, LegId, LegQuality, Line, MediaCommand, Moment,
-    Names, Now, OfferEnd, Outcome, Person, RecorderCommand, RecordingRule, RegulatorId, RemoteMedia, Side, SoundId, TrunkId,
+    Names, Now, OfferEnd, Outcome, Person, RecorderCommand, RecordingRule, RegulatorId, RemoteMedia, Side, SoundId,
+    TrunkId,
 };
 
 /// Legs that one call may have in its life; one more offer than this allows ends the call with its overflow message.

@@ -32,6 +32,7 @@ pub fn can_pause(call: &Call) -> Result<(), &'static str> {
         | State::Voicemail(_)
         | State::Postponed
         | State::Recalling(_)
+        | State::CallingOut(_)
         | State::Farewell { .. }
         | State::Ending
         | State::Sealing => Err("only a recording of a caller who talks with a regulator can be paused"),

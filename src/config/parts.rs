@@ -23,7 +23,7 @@ const CODECS: [(&str, Codec); 4] =
     [("pcma", Codec::Pcma), ("pcmu", Codec::Pcmu), ("g722", Codec::G722), ("opus", Codec::Opus)];
 
 /// The event types that an endpoint may ask for.
-const EVENT_TYPES: [&str; 23] = [
+const EVENT_TYPES: [&str; 25] = [
     "call.received",
     "call.dialled",
     "call.reached",

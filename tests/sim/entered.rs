@@ -38,12 +38,27 @@ pub fn state_bit(state: &State) -> u32 {
         State::Farewell { .. } => 11,
         State::Ending => 12,
         State::Sealing => 13,
+        // Nobody of this centre dials outside without a caller: `call/tests/calling_out.rs` does.
+        State::CallingOut(_) => 14,
     }
 }
 
 /// The names of [`control_bit`]'s bits.
-pub const CONTROLS: [&str; 11] =
-    ["Hold", "Resume", "Add", "Join", "Drop", "HandToSamu", "Leave", "Requeue", "Transfer", "Demand", "Supervise"];
+pub const CONTROLS: [&str; 13] = [
+    "Hold",
+    "Resume",
+    "Add",
+    "Join",
+    "Drop",
+    "HandToSamu",
+    "Leave",
+    "Requeue",
+    "Transfer",
+    "Demand",
+    "Supervise",
+    "PauseRecording",
+    "ResumeRecording",
+];
 
 /// Which of them was asked.
 pub fn control_bit(control: &Control) -> u32 {
@@ -59,6 +74,8 @@ pub fn control_bit(control: &Control) -> u32 {
         Control::Transfer(_) => 8,
         Control::Demand(_) => 9,
         Control::Supervise { .. } => 10,
+        Control::PauseRecording { .. } => 11,
+        Control::ResumeRecording { .. } => 12,
     }
 }
 

@@ -474,6 +474,7 @@ mod tests {
             legs: Vec::new(),
             recording: crate::model::centre::RecordingPolicy::Always,
             choices: Default::default(),
+            dialled_by: None,
             software: String::new(),
             person: Default::default(),
         }

@@ -46,13 +46,13 @@ fn every_key_of_the_sample_is_explained_where_it_first_stands() {
 #[test]
 fn every_key_that_is_read_stands_in_the_sample() {
     let sources = [
-        include_str!("parts.rs"),
-        include_str!("lines.rs"),
-        include_str!("demand.rs"),
-        include_str!("centre.rs"),
-        include_str!("hours.rs"),
-        include_str!("trunks.rs"),
-        include_str!("listeners.rs"),
+        include_str!("../parts.rs"),
+        include_str!("../lines.rs"),
+        include_str!("../demand.rs"),
+        include_str!("../centre.rs"),
+        include_str!("../hours.rs"),
+        include_str!("../trunks.rs"),
+        include_str!("../listeners.rs"),
     ];
     for source in sources {
         // A call may go on in the next line.

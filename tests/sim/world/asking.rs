@@ -3,7 +3,7 @@
 use vigie::call::State;
 use vigie::model::control::{Control, Destination, Supervision};
 use vigie::model::standing::{ListedNumber, Numbers, StandingOrder, Surge};
-use vigie::model::{CallId, Command, DemandChange, Input, Reach, RegulatorId, Reply, Ticket};
+use vigie::model::{AskedBy, CallId, Command, DemandChange, Input, Reach, RegulatorId, Reply, Ticket};
 
 use super::{DAY_S, Event, SECOND, SHIFT_S, World};
 use crate::people::exponential_ms;
@@ -115,7 +115,7 @@ impl World {
     }
 
     fn draw_control(&mut self, call: CallId) -> Control {
-        match self.chance.below(22) {
+        match self.chance.below(25) {
             0 | 1 => Control::Hold,
             2 | 3 => Control::Resume,
             4..=6 => Control::Add { to: self.draw_party() },
@@ -126,6 +126,8 @@ impl World {
             13 => Control::Requeue,
             14 | 15 => Control::Transfer(self.draw_destination()),
             16..=18 => Control::Demand(self.draw_change()),
+            19 | 20 => Control::PauseRecording { by: AskedBy::Token("desk".into()), reason: None },
+            21 => Control::ResumeRecording { by: AskedBy::Token("desk".into()) },
             _ => {
                 let way = self.draw(&Supervision::ALL);
                 Control::Supervise { by: self.draw_supervisor(call), way }
