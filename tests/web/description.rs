@@ -180,6 +180,17 @@ async fn what_is_answered_is_what_is_described() {
             "/api/v1/recordings/{call}/redactions/{addendum}/audio",
             format!("/api/v1/recordings/{call}/redactions/1/audio?reason=plainte"),
         ),
+        ("get", "/api/v1/recordings/{call}/custody", format!("/api/v1/recordings/{call}/custody")),
+        ("post", "/api/v1/recordings/{call}/holds", format!("/api/v1/recordings/{call}/holds")),
+        ("get", "/api/v1/recordings/{call}/holds", format!("/api/v1/recordings/{call}/holds")),
+        ("post", "/api/v1/holds/{hold}/release", "/api/v1/holds/1/release".to_owned()),
+        ("get", "/api/v1/custody/clock", "/api/v1/custody/clock".to_owned()),
+        ("post", "/api/v1/custody/clock", "/api/v1/custody/clock".to_owned()),
+        ("get", "/api/v1/deletions", "/api/v1/deletions".to_owned()),
+        ("post", "/api/v1/deletions", "/api/v1/deletions".to_owned()),
+        ("get", "/api/v1/deletions/{deletion}", "/api/v1/deletions/1".to_owned()),
+        ("post", "/api/v1/deletions/{deletion}/approve", "/api/v1/deletions/1/approve".to_owned()),
+        ("post", "/api/v1/deletions/{deletion}/withdraw", "/api/v1/deletions/1/withdraw".to_owned()),
         ("get", "/api/v1/room", "/api/v1/room".to_owned()),
         ("get", "/api/v1/regulators", "/api/v1/regulators".to_owned()),
         ("get", "/api/v1/regulators/{regulator}", "/api/v1/regulators/anne".to_owned()),
@@ -217,7 +228,12 @@ pub async fn hold_against(desk: &Desk, openapi: &Value, method: &str, template: 
     let bearer = format!("Bearer {ADMIN}");
     let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let body = if template.ends_with("/pause") { "{\"reason\": \"lunch\"}" } else { "" };
+    let body = match template {
+        _ if template.ends_with("/pause") => "{\"reason\": \"lunch\"}",
+        _ if template.ends_with("/holds") && method == "post" => "{\"reason\": \"complaint 12\"}",
+        _ if template == "/api/v1/custody/clock" && method == "post" => "{\"reason\": \"looked at it\"}",
+        _ => "",
+    };
     let answer = desk.ask(verb, path, &headers, body).await;
     let place = format!("{method} {path} -> {}", answer.status);
     let described = &openapi["paths"][template][method]["responses"][answer.status.as_str()];
