@@ -213,8 +213,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
     tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox, custody };
-    let made = secrets.made;
-    Ok(App { sip, web, door, storage, made, recovered, readiness, reloader, locks, planes, stop, tasks })
+    Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, reloader, locks, planes, stop, tasks })
 }
 
 fn reloader(

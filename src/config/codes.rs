@@ -107,15 +107,16 @@ mod tests {
     #[test]
     fn codes_that_begin_with_one_another_or_are_none_are_told_with_place_and_remedy() {
         for (to, expected) in [
-            ("[codes]\nsamu = \"*1\"\n[samu]", "`*1` and `*11` of `ready`"),
-            ("[codes]\nsamu = \"15\"\n[samu]", "`15` is no code"),
-            ("[codes]\nsamu = \"*15678\"\n[samu]", "`*15678` is no code"),
-            ("[codes]\nsamoo = \"*16\"\n[samu]", "samoo"),
+            ("samu = \"*1\"", "`*1` and `*11` of `ready`"),
+            ("samu = \"15\"", "`15` is no code"),
+            ("samu = \"*15678\"", "`*15678` is no code"),
+            ("samoo = \"*16\"", "samoo"),
         ] {
-            let told = faults("[samu]", to);
+            let told = faults("samu = \"*15\"", to);
             assert!(told.contains(expected) && told.contains("vigie.toml:"), "{to}: {told}");
         }
-        assert_eq!(faults("[samu]", "[codes]\nsamu = \"\"\nready = \"*1\"\npause = \"*0\"\nlonger = \"\"\n[samu]"), "");
+        assert_eq!(faults("samu = \"*15\"", "samu = \"\""), "");
+        assert_eq!(faults("longer = \"*12\"", "longer = \"\""), "");
     }
 
     #[test]

@@ -150,7 +150,7 @@ async fn append(
 pub async fn count_taken(storage: &Storage, actor: &str, from: Utc) -> Result<u32, StorageError> {
     let (count,): (i64,) = sqlx::query_as(
         "SELECT COUNT(DISTINCT call) FROM audit
-         WHERE actor = $1 AND at >= $2 AND act IN ('recording.listen', 'recording.download', 'recording.export')",
+         WHERE actor = $1 AND at >= $2 AND act IN ('recording.listen', 'recording.download', 'recording.export', 'export.fetch')",
     )
     .bind(actor)
     .bind(from.0)
