@@ -132,6 +132,22 @@ pub fn set_deadline(call: &mut Call, now: Now) {
     call.deadline = call.deadline.into_iter().chain(next_due(call)).min();
 }
 
+/// The messages of another line begin; what was due of the one before is due no more.
+pub fn begin_anew(call: &mut Call) {
+    call.hears.due.clear();
+    if ways::is_waiting(call) {
+        set_clock(call);
+    }
+}
+
+/// What the clock of somebody who waits is set for, but for messages.
+fn set_clock(call: &mut Call) {
+    call.deadline = match &call.state {
+        State::Offering(offer) => Some(call.waits_until.min(offer.until)),
+        _ => Some(call.waits_until),
+    };
+}
+
 /// Every message that is due by now, as one.
 fn begin_message(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     let line = call.line.clone();
@@ -147,10 +163,7 @@ fn begin_message(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
         }
     }
     call.hears.spoke_at = Some(now.moment);
-    call.deadline = match &call.state {
-        State::Offering(offer) => Some(call.waits_until.min(offer.until)),
-        _ => Some(call.waits_until),
-    };
+    set_clock(call);
     if tells.is_empty() || !call.centre.spoken.contains(&call.record.language) {
         return speak(call, sounds, out);
     }

@@ -6,7 +6,7 @@ use super::decision::{Decision, RoomChange};
 use super::forward::IfFailed;
 use super::life::{Call, State};
 use super::onward::{self, Unmet};
-use super::{forward, ivr, opening, voicemail, waiting};
+use super::{forward, ivr, messages, opening, voicemail, waiting};
 use crate::model::centre::DemandChange;
 use crate::model::media::AfterSounds;
 use crate::model::record::KEYS_KEPT_MAX;
@@ -137,8 +137,8 @@ pub fn change_line(call: &mut Call, line: Arc<Line>, now: Now) {
     record.names.association = association.unwrap_or_default();
     (record.line, record.association) = (line.id.clone(), line.association.clone());
     call.waits_until = now.moment + line.waiting_max;
-    call.hears.due.clear();
     call.line = line;
+    messages::begin_anew(call);
 }
 
 /// The call goes on as one of another line, with that line's demand; the wait is kept. Who has heard a greeting hears none again.

@@ -32,11 +32,14 @@ pub(super) fn read_codes(root: &Section<'_>) -> Codes {
 }
 
 fn code_text(value: &DeValue<'_>) -> Result<String, Trouble> {
+    if value.as_str() == Some("") {
+        return Ok(String::new());
+    }
     let written = values::text(value)?;
     let digits = written.strip_prefix('*');
     let is_code =
         |digits: &str| (1..=CODE_DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    if written.is_empty() || digits.is_some_and(is_code) {
+    if digits.is_some_and(is_code) {
         return Ok(written);
     }
     Err((

@@ -69,7 +69,8 @@ const COUNTERS: [(&str, &str); 27] = [
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 18] = [
+const GAUGES: [(&str, &str); 19] = [
+    ("vigie_reconciliation_differences", "What calls, events and files disagreed on at the last comparison"),
     ("vigie_recording_key_absent", "1 while recordings wait for the key-encryption key before they are sealed, else 0"),
     ("vigie_info", "1, with the version as a label"),
     ("vigie_sip_connections", "Open SIP connections by transport"),

@@ -442,7 +442,8 @@ fn longest(call: &Call) -> Duration {
         State::CallingOut(_) => 2 * CONSULT_RING_MAX,
         State::Choosing(_) => Duration::from_secs(1200),
         State::Voicemail(_) => call.line.voice.voicemail.duration_max + Duration::from_secs(120),
-        State::Postponed => Duration::from_secs(180),
+        // With nobody on duty it stands in line and is put off again in one step, for a day.
+        State::Postponed => Duration::from_secs(24 * 3600),
         State::Sealing => Duration::from_secs(1800),
     }
 }

@@ -6,7 +6,7 @@ use vigie::model::centre::RecordingPolicy;
 use vigie::model::event::{TransferKind, TransferParty};
 use vigie::model::{
     Binding, CallId, CallRecord, DeviceId, EndedBy, Event, EventKind, Fact, Now, OfferEnd, OfferNumber, OfferRecord,
-    Outcome, RegulatorId, RegulatorState, Subject,
+    Outcome, RegulatorId, RegulatorState, Side, Subject,
 };
 
 /// What is known of one offer.
@@ -248,7 +248,8 @@ impl Ledger {
                 // A regulator may hand a caller on while they talk, and at no other time.
                 let takes_over = takes_over(call, *offer, beside);
                 let is_handed = is_handed_on(call, *offer, beside) || takes_over;
-                demand!(story.talks == is_handed, "{call} was offered while it talked: {}", story.talks);
+                let is_left = story.talks && is_left_alone(call, beside);
+                demand!(story.talks == is_handed || is_left, "{call} was offered while it talked: {}", story.talks);
                 demand!(story.live_offer.is_none(), "{call} has two live offers");
                 story.live_offer = Some(offer.0);
                 // An outside number had the caller and is gone: who had joined has the caller now, and nobody hands on.
@@ -351,6 +352,18 @@ pub fn takes_over(call: CallId, number: OfferNumber, facts: &[Fact]) -> bool {
         _ => false,
     };
     facts.iter().any(is_taken)
+}
+
+/// Whether everybody has gone whom the caller talked with: who rang to take over is an offer like any other then.
+fn is_left_alone(call: CallId, facts: &[Fact]) -> bool {
+    let is_alone = |fact: &Fact| match fact {
+        Fact::Call(record) if record.id == call => {
+            let others = record.legs.iter().filter(|leg| leg.side != Side::Caller && leg.accepted_at.is_some());
+            others.clone().next().is_some() && others.clone().all(|leg| leg.ended_at.is_some())
+        }
+        _ => false,
+    };
+    facts.iter().any(is_alone)
 }
 
 /// Whether an offer is a regulator's handing on.

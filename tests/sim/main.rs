@@ -81,7 +81,7 @@ fn every_odd_day_keeps_the_invariants() {
 
 /// Lives days with a planted fault until one is caught; says how.
 fn caught(plant: Plant) -> String {
-    let caught = (1..=4).find_map(|seed| live(seed, plant).err());
+    let caught = (1..=12).find_map(|seed| live(seed, plant).err());
     caught.map(|(_, violation)| violation.what).unwrap_or_else(|| panic!("{plant:?} was not caught"))
 }
 

@@ -37,7 +37,9 @@ const SHIFT_S: u64 = 1_500;
 /// And so long after that, nothing may be left.
 const AFTER_S: u64 = 7_200;
 /// What a phone believes in may be gone for so long.
-const ORPHAN_S: u64 = 90;
+const ORPHAN_S: u64 = 120;
+/// And a phone that could not be cancelled, for its answers were lost, may ring for so long.
+const GHOST_S: u64 = 90;
 /// Steps shown with a violation, unless `VIGIE_SIM_SHOWN` wants more.
 const SHOWN: usize = 40;
 

@@ -41,7 +41,7 @@ async fn a_softphones_call_to_a_number_is_recorded_told_and_shows_the_associatio
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, OUTSIDE) >= 700 && length_of_tone_ms(&right, ANNE) >= 700);
     assert_eq!((length_of_tone_ms(&left, ANNE), length_of_tone_ms(&right, OUTSIDE)), (0, 0));
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
     let ladder = server.api.json(&format!("/calls/{}/ladder", call["id"].as_str().expect("an id"))).await;
     assert!(ladder.to_string().contains("INVITE"), "the messages of both legs are kept");
     let counted = server.api.json("/statistics?by=line").await;
@@ -108,5 +108,5 @@ async fn after_a_kill_who_waited_is_a_task_and_the_api_calls_the_person_back() {
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, OUTSIDE) >= 400 && length_of_tone_ms(&right, ANNE) >= 400);
     assert_eq!(server.api.post(&path, Some(json!({ "regulator": "anne" }))).await, 409, "it is done");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }

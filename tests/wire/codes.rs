@@ -66,7 +66,7 @@ async fn a_baresip_hands_its_caller_to_the_samu_by_keys_and_leaves() {
         [(&left, CALLER), (&right, ANNE), (&right, OUTSIDE)].map(|(side, tone)| length_of_tone_ms(side, tone));
     assert!(lengths[0] >= 4000 && lengths[1] >= 2500 && lengths[2] >= 2000, "{lengths:?}");
     assert!(acts(&server).await.contains(&did("call.samu", "anne")));
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_baresip_brings_a_doctor_of_sipp_into_the_call_by_keys_and_all_is_reco
     let lengths =
         [(&left, CALLER), (&right, ANNE), (&right, OUTSIDE)].map(|(side, tone)| length_of_tone_ms(side, tone));
     assert!(lengths[0] >= 5000 && lengths[1] >= 5000 && lengths[2] >= 1200, "{lengths:?}");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_tutor_listens_to_the_own_trainee_by_a_dialled_code_and_barges_in_by_k
     let [_, right] = server.api.audio(&story).await;
     let supervised = length_of_tone_ms(&right, BRUNO);
     assert!((500..=4000).contains(&supervised), "only what the caller heard: {supervised} ms");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn is_recorded_clean(server: &Server, story: &Value) {
     for side in server.api.audio(story).await {
         assert_eq!(length_of_tone_ms(&side, FOREIGN_HERTZ), 0);
     }
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn garbage_of_a_leg_that_is_transcoded_sounds_nowhere_and_its_own_sound_do
         (quality["malformed"].as_u64(), &quality["mos_scale"]),
         (Some(garbage.len() as u64), &"wideband".into())
     );
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 /// The INVITE with media protected by this key, and no other.

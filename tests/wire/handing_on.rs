@@ -66,7 +66,7 @@ async fn a_caller_handed_on_unasked_is_with_the_colleague_in_one_recording() {
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 440.0) >= 1200, "the caller from end to end");
     assert!(length_of_tone_ms(&right, 1000.0) >= 200 && length_of_tone_ms(&right, 1600.0) >= 800, "both regulators");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
     webhook.has("recording.sealed").await;
     webhook.assert_in_order();
 }
@@ -107,7 +107,7 @@ async fn a_transfer_that_fails_leaves_the_caller_with_whoever_asked() {
     let story = server.api.sealed().await;
     assert_eq!(story["call"]["regulator"].as_str(), Some("anne"));
     assert_eq!(story["offers"][1]["end"].as_str(), Some("refused"), "{:#}", story["offers"]);
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -147,5 +147,5 @@ async fn a_caller_follows_to_the_colleague_who_was_asked_first() {
     assert!(length_of_tone_ms(&right, 1600.0) >= 800, "the colleague is recorded from then on");
     assert_eq!(length_of_tone_ms(&right, 700.0), 0, "what colleagues say among themselves is not");
     assert_eq!(server.api.calls().await.len(), 1, "and it is no call of a caller");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }

@@ -126,7 +126,7 @@ async fn an_emergency_is_with_the_samu_at_once_and_recorded() {
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 440.0) >= 500 && length_of_tone_ms(&right, 1600.0) >= 500);
     assert_eq!(webhook.has("call.forwarded").await.fields["to"].as_str(), Some("15"));
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_message_is_a_recording_like_any_other() {
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 1000.0) >= 1500, "{} ms", length_of_tone_ms(&left, 1000.0));
     assert!(right.iter().all(|sample| *sample == 0), "nobody else speaks");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn who_asks_for_it_is_called_back_when_the_turn_comes() {
     assert_eq!(story["call"]["outcome"].as_str(), Some("answered"));
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 1600.0) >= 400 && length_of_tone_ms(&right, 1000.0) >= 400);
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn a_doctor_on_the_road_joins_by_one_order_and_each_hears_the_others_and_n
     assert!(left >= 3000 && said >= 3000 && outside >= 1500, "{left} {said} {outside}");
     let legs = story["legs"].as_array().expect("legs");
     assert_eq!((legs.len(), legs[2]["side"].as_str()), (3, Some("outside")), "{legs:#?}");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn the_samu_takes_a_caller_in_one_order_and_the_regulator_leaves() {
     assert!(types.ends_with(&expected), "{types:?}");
     let [left, said, _, outside] = recorded(&server, &story).await;
     assert!(left >= 3000 && said >= 2000 && outside >= 2000, "{left} {said} {outside}");
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_colleague_on_a_softphone_joins_and_has_the_caller_afterwards() {
     caller.hang_up().await;
     let story = server.api.sealed().await;
     assert_eq!(story["call"]["regulator"].as_str(), Some("bruno"));
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -234,5 +234,5 @@ async fn a_held_caller_hears_music_and_one_put_back_is_rung_for_again() {
     caller.hang_up().await;
     let story = server.api.sealed().await;
     assert_eq!(event_types(&story).iter().filter(|kind| *kind == "call.queued").count(), 2);
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }

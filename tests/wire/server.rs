@@ -187,6 +187,12 @@ impl Server {
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Everything is as it was sealed.
+    pub fn assert_sound(&self) {
+        let (status, said) = self.verify();
+        assert_eq!(status, Some(0), "{said}");
+    }
+
     /// The value of a metric, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.api.text("/metrics").await;

@@ -130,7 +130,7 @@ async fn ends_whole(server: &Server, (caller, anne): (Phone, Phone)) {
     for leg in story["legs"].as_array().expect("legs") {
         assert_eq!(leg["quality"]["packets_lost"].as_u64(), Some(0), "{leg:#}");
     }
-    assert_eq!(server.verify().0, Some(0));
+    server.assert_sound();
 }
 
 #[tokio::test]

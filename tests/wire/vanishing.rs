@@ -34,7 +34,7 @@ async fn a_killed_phone_returns_the_caller_to_the_room_and_the_next_regulator_an
     let [left, right] = server.api.audio(&story).await;
     assert!(length_of_tone_ms(&left, 440.0) >= 6000, "one recording holds the caller's voice from end to end");
     assert!(length_of_tone_ms(&right, 1000.0) >= 800 && length_of_tone_ms(&right, 1600.0) >= 800);
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_killed_server_keeps_all_but_at_most_one_packet_of_each_leg() {
     let story = server.api.sealed().await;
     assert_eq!(story["call"]["outcome"].as_str(), Some("interrupted"), "{:#}", story["call"]);
     assert_eq!(story["recording"]["recovered"].as_bool(), Some(true));
-    assert_eq!(server.verify().0, Some(0), "{}", server.verify().1);
+    server.assert_sound();
     for (side, relayed) in server.api.audio(&story).await.iter().zip([by_anne, by_caller]) {
         let found = numbers_in(side);
         let (first, last) = (found.first().expect("a first number"), found.last().expect("a last number"));
@@ -96,7 +96,7 @@ async fn a_killed_server_keeps_all_but_at_most_one_packet_of_each_leg() {
     server.process.kill();
     server.start_again().await;
     assert_eq!(server.api.sealed().await["recording"], story["recording"]);
-    assert_eq!(server.verify().0, Some(0));
+    server.assert_sound();
 }
 
 #[tokio::test]

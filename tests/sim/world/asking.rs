@@ -115,11 +115,11 @@ impl World {
     }
 
     fn draw_control(&mut self, call: CallId) -> Control {
-        match self.chance.below(25) {
+        match self.chance.below(27) {
             0 | 1 => Control::Hold,
             2 | 3 => Control::Resume,
             4..=6 => Control::Add { to: self.draw_party() },
-            7 => Control::Join,
+            7 | 22 | 23 => Control::Join,
             8 | 9 => Control::Drop { leg: self.draw_guest(call) },
             10 | 11 => Control::HandToSamu,
             12 => Control::Leave,

@@ -6,7 +6,7 @@ use vigie::call::{LegState, Purpose, State};
 use vigie::model::LegId;
 use vigie::model::control::Supervision;
 
-use super::{DAY_S, Event, ORPHAN_S, SECOND, SHIFT_S, World};
+use super::{DAY_S, Event, GHOST_S, ORPHAN_S, SECOND, SHIFT_S, World};
 use crate::ledger::{Tally, demand};
 use crate::phone::Stage;
 
@@ -51,7 +51,8 @@ impl World {
         for doubt in doubts {
             let what = doubt.1.clone();
             let since = *self.orphans.entry(doubt).or_insert(self.now_us);
-            demand!(self.now_us - since <= ORPHAN_S * SECOND, "for {ORPHAN_S} s, {what}");
+            let most_s = if what.contains("is Ringing") { GHOST_S } else { ORPHAN_S };
+            demand!(self.now_us - since <= most_s * SECOND, "for {most_s} s, {what}");
         }
         Ok(())
     }
