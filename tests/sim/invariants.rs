@@ -49,6 +49,8 @@ pub struct Checks {
 struct Stay {
     state: Discriminant<State>,
     offers: usize,
+    /// Another line, another longest wait.
+    line: LineId,
     since: Moment,
     most: Duration,
 }
@@ -177,15 +179,17 @@ impl Checks {
     /// No call is anywhere for longer than it may be: also not when that shows only as it leaves.
     fn check_stay(&mut self, call: &Call, now: Moment) -> Result<(), String> {
         let (state, offers, most) = (std::mem::discriminant(&call.state), call.record.offers.len(), longest(call));
-        let known = self.calls.entry(call.id).or_insert(Stay { state, offers, since: now, most });
+        let line = call.line.id.clone();
+        let known =
+            self.calls.entry(call.id).or_insert_with(|| Stay { state, offers, line: line.clone(), since: now, most });
         let stay = now.since(known.since);
-        if known.state == state && known.offers == offers {
+        if known.state == state && known.offers == offers && known.line == line {
             known.most = most;
         }
         let most = known.most.saturating_add(SLACK);
         demand!(stay <= most, "{} has been as it was before {:?} for {stay:?}, not {most:?}", call.id, call.state);
-        if known.state != state || known.offers != offers {
-            *known = Stay { state, offers, since: now, most: longest(call) };
+        if known.state != state || known.offers != offers || known.line != line {
+            *known = Stay { state, offers, line, since: now, most: longest(call) };
         }
         Ok(())
     }
