@@ -22,7 +22,7 @@ pub struct Head {
     pub position: i64,
     /// Its hash.
     pub hash: String,
-    /// Signs `hash`'s entry's place and hash ([`Head::text`]), base64.
+    /// Signs `hash`'s entry's place and hash (the text of a head), base64.
     pub signature: String,
 }
 
