@@ -46,7 +46,11 @@ impl Daily {
             let done = std::fs::read_to_string(&self.mark).ok().and_then(|text| text.trim().parse::<Date>().ok());
             let now = clock::utc().timestamp().to_zoned(self.zone.clone()).datetime();
             for day in days_due((now.date(), now.time()), self.at, done) {
-                match self.compare(day).await {
+                let found = tokio::select! {
+                    _ = stopped.changed() => return,
+                    found = self.compare(day) => found,
+                };
+                match found {
                     Ok(found) => self.settle(day, &found),
                     Err(error) => {
                         // Told each minute by the log, as an alarm until it is repaired.

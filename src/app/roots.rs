@@ -59,7 +59,11 @@ enum Fault {
 /// Makes and stamps roots until `stopped`: on the hour, when they are hourly.
 pub async fn keep(log: Log, mut stopped: watch::Receiver<bool>) {
     loop {
-        let wait = match turn(&log).await {
+        let turned = tokio::select! {
+            _ = stopped.changed() => return,
+            turned = turn(&log) => turned,
+        };
+        let wait = match turned {
             Ok(()) => until_next(log.settings.root_every),
             Err(fault) => {
                 let text = format!("{fault}; tried again in some minutes, nothing of the recordings is lost");

@@ -104,6 +104,9 @@ impl Custodian {
     pub async fn follow(&self, centre: &Centre, now: Utc) -> Result<(), StorageError> {
         let years: BTreeMap<_, _> =
             centre.associations.iter().map(|(id, one)| (id.clone(), one.retention_years)).collect();
+        // A clock that was set back must not make a promise end before recordings that were made under it.
+        let latest = clock_marks::latest_told(&self.parts.storage).await?;
+        let now = latest.map_or(now, |latest| now.max(latest));
         for association in promises::follow(&self.parts.storage, &years, now).await? {
             tracing::warn!(%association, "its retention is shorter now: that holds for recordings made from now on, not for those there are");
         }
@@ -221,12 +224,14 @@ impl Custodian {
     async fn find_expired(&self, wanted: &Wanted, now: Utc) -> Result<Vec<Grounds>, CustodyError> {
         let storage = &self.parts.storage;
         let mut found = Vec::new();
-        // Nothing that began later can be due: the floor holds for all. A year has 365 days at least.
-        let before = Utc(now.0.saturating_sub(i64::from(RETENTION_YEARS_MIN) * 365 * 86_400_000_000));
         for association in deletions::associations(storage).await? {
             if wanted.associations.as_ref().is_some_and(|all| !all.contains(&association)) {
                 continue;
             }
+            // Nothing that began later can be due: the shortest promise holds for all. A year has 365 days at least.
+            let promised = promises::of(storage, &association).await?;
+            let years = promised.iter().map(|promise| promise.years).min().unwrap_or_default().max(RETENTION_YEARS_MIN);
+            let before = Utc(now.0.saturating_sub(i64::from(years) * 365 * 86_400_000_000));
             let mut after = None;
             while found.len() < LIST_MAX {
                 let page = deletions::candidates(storage, &association, before, after).await?;
@@ -246,7 +251,7 @@ impl Custodian {
     /// Looks at the clock and does what is approved, until `stopped`.
     pub async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         loop {
-            if let Err(error) = self.work(clock::now()).await {
+            if let Err(error) = self.work(clock::now(), || !*stopped.borrow()).await {
                 tracing::warn!(%error, "deletion waits; trying again soon");
             }
             tokio::select! {
@@ -257,13 +262,17 @@ impl Custodian {
         }
     }
 
-    /// One look: compares the clocks, then deletes what two people agreed on.
-    pub async fn work(&self, now: Now) -> Result<(), CustodyError> {
+    /// One look: compares the clocks, then deletes what two people agreed on, one recording after the other as long as it
+    /// `goes_on`; what is left is done after the next start.
+    pub async fn work(&self, now: Now, goes_on: impl Fn() -> bool + Send) -> Result<(), CustodyError> {
         let _one = self.deleting.lock().await;
         let believed = self.look_at_clock(now).await?.suspicion.is_none();
         for list in deletions::approved(&self.parts.storage).await? {
             let mut is_left = false;
             for item in deletions::items(&self.parts.storage, list.id).await? {
+                if !goes_on() {
+                    return Ok(());
+                }
                 is_left |= !self.carry_out(&list, &item, believed, now.utc).await?;
             }
             if !is_left {

@@ -16,7 +16,7 @@ use crate::recorder::layout::{KEPT_FILE, SIDECAR_FILE, folder_of};
 use crate::recorder::render::hex;
 use crate::storage::events::StoredEvent;
 use crate::storage::recordings::RecordingFailure;
-use crate::storage::{CallFilter, ROWS_MAX, Storage, StorageError, calls, events, recordings};
+use crate::storage::{CallFilter, ROWS_MAX, Storage, StorageError, calls, deletions, events, recordings};
 
 /// So many differences are kept; the rest is counted.
 pub const DIFFERENCES_MAX: usize = 1000;
@@ -167,9 +167,12 @@ pub async fn reconcile(
     loop {
         let page = calls::list(storage, &filter).await?;
         for record in page.items {
+            let recording = recordings::one(storage, record.id).await?;
+            let deletion = if recording.is_none() { deletion_of(storage, record.id).await? } else { None };
             let known = Known {
                 events: events::of_call(storage, record.id).await?,
-                recording: recordings::one(storage, record.id).await?,
+                recording,
+                deletion,
                 failure: recordings::failure(storage, record.id).await?,
                 files: found.remove(&record.id),
                 record,
@@ -185,6 +188,15 @@ pub async fn reconcile(
         told.add(call, DifferenceKind::UnknownCall, what);
     }
     Ok(told)
+}
+
+/// How a recording was lawfully deleted, in words.
+async fn deletion_of(storage: &Storage, call: CallId) -> Result<Option<String>, StorageError> {
+    let lists = deletions::of_call(storage, call).await?;
+    Ok(lists.into_iter().find_map(|(list, item)| {
+        let certificate = item.certificate?;
+        Some(format!("deleted by list {}, with the certificate {certificate}", list.id))
+    }))
 }
 
 /// What is in a call's folder.
@@ -261,6 +273,8 @@ struct Known {
     record: CallRecord,
     events: Vec<StoredEvent>,
     recording: Option<SealedRecording>,
+    /// There was one, and it was lawfully deleted.
+    deletion: Option<String>,
     failure: Option<RecordingFailure>,
     files: Option<Files>,
 }
@@ -279,6 +293,9 @@ impl Known {
         self.compare_events(told);
         if let Some(recording) = &self.recording {
             return self.compare_files(recording, told);
+        }
+        if let Some(deletion) = &self.deletion {
+            return told.excuse(call, deletion.clone());
         }
         match &self.files {
             Some(files) if files.seal.is_some() => {
@@ -343,10 +360,14 @@ impl Known {
             };
             told.add(call, DifferenceKind::Event, what);
         };
-        expect("call.received", true, "the call came");
+        // A call that a regulator placed tells its beginning and its answer by other names.
+        let (is_placed, is_answered) = (self.record.dialled_by.is_some(), self.record.answered_at.is_some());
+        expect("call.received", !is_placed, "the call came");
+        expect("call.dialled", is_placed, "a regulator placed it");
+        expect("call.answered", is_answered && !is_placed, "a regulator answered");
+        expect("call.reached", is_answered && is_placed, "who was called answered");
         expect("call.ended", true, "the call ended");
-        expect("call.answered", self.record.answered_at.is_some(), "a regulator answered");
-        expect("recording.sealed", self.recording.is_some(), "its recording was sealed");
+        expect("recording.sealed", self.recording.is_some() || self.deletion.is_some(), "its recording was sealed");
         expect("recording.failed", self.failure.is_some(), "its recording failed");
         let seals = self.events.iter().filter(|event| event.kind == "recording.sealed");
         let is_other = |told: &&str| self.recording.as_ref().is_some_and(|recording| recording.seal != *told);
@@ -361,3 +382,6 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

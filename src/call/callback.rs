@@ -102,11 +102,7 @@ pub fn superseded(call: &mut Call, by: CallId, now: Now, out: &mut Vec<Decision>
 
 /// The call that calls back the caller of `of`: it stands in line as if that one had never left.
 fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now: Now, out: &mut Vec<Decision>) -> Call {
-    let mut leg = Leg::new(LegId { call: id, number: 0 }, Side::Caller, now);
-    // Until it is dialled it is over: a record of a call-back that never was has no leg without an end.
-    leg.end(EndedBy::NoAnswer, Some("not dialled".to_owned()), now);
-    leg.state = LegState::Closed;
-    leg.dialled = Some(recall.number.clone());
+    let leg = undialled(id, &recall, now);
     let first = of.record.choices.callback_of.unwrap_or(of.id);
     let record = CallRecord {
         id,
@@ -134,6 +130,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         waits_until: now.moment + AGE_MAX,
         sequence: 0,
         pause: None,
+        pauses: 0,
         notes: 0,
         recording: false,
         has_failed_recording: false,
@@ -155,6 +152,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         fallback: call.record.fallback,
         context: call.record.context.clone(),
         callback_of: Some(first),
+        is_test: call.record.person.is_test,
     };
     call.tell(received, out);
     out.push(Decision::Keep);
@@ -162,6 +160,15 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         stand_in_line(&mut call, now, out);
     }
     call
+}
+
+/// The leg to the caller: until it is dialled it is over, for a call-back that never was has no leg without an end.
+fn undialled(call: CallId, recall: &Recall, now: Now) -> Leg {
+    let mut leg = Leg::new(LegId { call, number: 0 }, Side::Caller, now);
+    leg.end(EndedBy::NoAnswer, Some("not dialled".to_owned()), now);
+    leg.state = LegState::Closed;
+    leg.dialled = Some(recall.number.clone());
+    leg
 }
 
 fn stand_in_line(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
@@ -214,9 +221,7 @@ fn resume(open: OpenCallBack, line: Arc<Line>, centre: Arc<Centre>, recall: Reca
     record.regulator = None;
     let kept = Duration::from_millis(record.person.kept_wait_ms);
     let wait = now.utc.since(record.queued_at.unwrap_or(record.received_at)) + kept;
-    let mut leg = Leg::new(LegId { call: record.id, number: 0 }, Side::Caller, now);
-    leg.state = LegState::Closed;
-    leg.dialled = Some(recall.number.clone());
+    let leg = undialled(record.id, &recall, now);
     // Of another expression than the line's the record has the levels.
     let is_usual = record.skills == line.demand.needs.levels();
     let needs = if is_usual { line.demand.needs.clone() } else { Needs::from(&record.skills) };
@@ -436,7 +441,7 @@ impl Switch {
         let way = routing::outside(&self.centre, number.as_str()).filter(|_| !is_full);
         let Some((trunk, dialled)) = way else {
             // What was promised and cannot be done by itself is left to people.
-            let parting = Parting { wait: now.utc.since(of.queued.utc), makes_task: true };
+            let parting = Parting { wait: now.utc.since(of.queued.utc), makes_task: true, is_promised: true };
             return self.persons.part(&of.record, parting, now, &mut self.facts);
         };
         let new = CallId::new(now.utc, &mut self.chance);

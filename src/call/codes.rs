@@ -85,11 +85,8 @@ impl Switch {
 
     /// What a code asks, but for supervision: of the person's own state, or of the call that the person talks on.
     fn act_on(&mut self, code: Code, by: &RegulatorId, text: &str, now: Now, out: &mut Vec<Order>) -> Result<(), No> {
-        let own = |done: Result<(), crate::waiting::WaitingError>| done.map_err(|error| No::Refused(error.to_string()));
         let control = match code {
-            Code::Ready => return own(self.room.ready(by, now, &mut self.changes)),
-            Code::Pause => return own(self.room.pause(by, PauseReason::Own, now, &mut self.changes)),
-            Code::Longer => return own(self.room.extend_wrap_up(by, None, now, &mut self.changes)),
+            Code::Ready | Code::Pause | Code::Longer => return self.act_on_self(code, by, now),
             Code::Samu => Control::HandToSamu,
             Code::Join if text.is_empty() => Control::Join,
             Code::Join => Control::Add { to: text.to_owned() },
@@ -99,7 +96,27 @@ impl Switch {
         };
         let id = self.call_of_host(by).ok_or(No::Unknown)?;
         self.try_control(id, control, now, out)?;
-        self.note_deed(code, by, (id, text), now);
+        self.note_deed(code, by, (Some(id), text), now);
+        Ok(())
+    }
+
+    /// What a code asks of the person's own state.
+    fn act_on_self(&mut self, code: Code, by: &RegulatorId, now: Now) -> Result<(), No> {
+        let done = match code {
+            Code::Ready => self.room.ready(by, now, &mut self.changes),
+            Code::Pause => self.room.pause(by, PauseReason::Own, now, &mut self.changes),
+            Code::Longer => self.room.extend_wrap_up(by, None, now, &mut self.changes),
+            Code::Samu
+            | Code::Join
+            | Code::Drop
+            | Code::Requeue
+            | Code::Listen
+            | Code::Whisper
+            | Code::BargeIn
+            | Code::TakeOver => return Err(No::Unknown),
+        };
+        done.map_err(|error| No::Refused(error.to_string()))?;
+        self.note_deed(code, by, (None, ""), now);
         Ok(())
     }
 
@@ -130,10 +147,14 @@ impl Switch {
     ) -> Result<(), Unserved> {
         let by = dialled.regulator.clone();
         let state = self.room.state_of(whom).ok_or(Unserved::NotFound)?;
-        let RegulatorState::Talking { call: id } = *state else { return Err(Unserved::Unavailable) };
+        if !matches!(state, RegulatorState::Talking { .. }) {
+            return Err(Unserved::Unavailable);
+        }
         if by == *whom || !self.may_supervise(&by, whom) {
             return Err(Unserved::Forbidden);
         }
+        // Only the person's own call: where they are a guest, somebody else is supervised, or nobody.
+        let id = self.call_of_host(whom).ok_or(Unserved::Unavailable)?;
         let call = self.has_room_for_guest(id).map_err(|_| Unserved::Unavailable)?;
         if call.guests.iter().any(|guest| guest.to.regulator() == Some(&by)) {
             return Err(Unserved::Busy);
@@ -151,7 +172,7 @@ impl Switch {
         let (remote, purpose) = (Box::new(dialled.remote), Purpose::Supervision(way));
         let coming = Coming { by: by.clone(), leg: place, remote, purpose };
         self.queue.push_back((id, CallInput::Steer(Box::new(Steer::Come(coming)))));
-        self.note_deed(code_of(way), &by, (id, whom.as_str()), now);
+        self.note_deed(code_of(way), &by, (Some(id), whom.as_str()), now);
         Ok(())
     }
 
@@ -193,14 +214,13 @@ impl Switch {
             return Err(No::Unknown);
         }
         self.try_control(leg.call, Control::Supervise { by: by.clone(), way }, now, out)?;
-        self.note_deed(code_of(way), by, (leg.call, ""), now);
+        self.note_deed(code_of(way), by, (Some(leg.call), ""), now);
         Ok(())
     }
 
     /// What is done by phone is in the audit as well as what is done through the API.
-    fn note_deed(&mut self, code: Code, by: &RegulatorId, (call, detail): (CallId, &str), now: Now) {
-        let deed =
-            Deed { at: now.utc, by: by.clone(), act: code.act().into(), call: Some(call), detail: detail.to_owned() };
+    fn note_deed(&mut self, code: Code, by: &RegulatorId, (call, detail): (Option<CallId>, &str), now: Now) {
+        let deed = Deed { at: now.utc, by: by.clone(), act: code.act().into(), call, detail: detail.to_owned() };
         self.facts.push(Fact::Deed(Box::new(deed)));
     }
 }

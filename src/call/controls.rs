@@ -7,11 +7,11 @@ use super::decision::CallInput;
 use super::dialling::unserved;
 use super::guests::{Brought, GUESTS_MAX, Guest, Invite, Purpose};
 use super::life::{Call, LEGS_MAX, State};
-use super::pausing;
 use super::signal::Unserved;
 use super::steering::{self, Redirect, Steer};
 use super::switch::{Order, Switch};
 use super::transfer::HandOn;
+use super::{callback, pausing};
 use crate::model::control::{Control, Destination, Supervision};
 use crate::model::demand::Demand;
 use crate::model::event::TransferParty;
@@ -207,6 +207,7 @@ impl Switch {
         let call = self.calls.get(&id).ok_or(No::Unknown)?;
         let waits = matches!(call.state, State::Waiting | State::Offering(_));
         let host = if waits { None } else { Some(host_of(call)?) };
+        let is_unreached = callback::is_unreached(call);
         if let Some(redirect) = self.redirect(call, to) {
             self.is_answerable(&redirect.demand)?;
             return Ok(Some(Steer::Redirect(redirect)));
@@ -217,6 +218,9 @@ impl Switch {
         if let Some(host) = host {
             self.hand_on(host, &to.to, now, out)?;
             return Ok(None);
+        }
+        if is_unreached {
+            return no("this is a call-back, and nobody is on the line: it is dialled when its turn comes");
         }
         let nobody = LegId { call: id, number: u16::MAX };
         let to = self.lent_partner((id, None), (&to.to, LentTo::Caller), now, out)?;

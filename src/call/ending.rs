@@ -165,10 +165,14 @@ fn unserved(call: &Call, (outcome, by): (Outcome, EndedBy), now: Now) -> Option<
         | State::Offering(_)
         | State::Postponed
         | State::Recalling(_)
-        | State::Farewell { .. } => Some(Parting { wait: so_far(), makes_task: true }),
+        | State::Farewell { .. } => {
+            // A call-back that could not even be tried, three times, or at all.
+            let is_promised = call.recall.is_some();
+            Some(Parting { wait: so_far(), makes_task: true, is_promised })
+        }
         State::Talking { .. } | State::Transferring(_) if is_cut_off => {
             let wait = Duration::from_millis(call.record.wait_ms().unwrap_or_default());
-            Some(Parting { wait: wait + kept, makes_task: false })
+            Some(Parting { wait: wait + kept, makes_task: false, is_promised: false })
         }
         State::Talking { .. } | State::Transferring(_) | State::CallingOut(_) | State::Ending | State::Sealing => None,
     }

@@ -119,16 +119,24 @@ fn answered(call: &mut Call, remote: RemoteMedia, now: Now, out: &mut Vec<Decisi
     }
     call.accept_caller(now, out);
     out.push(Decision::Media(MediaCommand::Aim { leg, remote }));
-    call.record.wait_ended_at.get_or_insert(now.utc);
     call.state = State::Talking { leg };
     talking::set_deadline(call);
     let caller = call.caller_leg();
     call.record_leg(caller, now, out);
     call.record_leg(leg, now, out);
     talking::join(call, leg, out);
+    note_outside(call, leg, to, now, out);
+    out.push(Decision::Keep);
+}
+
+/// An outside number has the caller, whom no regulator had: the wait is over, and the person is owed nothing.
+pub fn note_outside(call: &mut Call, leg: LegId, to: String, now: Now, out: &mut Vec<Decision>) {
+    call.record.wait_ended_at.get_or_insert(now.utc);
+    if let Some(outside) = call.leg_mut(leg) {
+        outside.dialled.get_or_insert_with(|| to.clone());
+    }
     out.push(Decision::Served);
     call.tell(EventKind::CallForwarded { to }, out);
-    out.push(Decision::Keep);
 }
 
 fn failed(call: &mut Call, now: Now, out: &mut Vec<Decision>) {

@@ -127,6 +127,8 @@ pub struct Call {
     pub rule: RecordingRule,
     /// The pause of its recording, while there is one.
     pub pause: Option<Pause>,
+    /// How often its recording was paused.
+    pub pauses: u16,
     /// Whether the recorder has begun.
     pub recording: bool,
     /// Whether it was told that the recording failed.
@@ -287,6 +289,7 @@ impl Call {
             notes: 0,
             rule,
             pause: None,
+            pauses: 0,
             recording: false,
             has_failed_recording: false,
             held: Vec::new(),

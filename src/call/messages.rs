@@ -25,6 +25,8 @@ pub struct Hearing {
     keys: u16,
     /// Whether a greeting was begun.
     pub greeted: bool,
+    /// Whether the caller was told of the recording.
+    pub noticed: bool,
     /// A key pressed during the greeting, for the menu after it.
     pub early_key: Option<char>,
     /// When each message of the line is due; `None`: not any more. Empty before the caller waits.

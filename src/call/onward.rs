@@ -3,8 +3,8 @@
 use super::decision::Decision;
 use super::forward::{self, IfFailed};
 use super::life::Call;
-use super::{voicemail, ways};
-use crate::model::centre::{Farewell, RecordingPolicy};
+use super::{opening, voicemail, ways};
+use crate::model::centre::Farewell;
 use crate::model::record::KEYS_KEPT_MAX;
 use crate::model::{Destination, KeyChosen, Now, Outcome, SoundId};
 
@@ -60,15 +60,9 @@ pub fn lead(call: &mut Call, why: Unmet, now: Now, out: &mut Vec<Decision>) {
     }
     let say: Vec<SoundId> = message.into_iter().collect();
     match to {
-        Destination::Line(line) => {
-            let before = call.record.recording;
-            ways::to_line(call, &line, say, now, out);
-            // What the first line's law asks for is not undone by whoever helps out.
-            if before == RecordingPolicy::Always {
-                call.record.recording = before;
-            }
-        }
+        Destination::Line(line) => ways::led_to_line(call, &line, say, now, out),
         Destination::Number(number) => {
+            let say = say.into_iter().chain(opening::unheard_notice(call)).collect();
             forward::begin(call, &number, (say, IfFailed::End(why)), now, out);
         }
         Destination::Voicemail => voicemail::begin(call, say, now, out),

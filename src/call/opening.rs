@@ -26,6 +26,7 @@ pub fn begin(call: &mut Call, blocked: Option<String>, now: Now, out: &mut Vec<D
         fallback: call.record.fallback,
         context: call.record.context.clone(),
         callback_of: None,
+        is_test: call.record.person.is_test,
     };
     call.tell(received, out);
     out.push(Decision::Keep);
@@ -114,6 +115,7 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
         return begin_waiting(call, now, out);
     }
     call.hears.greeted = true;
+    call.hears.noticed |= call.rule.notice().is_some();
     call.deadline = Some(now.moment + SOUND_DURATION_MAX);
     match (call.line.greeting_mode, &call.line.voice.menu) {
         (GreetingMode::Before, _) | (GreetingMode::Meanwhile, Some(_)) => {
@@ -127,8 +129,14 @@ fn accept(call: &mut Call, rtp: SocketAddr, now: Now, out: &mut Vec<Decision>) {
     }
 }
 
-/// Who was led on before any greeting hears that of the line that takes the call, with its notice that it is recorded;
-/// `false`: there is none to hear.
+/// That the call is recorded, for who was not told yet; whoever asks says it.
+pub fn unheard_notice(call: &mut Call) -> Option<SoundId> {
+    let notice = call.rule.notice().filter(|_| !call.hears.noticed).cloned();
+    call.hears.noticed |= notice.is_some();
+    notice
+}
+
+/// Who was led on before any greeting hears that of the line that takes the call; `false`: there is none to hear.
 pub fn greet(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) -> bool {
     let greeting = call.line.greeting.iter().chain(&call.surge).cloned();
     if call.hears.greeted || call.line.greeting.is_none() {

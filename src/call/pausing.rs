@@ -13,6 +13,9 @@ pub struct Pause {
     pub until: Moment,
 }
 
+/// The most pauses of one recording: each is written to its sidecar, and told.
+pub const PAUSES_MAX: u16 = 100;
+
 /// Whether the recording may be paused now; else why not, for people.
 pub fn can_pause(call: &Call) -> Result<(), &'static str> {
     match call.state {
@@ -21,6 +24,7 @@ pub fn can_pause(call: &Call) -> Result<(), &'static str> {
             Err("recordings of this line may not be paused: see `recording_pause_max` of the line")
         }
         State::Talking { .. } if call.pause.is_some() => Err("the recording is paused already"),
+        State::Talking { .. } if call.pauses >= PAUSES_MAX => Err("this recording was paused as often as one may be"),
         State::Talking { .. } => Ok(()),
         State::Opening { .. }
         | State::Greeting
@@ -45,6 +49,7 @@ pub fn pause(call: &mut Call, (by, reason): (AskedBy, Option<String>), now: Now,
         return;
     }
     let until = now.after(call.rule.pause_max);
+    call.pauses += 1;
     call.pause = Some(Pause { since: now, until: until.moment });
     for leg in tapped(call) {
         out.push(Decision::Media(MediaCommand::Record { leg, on: false }));

@@ -25,6 +25,8 @@ pub struct Parting {
     pub wait: Duration,
     /// Whether it is a task when the wait was long enough; not after an answer, when only the connection broke.
     pub makes_task: bool,
+    /// The person was promised a call: a task however short the wait was.
+    pub is_promised: bool,
 }
 
 /// Everybody who may come back and everybody who is owed a call.
@@ -107,7 +109,8 @@ impl Persons {
         if let (Some(number), Some(kept)) = (&person, &kept) {
             self.keep(number.clone(), kept.clone());
         }
-        let is_task = parting.makes_task && parting.wait >= self.rules.abandoned_after && !record.person.is_test;
+        let is_owed = parting.is_promised || parting.wait >= self.rules.abandoned_after;
+        let is_task = parting.makes_task && is_owed && !record.person.is_test;
         if !is_task {
             return;
         }

@@ -7,7 +7,7 @@ use super::guests::{self, Brought, Coming, Invite, Purpose};
 use super::life::{Call, State};
 use super::signal::{LegOrder, Unserved};
 use super::transfer::{HandOn, Handover};
-use super::{pausing, talking, ways};
+use super::{callback, pausing, talking, ways};
 use crate::model::centre::Demand;
 use crate::model::control::Supervision;
 use crate::model::event::{TransferKind, TransferParty};
@@ -157,7 +157,7 @@ fn wait(call: &mut Call, steer: Steer, now: Now, out: &mut Vec<Decision>) {
             change_demand(call, demand, out);
             out.push(Decision::Room(RoomChange::Redemand));
         }
-        Steer::Move(hand_on) if call.state == State::Waiting => {
+        Steer::Move(hand_on) if call.state == State::Waiting && !callback::is_unreached(call) => {
             out.push(Decision::Room(RoomChange::Leave));
             super::transfer::begin(call, hand_on, now, out);
         }

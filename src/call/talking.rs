@@ -270,6 +270,8 @@ pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     guests::dismiss(call, EndedBy::AnsweredElsewhere, now, out);
     call.held.retain(|held| held.number == 0);
     pausing::resume(call, AskedBy::Vigie, now, out);
+    // The wait that an outside number had ended goes on.
+    call.record.wait_ended_at = None;
     if call.record.queued_at.is_none() {
         call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
         return opening::enter(call, now, out);

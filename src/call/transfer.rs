@@ -6,6 +6,7 @@ use super::bridge;
 use super::consult::{CONSULT_RING_MAX, LEAVE_WITHIN, Partner};
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending;
+use super::forward;
 use super::guests;
 use super::leg::{Leg, LegState};
 use super::life::{Call, LEGS_MAX, State};
@@ -106,6 +107,8 @@ pub fn begin(call: &mut Call, hand_on: HandOn, now: Now, out: &mut Vec<Decision>
     talking::dismiss(call, None, now, out);
     taking::give_up_any(call, now, out);
     guests::dismiss(call, EndedBy::AnsweredElsewhere, now, out);
+    // Nobody is left to resume what was paused.
+    pausing::resume(call, AskedBy::Vigie, now, out);
     let kind = if ringing.is_empty() { TransferKind::Blind } else { TransferKind::Attended };
     let ringing = if ringing.is_empty() { open_legs(call, &to, now, out) } else { ringing };
     let step = if ringing.is_empty() { TransferStep::Refused(Unserved::Overloaded) } else { TransferStep::Trying };
@@ -478,7 +481,7 @@ pub fn tell(
             call.tell(EventKind::CallTransferred { by, to, kind }, out);
         }
         // A caller who waited, moved to an outside number by whoever watches the room.
-        (None, TransferParty::Number(to)) => call.tell(EventKind::CallForwarded { to }, out),
+        (None, TransferParty::Number(to)) => forward::note_outside(call, leg, to, now, out),
         (None | Some(None), _) => {}
     }
     if let Some(offer) = offer {

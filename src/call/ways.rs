@@ -7,7 +7,7 @@ use super::forward::IfFailed;
 use super::life::{Call, State};
 use super::onward::{self, Unmet};
 use super::{forward, ivr, messages, opening, voicemail, waiting};
-use crate::model::centre::DemandChange;
+use crate::model::centre::{DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::record::KEYS_KEPT_MAX;
 use crate::model::{Destination, EventKind, KeyChosen, Line, LineId, Now, OfferEnd, SoundId, Way};
@@ -141,23 +141,39 @@ pub fn change_line(call: &mut Call, line: Arc<Line>, now: Now) {
     messages::begin_anew(call);
 }
 
-/// The call goes on as one of another line, with that line's demand; the wait is kept. Who has heard a greeting hears none again.
-pub fn to_line(call: &mut Call, id: &LineId, mut say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+/// The caller has chosen another line: the call goes on as one of it, and is recorded as it says.
+pub fn to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     leave_room(call, now, out);
     let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
+    call.rule = line.recording_rule(now.utc, &call.centre.zone);
+    go_to(call, line, say, now, out);
+}
+
+/// A line that cannot serve the caller leads to another: what the first one's law asks for is not undone by whoever
+/// helps out.
+pub fn led_to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+    leave_room(call, now, out);
+    let Some(line) = call.centre.lines.get(id).cloned() else { return wait(call, say, now, out) };
+    let rule = line.recording_rule(now.utc, &call.centre.zone);
+    if (call.rule.policy, rule.policy) != (RecordingPolicy::Always, RecordingPolicy::Never) {
+        call.rule = rule;
+    }
+    go_to(call, line, say, now, out);
+}
+
+/// With the line's demand; the wait is kept. Who has heard a greeting hears none again.
+fn go_to(call: &mut Call, line: Line, mut say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     // Who goes first on one line does so on the next.
     call.demand = line.demand.changed_by(&call.listed);
     call.record.language = line.language.clone();
-    let was_told = call.rule.notice().is_some();
-    call.rule = line.recording_rule(now.utc, &call.centre.zone);
     call.record.recording = call.rule.policy;
-    say.extend(call.rule.notice().filter(|_| !was_told).cloned());
     ask(call);
     let is_open = routing::is_open(&call.centre, &line, now);
     change_line(call, Arc::new(line), now);
     if !is_open {
         return onward::lead(call, Unmet::Closed, now, out);
     }
+    say.extend(opening::unheard_notice(call));
     if opening::greet(call, say.clone(), now, out) {
         return;
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::config::Settings;
 
-/// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the server may take; as long as it gives itself for what takes longest.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which server, and who asks.
 #[derive(Args, Clone, Debug)]
@@ -32,9 +32,14 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
+    /// The configuration, checked.
+    pub fn settings(&self) -> Result<Settings, String> {
+        Settings::read(&self.config).map_err(|faults| faults.to_string())
+    }
+
     /// The answer to a request, or what to tell the person at the console.
     pub fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
-        let settings = Settings::read(&self.config).map_err(|faults| faults.to_string())?;
+        let settings = self.settings()?;
         let base = match &self.api {
             Some(api) => api.trim_end_matches('/').to_owned(),
             None => format!("http://{}", reachable(settings.web.listen)),
@@ -51,7 +56,7 @@ impl ServerArguments {
 }
 
 /// A server that listens everywhere is asked on this machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -79,4 +84,16 @@ async fn send(method: Method, url: &str, token: &str, body: Option<Value>) -> Re
     }
     let title = answer["title"].as_str().unwrap_or("the server refused");
     Err(format!("{title} ({}): {}", status.as_u16(), answer["detail"].as_str().unwrap_or(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_asked_here() {
+        assert_eq!(reachable("0.0.0.0:8060".parse().expect("an address")).to_string(), "127.0.0.1:8060");
+        assert_eq!(reachable("[::]:8060".parse().expect("an address")).to_string(), "[::1]:8060");
+        assert_eq!(reachable("10.1.2.3:80".parse().expect("an address")).to_string(), "10.1.2.3:80");
+    }
 }

@@ -215,7 +215,7 @@ fn list(one: &Value) -> String {
         "list {}: {}, {} recordings, proposed {} by {}{decided}\n",
         one["id"],
         word(&one["state"]),
-        items.len(),
+        one["recordings_total"],
         word(&one["proposed_at"]),
         word(&one["proposed_by"])
     );

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::reload::reachable;
+use super::ask::reachable;
 use crate::config::Settings;
 
 /// How long the server may take to answer; a zip is read for as long as it comes.

@@ -11,7 +11,8 @@ use crate::config::{Secrets, Settings};
 /// Import regulators from a CSV file, when the configuration holds with them; it holds from the next `vigie reload` or start.
 ///
 /// The first line names the columns: id, name, association, skills (regulation=80 physician=60), regions (rouen=0),
-/// valid_from, valid_until (2026-12-31, or 2026-12-31T20:00), role, auto_answer_after, ready_on_register. Cells are
+/// valid_from, valid_until (2026-12-31, or 2026-12-31T20:00), role, auto_answer_after, ready_on_register, supervises,
+/// trainee_of. Cells are
 /// separated by commas, semicolons or tabs. A person with several weeks has a row for each.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArguments {

@@ -58,7 +58,7 @@ async fn compare(arguments: &ReconcileArguments) -> Result<u64, String> {
     let today = now.timestamp().to_zoned(zone.clone()).date();
     let last = arguments.day.or_else(|| today.yesterday().ok()).unwrap_or(today);
     let first = last.checked_sub((i64::from(arguments.days) - 1).days()).map_err(|error| error.to_string())?;
-    let storage = Storage::open(&settings.storage).await.map_err(|error| error.to_string())?;
+    let storage = Storage::open_to_read(&settings.storage).await.map_err(|error| error.to_string())?;
     let mut differences = 0;
     for day in first.series(1.day()).take_while(|day| *day <= last) {
         let Some(span) = span_of(day, &zone) else { continue };

@@ -1,18 +1,13 @@
 //! `vigie reload`: the changed configuration in the running server, or only what it would change.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
+use reqwest::Method;
 use serde_json::Value;
 
-use crate::config::Settings;
-
-/// How long the server may take: the last day's calls are looked at.
-const PATIENCE: Duration = Duration::from_secs(120);
+use super::ask::ServerArguments;
 
 /// Rows of one kind that are shown; `--json` shows all.
 const ROWS_SHOWN: usize = 20;
@@ -24,28 +19,18 @@ const ROWS_SHOWN: usize = 20;
 /// force (or, with --dry-run, could be), 1 when not.
 #[derive(Args, Clone, Debug)]
 pub struct ReloadArguments {
-    /// The configuration file of the running server: says where its API and its token are.
-    #[arg(long, value_name = "FILE", default_value = "config/vigie.toml")]
-    pub config: PathBuf,
     /// Only say what would change, and for whom.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print the report as one JSON object.
-    #[arg(long)]
-    pub json: bool,
-    /// Where the server's API is, when it is not where the file says.
-    #[arg(long, value_name = "URL")]
-    pub api: Option<String>,
-    /// A file with an administrator's token. Default: `STATE/secrets/api-token-admin`.
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArguments,
 }
 
 /// Asks the running server.
 pub fn run(arguments: &ReloadArguments) -> ExitCode {
     match ask(arguments) {
         Ok(report) => {
-            if arguments.json {
+            if arguments.server.json {
                 println!("{report:#}");
             } else {
                 print!("{}", in_words(&report, arguments.dry_run));
@@ -60,54 +45,9 @@ pub fn run(arguments: &ReloadArguments) -> ExitCode {
 }
 
 fn ask(arguments: &ReloadArguments) -> Result<Value, String> {
-    let settings =
-        Settings::read(&arguments.config).map_err(|faults| format!("{faults}\nvigie: nothing was changed"))?;
-    let base = match &arguments.api {
-        Some(api) => api.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", reachable(settings.web.listen)),
-    };
-    let usual = settings.node.state.join("secrets").join("api-token-admin");
-    let file = arguments.token_file.clone().unwrap_or(usual);
-    let token = std::fs::read_to_string(&file).map_err(|error| {
-        format!(
-            "vigie: reading an administrator's token from {}: {error}; name another with --token-file",
-            file.display()
-        )
-    })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("vigie: cannot start the runtime: {error}"))?;
-    runtime.block_on(post(&format!("{base}/api/v1/configuration/reload"), token.trim(), arguments.dry_run))
-}
-
-/// A server that listens everywhere is asked on this machine.
-pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-async fn post(url: &str, token: &str, dry_run: bool) -> Result<Value, String> {
-    // Another part of this process may have installed it already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-    let client = client.map_err(|error| format!("vigie: {error}"))?;
-    let body = serde_json::json!({ "dry_run": dry_run }).to_string();
-    let request = client.post(url).bearer_auth(token).header("Content-Type", "application/json").body(body);
-    let unreached = |error: reqwest::Error| {
-        format!("vigie: no server answers at {url}: {error}; is it running? --api says where it is")
-    };
-    let response = request.send().await.map_err(unreached)?;
-    let status = response.status();
-    let text = response.text().await.map_err(unreached)?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let title = answer["title"].as_str().unwrap_or("the server refused");
-    Err(format!("vigie: {title} ({})\n{}", status.as_u16(), answer["detail"].as_str().unwrap_or(&text)))
+    arguments.server.settings().map_err(|faults| format!("{faults}\nvigie: nothing was changed"))?;
+    let body = serde_json::json!({ "dry_run": arguments.dry_run });
+    arguments.server.ask(Method::POST, "/configuration/reload", Some(body)).map_err(|told| format!("vigie: {told}"))
 }
 
 /// The report for a person.
@@ -241,12 +181,5 @@ mod tests {
             assert_eq!(text.contains("passwords"), says_passwords, "{text}");
             assert!(text.contains("line rouen, step 0: NOBODY") && text.contains("3 would find their line closed"));
         }
-    }
-
-    #[test]
-    fn a_server_that_listens_everywhere_is_asked_here() {
-        assert_eq!(reachable("0.0.0.0:8060".parse().expect("an address")).to_string(), "127.0.0.1:8060");
-        assert_eq!(reachable("[::]:8060".parse().expect("an address")).to_string(), "[::1]:8060");
-        assert_eq!(reachable("10.1.2.3:80".parse().expect("an address")).to_string(), "10.1.2.3:80");
     }
 }

@@ -56,6 +56,9 @@ pub enum EventKind {
         /// The call whose caller asked for this one: a call-back, not a caller who calls.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         callback_of: Option<CallId>,
+        /// From a number that only tests: in no figure.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_test: bool,
     },
     /// A regulator calls out, or is rung to: the first event of a call that did not come in.
     #[serde(rename = "call.dialled")]

@@ -55,7 +55,7 @@ pub use record::{
     CallContext, CallRecord, Caller, Choices, EndedBy, KeyChosen, LegRecord, Names, OfferEnd, OfferRecord, Outcome,
     Reasoning, Side,
 };
-pub use recording::{AskedBy, RecorderCommand, RecorderReport, SealedRecording, is_turn};
+pub use recording::{AskedBy, PlainWav, RecorderCommand, RecorderReport, SealedRecording, is_turn};
 pub use recording_terms::{RecordingRule, RecordingSlot, RecordingTerms};
 pub use regulator::{Binding, PauseReason, RegulatorState};
 pub use reload::{Foresight, Reload, Stranded};

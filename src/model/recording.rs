@@ -57,6 +57,15 @@ pub enum RecorderReport {
     Failed { call: CallId, reason: String },
 }
 
+/// A WAV as it is before it is encrypted, and sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainWav {
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+}
+
 /// A sealed recording, as storage lists it and `recording.sealed` tells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SealedRecording {
@@ -70,10 +79,13 @@ pub struct SealedRecording {
     pub started_at: Utc,
     /// Length on that clock, in milliseconds.
     pub duration_ms: u64,
-    /// Bytes of the WAV file.
+    /// Bytes of the WAV's file as it rests on the disk.
     pub size_bytes: u64,
-    /// SHA-256 of the WAV file, lower-case hexadecimal.
+    /// SHA-256 of that file, lower-case hexadecimal.
     pub audio_sha256: String,
+    /// The WAV itself, where its file is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wav: Option<PlainWav>,
     /// SHA-256 of the samples alone.
     pub essence_sha256: String,
     /// SHA-256 of the sidecar's exact bytes: the seal.
@@ -93,12 +105,22 @@ pub struct SealedRecording {
 }
 
 impl SealedRecording {
+    /// Length of the WAV as whoever listens gets it.
+    pub fn wav_bytes(&self) -> u64 {
+        self.wav.as_ref().map_or(self.size_bytes, |wav| wav.bytes)
+    }
+
+    /// SHA-256 of the WAV as whoever listens gets it.
+    pub fn wav_sha256(&self) -> &str {
+        self.wav.as_ref().map_or(&self.audio_sha256, |wav| &wav.sha256)
+    }
+
     /// What dispatch is told; the seal's hash in it is an anchor outside.
     pub fn event(&self) -> EventKind {
         EventKind::RecordingSealed {
             path: self.path.clone(),
             duration_ms: self.duration_ms,
-            audio_sha256: self.audio_sha256.clone(),
+            audio_sha256: self.wav_sha256().to_owned(),
             essence_sha256: self.essence_sha256.clone(),
             seal: self.seal.clone(),
             seal_sequence: self.seal_sequence,

@@ -21,7 +21,7 @@ use super::render::{RenderError, hash_short, hex, render};
 use super::seal_log::{SealLine, SealLog, SealLogError};
 use super::sidecar::{SealPlace, Sidecar};
 use crate::journal::FrameFile;
-use crate::model::{CallId, Moment, SealedRecording, Utc};
+use crate::model::{CallId, Moment, PlainWav, SealedRecording, Utc};
 use crate::vault::{AudioKey, KEY_FILE, VaultError, ensure_key, is_sealed, key_of};
 
 /// A recording could not be sealed; all of it that exists is kept.
@@ -227,6 +227,7 @@ fn tell(sidecar: &Sidecar, bytes: &[u8]) -> Seal {
         duration_ms: block.audio.duration_ms,
         size_bytes: block.audio.bytes,
         audio_sha256: block.audio.sha256.clone(),
+        wav: block.encryption.as_ref().map(|one| PlainWav { bytes: one.plain_bytes, sha256: one.plain_sha256.clone() }),
         essence_sha256: block.audio.essence_sha256.clone(),
         seal: hex(&Sha256::digest(bytes)),
         seal_sequence: block.seal_sequence,

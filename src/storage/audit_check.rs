@@ -95,6 +95,15 @@ pub async fn take_up(storage: &Storage, key: SigningKey, file: PathBuf) -> Resul
         .fetch_optional(&mut *transaction)
         .await
         .map_err(failed(ACT))?;
+    // Before the first head is written, a kill leaves one entry without it.
+    if chain.head.is_none() && chained > 1 {
+        let amiss = format!(
+            "the audit has {chained} entries, and its signed head {} is not there: whether its last entries were taken \
+             away cannot be said; look for it in a backup, and run `vigie audit verify` before anything is done",
+            file.display()
+        );
+        return Ok(Some(amiss));
+    }
     let is_whole = position == 0 || there.is_some_and(|(there,)| there == hash);
     let amiss = || {
         format!(

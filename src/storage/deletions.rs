@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
 use super::database::{self, Db, json};
-use super::{Storage, StorageError, failed, read_json};
+use super::{Storage, StorageError, failed, is_same_person, read_json};
 use crate::model::{AssociationId, CallId, SealedRecording, Utc};
 
 /// How far a list has come.
@@ -151,12 +151,12 @@ pub async fn decide(storage: &Storage, id: i64, word: &Word<'_>, state: ListStat
     const ACT: &str = "deciding on a list of recordings to delete";
     let Some(list) = one(storage, id).await? else { return Ok(Decided::Unknown) };
     let is_approval = state == ListState::Approved;
-    if is_approval && list.state == ListState::Proposed && list.proposed_by == word.by {
+    if is_approval && list.state == ListState::Proposed && is_same_person(&list.proposed_by, word.by) {
         return Ok(Decided::SamePerson(list));
     }
     let done = sqlx::query(
         "UPDATE deletions SET state = $1, decided_at = $2, decided_by = $3, decision_reason = $4
-         WHERE id = $5 AND state = 'proposed' AND ($6 = 0 OR proposed_by <> $3)",
+         WHERE id = $5 AND state = 'proposed' AND ($6 = 0 OR lower(proposed_by) <> lower($3))",
     )
     .bind(if is_approval { "approved" } else { "withdrawn" })
     .bind(word.at.0)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
 use super::database;
-use super::{Storage, StorageError, failed};
+use super::{Storage, StorageError, failed, is_same_person};
 use crate::model::{AssociationId, CallId, Utc};
 
 /// A hold on one recording.
@@ -107,12 +107,12 @@ pub struct Release<'a> {
 pub async fn release(storage: &Storage, id: i64, release: &Release<'_>) -> Result<Released, StorageError> {
     const ACT: &str = "releasing a hold";
     let Some(hold) = one(storage, id).await? else { return Ok(Released::Unknown) };
-    if hold.placed_by == release.by {
+    if is_same_person(&hold.placed_by, release.by) {
         return Ok(Released::SamePerson(hold));
     }
     let done = sqlx::query(
         "UPDATE holds SET released_at = $1, released_by = $2, release_reason = $3
-         WHERE id = $4 AND released_at IS NULL AND placed_by <> $2",
+         WHERE id = $4 AND released_at IS NULL AND lower(placed_by) <> lower($2)",
     )
     .bind(release.at.0)
     .bind(release.by)

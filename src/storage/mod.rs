@@ -176,6 +176,11 @@ fn failed(act: &'static str) -> impl Fn(sqlx::Error) -> StorageError {
     move |source| StorageError::Statement { act, source }
 }
 
+/// Whether two names are one person's, where a second person must agree: however they are written.
+pub fn is_same_person(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
 /// Reads a JSON column back.
 fn read_json<T: serde::de::DeserializeOwned>(act: &'static str, text: &str) -> Result<T, StorageError> {
     serde_json::from_str(text).map_err(|source| StorageError::Unreadable { act, source })

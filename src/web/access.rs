@@ -1,6 +1,6 @@
 //! Whether somebody may have a recording: role, association, reason; each wish is an entry of the audit before the first byte.
 //!
-//! Every door through which a recording leaves asks [`permit`]: listening, download, export, preview.
+//! Every door through which a recording leaves asks [`permit`]: listening, download, export, a redacted copy.
 
 use std::sync::Arc;
 

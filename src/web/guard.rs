@@ -14,7 +14,7 @@ use crate::clock;
 /// The longest that a request may take until its answer begins; the audio then flows at the client's pace.
 const REQUEST_DURATION_MAX: Duration = Duration::from_secs(10);
 
-/// The same of what reads whole files and the last day's calls; `vigie reload` waits as long.
+/// The same of what reads whole files, many calls or waits for the seal log; `vigie reload` waits as long.
 const LONG_REQUEST_DURATION_MAX: Duration = Duration::from_secs(120);
 
 /// Runs one request within its limits.
@@ -43,9 +43,19 @@ pub async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
+/// They have [`LONG_REQUEST_DURATION_MAX`].
+const LONG_ROUTES: &[&str] = &[
+    "/api/v1/configuration/reload",
+    "/api/v1/regulators/import",
+    "/api/v1/recordings/{call}/addenda",
+    "/api/v1/recordings/{call}/redactions",
+    "/api/v1/deletions",
+    "/api/v1/reconciliation",
+];
+
 fn duration_max(route: &str) -> Duration {
     match route {
-        "/api/v1/configuration/reload" | "/api/v1/regulators/import" => LONG_REQUEST_DURATION_MAX,
+        route if LONG_ROUTES.contains(&route) => LONG_REQUEST_DURATION_MAX,
         _ => REQUEST_DURATION_MAX,
     }
 }
@@ -66,10 +76,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reload_and_an_import_have_as_long_as_their_commands_wait() {
+    fn what_takes_long_has_as_long_as_the_commands_wait() {
         let (_, description) = crate::web::api::describe();
-        for path in ["/api/v1/configuration/reload", "/api/v1/regulators/import"] {
-            assert!(description.paths.paths.contains_key(path), "{path}");
+        for path in LONG_ROUTES {
+            assert!(description.paths.paths.contains_key(*path), "{path}");
             assert_eq!(duration_max(path), Duration::from_secs(120));
         }
         assert_eq!(duration_max("/api/v1/calls"), Duration::from_secs(10));

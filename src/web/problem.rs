@@ -168,7 +168,7 @@ pub enum Refusals {
     /// No token, or an unknown one.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorised(Problem),
-    /// The token's role does not suffice.
+    /// The token's role or associations do not suffice, or another person must do it.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// A fault that an operator must look at.

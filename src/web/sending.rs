@@ -1,48 +1,79 @@
 //! What is made while it is sent: written on a thread that may wait, read by the connection.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use futures_core::Stream;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, error::SendTimeoutError};
+
+use super::problem::Problem;
 
 /// Pieces that may wait for a slow reader; then the writer waits.
 const PIECES_MAX: usize = 16;
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The end that is written to.
-pub struct Sink(mpsc::Sender<io::Result<Bytes>>);
+/// So many are made at once: each keeps a thread for as long as its reader takes.
+const AT_ONCE_MAX: usize = 16;
+/// A reader that takes nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The end that the connection reads.
-pub struct Sent(mpsc::Receiver<io::Result<Bytes>>);
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
 
-/// Both ends.
-pub fn pair() -> (Sink, Sent) {
+/// A body that `make` writes, on a thread that may wait. When it fails the connection is cut, so that nobody takes a part
+/// for the whole.
+pub fn made(make: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static) -> Result<Body, Problem> {
+    let place = PLACES.try_acquire().map_err(|_| {
+        Problem::unavailable(format!(
+            "{AT_ONCE_MAX} recordings are being fetched already; ask again when one is through"
+        ))
+    })?;
     let (pieces, sent) = mpsc::channel(PIECES_MAX);
-    (Sink(pieces), Sent(sent))
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        fill(&Pieces { to: pieces, runtime: Handle::current() }, make);
+    });
+    Ok(Body::from_stream(Sent(sent)))
 }
 
-impl Sink {
-    /// Lets `make` write; blocks. When it fails the connection is cut, so that nobody takes a part for the whole.
-    pub fn fill(self, make: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
-        let mut out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(self.0.clone()));
-        if let Err(error) = make(&mut out).and_then(|()| io::Write::flush(&mut out)) {
-            tracing::error!("what was being sent broke off: {error}");
-            // Whoever asked may have gone: then nobody is to be told.
-            let _ = self.0.blocking_send(Err(error));
+fn fill(pieces: &Pieces, make: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
+    let mut out = io::BufWriter::with_capacity(PIECE_BYTES, pieces);
+    let write = AssertUnwindSafe(|| make(&mut out).and_then(|()| io::Write::flush(&mut out)));
+    // A panic must not look like the end.
+    let done =
+        std::panic::catch_unwind(write).unwrap_or_else(|_| Err(io::Error::other("a fault of Vigie; see its log")));
+    if let Err(error) = done {
+        tracing::error!("what was being sent broke off: {error}");
+        // Whoever asked may have gone: then nobody is to be told.
+        let _ = pieces.send(Err(error));
+    }
+}
+
+/// The end that is written to.
+struct Pieces {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    runtime: Handle,
+}
+
+impl Pieces {
+    fn send(&self, piece: io::Result<Bytes>) -> io::Result<()> {
+        match self.runtime.block_on(self.to.send_timeout(piece, PATIENCE)) {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Timeout(_)) => Err(io::ErrorKind::TimedOut.into()),
+            Err(SendTimeoutError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 }
 
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
-
-impl io::Write for Pieces {
+impl io::Write for &Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.send(Ok(Bytes::copy_from_slice(bytes))).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -50,10 +81,48 @@ impl io::Write for Pieces {
     }
 }
 
+/// The end that the connection reads.
+struct Sent(mpsc::Receiver<io::Result<Bytes>>);
+
 impl Stream for Sent {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         self.0.poll_recv(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(body: Body) -> Result<usize, axum::Error> {
+        axum::body::to_bytes(body, 1 << 20).await.map(|bytes| bytes.len())
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_is_no_whole_answer_and_stalled_readers_keep_few_threads() {
+        for _ in 0..2 * AT_ONCE_MAX {
+            let whole = made(|out| out.write_all(&[7; 200_000])).expect("a place");
+            assert_eq!(read(whole).await.expect("whole"), 200_000);
+            let broken = made(|out| out.write_all(&[7; 100]).and(Err(io::Error::other("the disk")))).expect("a place");
+            assert!(read(broken).await.is_err());
+            let fault = made(|out| {
+                out.write_all(&[7; 100])?;
+                panic!("a fault")
+            });
+            assert!(read(fault.expect("a place")).await.is_err());
+            // The thread gives its place back after its last piece.
+            while PLACES.available_permits() < AT_ONCE_MAX {
+                tokio::task::yield_now().await;
+            }
+        }
+        let stalled: Vec<_> = (0..AT_ONCE_MAX).map_while(|_| made(|out| out.write_all(&[7; 4_000_000])).ok()).collect();
+        let refused = made(|_| Ok(())).expect_err("full");
+        assert!(refused.detail().contains("ask again"), "{}", refused.detail());
+        drop(stalled);
+        while PLACES.available_permits() < AT_ONCE_MAX {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -11,6 +11,7 @@ pub fn sealed(call: CallId, seal_sequence: u64, now: Utc, record: &CallRecord) -
         duration_ms: 1_000,
         size_bytes: 32_044,
         audio_sha256: "00".repeat(32),
+        wav: None,
         essence_sha256: "11".repeat(32),
         seal: "22".repeat(32),
         seal_sequence,

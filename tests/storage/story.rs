@@ -168,6 +168,7 @@ pub fn sealed(n: u64) -> SealedRecording {
         duration_ms: 60_000,
         size_bytes: 1_920_044,
         audio_sha256: "aa".into(),
+        wav: None,
         essence_sha256: "bb".into(),
         seal: "cc".into(),
         seal_sequence: n,

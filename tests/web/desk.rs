@@ -383,6 +383,7 @@ fn sealed(record: CallRecord, audio: &[u8]) -> SealedRecording {
         duration_ms: 1000,
         size_bytes: audio.len() as u64,
         audio_sha256: hex(audio),
+        wav: None,
         essence_sha256: hex(b"samples"),
         seal: hex(b"sidecar"),
         seal_sequence: 12,

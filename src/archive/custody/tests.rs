@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::archive::verify::{Verdict, verify};
 use crate::config::settings::StorageSettings;
+use crate::model::centre::Association;
 use crate::model::{Fact, Moment};
 use crate::recorder::BuryError;
 use crate::recorder::layout::{AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE};
@@ -103,8 +104,10 @@ async fn nothing_goes_before_its_time_nor_without_a_second_person() {
     let early = house.custodian.propose(&named, &word("anne", BEFORE), now(BEFORE)).await;
     assert!(matches!(&early, Err(CustodyError::NotDue(why)) if why.contains("is kept until 2028-11-14")), "{early:?}");
     let list = house.propose("anne", AFTER).await.expect("proposed");
-    assert!(matches!(house.approve(list.id, "anne", AFTER).await, Ok(Decided::SamePerson(_))));
-    house.custodian.work(now(AFTER)).await.expect("looked");
+    for same in ["anne", " Anne "] {
+        assert!(matches!(house.approve(list.id, same, AFTER).await, Ok(Decided::SamePerson(_))), "{same}");
+    }
+    house.custodian.work(now(AFTER), || true).await.expect("looked");
     assert!(house.has(AUDIO_FILE) && house.verify().is_sound());
 }
 
@@ -113,7 +116,9 @@ async fn what_two_people_agreed_on_goes_and_leaves_a_certificate_and_a_tombstone
     let house = House::open().await;
     let list = house.propose("anne", AFTER).await.expect("proposed");
     assert!(matches!(house.approve(list.id, "bruno", AFTER + 1).await, Ok(Decided::Done(_))));
-    house.custodian.work(now(AFTER + 2)).await.expect("done");
+    house.custodian.work(now(AFTER + 2), || false).await.expect("stopped");
+    assert!(house.has(AUDIO_FILE), "a server that stops begins no deletion");
+    house.custodian.work(now(AFTER + 2), || true).await.expect("done");
     let left: BTreeSet<_> =
         std::fs::read_dir(house.world.in_folder("")).expect("list").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].map(Into::into).into());
@@ -138,7 +143,7 @@ async fn a_hold_stops_the_clock_and_another_person_lets_it_go_on() {
     let list = house.propose("anne", AFTER).await.expect("proposed");
     let hold = house.hold("claire", AFTER).await.expect("held");
     house.approve(list.id, "bruno", AFTER).await.expect("approved");
-    house.custodian.work(now(AFTER)).await.expect("looked");
+    house.custodian.work(now(AFTER), || true).await.expect("looked");
     let items = deletions::items(&house.storage, list.id).await.expect("items");
     assert_eq!((items[0].state, items[0].detail.as_deref()), (ItemState::Kept, Some("it is held")));
     assert!(matches!(house.propose("anne", AFTER).await, Err(CustodyError::Nothing)));
@@ -160,13 +165,13 @@ async fn a_suspected_clock_stops_deletion_until_somebody_has_looked_at_it() {
     house.approve(list.id, "bruno", AFTER).await.expect("approved");
     // A year ahead within a minute.
     let jumped = Now { utc: Utc(AFTER + 31_536_000_000_000), moment: now(AFTER + 60_000_000).moment };
-    house.custodian.work(jumped).await.expect("looked");
+    house.custodian.work(jumped, || true).await.expect("looked");
     assert!(house.has(AUDIO_FILE), "approved, and kept all the same");
     assert_eq!(*house.alarms.lock().expect("alarms"), ["clock-suspected"]);
     let refused = house.custodian.propose(&Wanted::default(), &word("anne", AFTER), jumped).await;
     assert!(matches!(&refused, Err(CustodyError::Clock(why)) if why.contains("set ahead")), "{refused:?}");
     house.custodian.believe_clock(jumped).await.expect("believed");
-    house.custodian.work(jumped).await.expect("done");
+    house.custodian.work(jumped, || true).await.expect("done");
     assert!(!house.has(AUDIO_FILE) && house.verify().is_sound());
 }
 
@@ -192,9 +197,9 @@ async fn a_deletion_that_was_killed_is_finished_once() {
     .await;
     let list = house.propose("anne", AFTER).await.expect("proposed");
     house.approve(list.id, "bruno", AFTER).await.expect("approved");
-    house.custodian.work(now(AFTER)).await.expect("looked");
+    house.custodian.work(now(AFTER), || true).await.expect("looked");
     assert!(house.has(AUDIO_FILE) && !house.verify().is_sound(), "a removal that was interrupted is told");
-    house.custodian.work(now(AFTER + 1)).await.expect("done");
+    house.custodian.work(now(AFTER + 1), || true).await.expect("done");
     let verdict = house.verify();
     assert!(verdict.is_sound() && verdict.log_lines == 2 && verdict.recordings_deleted == 1, "{verdict:?}");
 }
@@ -205,7 +210,7 @@ async fn a_recording_that_was_changed_is_kept_for_whoever_finds_out_who_did_it()
     let list = house.propose("anne", AFTER).await.expect("proposed");
     house.approve(list.id, "bruno", AFTER).await.expect("approved");
     std::fs::write(house.world.in_folder(SIDECAR_FILE), b"{}").expect("changed");
-    house.custodian.work(now(AFTER)).await.expect("looked");
+    house.custodian.work(now(AFTER), || true).await.expect("looked");
     assert!(house.has(AUDIO_FILE));
     let items = deletions::items(&house.storage, list.id).await.expect("items");
     assert_eq!(items[0].state, ItemState::Kept);
@@ -218,7 +223,7 @@ async fn whatever_is_changed_of_what_is_left_is_found_and_named() {
     let audio = std::fs::read(house.world.in_folder(AUDIO_FILE)).expect("read");
     let list = house.propose("anne", AFTER).await.expect("proposed");
     house.approve(list.id, "bruno", AFTER).await.expect("approved");
-    house.custodian.work(now(AFTER)).await.expect("done");
+    house.custodian.work(now(AFTER), || true).await.expect("done");
     let wrong = |path: &Path| house.verify().findings.iter().any(|finding| finding.file == path);
     for name in [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE] {
         let path = house.world.in_folder(name);
@@ -244,4 +249,17 @@ async fn whatever_is_changed_of_what_is_left_is_found_and_named() {
     let sealed = text.lines().next().expect("a line");
     std::fs::write(&log, format!("{sealed}\n")).expect("cut");
     assert!(!house.verify().is_sound());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_shortens_no_promise() {
+    let house = House::open().await;
+    house.promise(10, 1_600_000_000_000_000).await;
+    let mut centre = crate::routing::sample::centre(Vec::new(), Vec::new());
+    let shorter = Association { name: String::new(), number_shown: None, outbound_line: None, retention_years: 5 };
+    centre.associations = [("sos-cherbourg".into(), shorter)].into();
+    // The recording of 2023 is sealed, and the clock says 2021.
+    house.custodian.follow(&centre, Utc(1_610_000_000_000_000)).await.expect("followed");
+    let Expiry::At(term) = house.custodian.expiry(&house.sealed).await.expect("asked") else { panic!("no term") };
+    assert_eq!(term.years, 10);
 }

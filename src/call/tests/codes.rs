@@ -174,3 +174,37 @@ fn without_a_call_there_is_nothing_to_do_and_keys_of_the_caller_are_none() {
     assert_eq!(room.state("anne"), RegulatorState::Talking { call: caller.call });
     assert_eq!(room.switch.calls().next().map(|call| call.guests.len()), Some(0));
 }
+
+#[test]
+fn a_guest_on_somebody_elses_call_is_not_supervised_there() {
+    let mut room = Room::changed(
+        |_| {},
+        |centre| {
+            if let Some(bruno) = centre.regulators.get_mut(&"bruno".into()) {
+                bruno.terms.trainee_of = Some("chloe".into());
+            }
+            let chloe = crate::model::sample::regulator("chloe", &[], &[]);
+            centre.regulators.insert(chloe.id.clone(), chloe);
+        },
+    );
+    let (caller, _) = anne_talks(&mut room);
+    room.register("chloe", 3);
+    super::joining::done(&mut room, caller, crate::model::Control::Add { to: "bruno".into() });
+    let bruno = room.dial(caller, 2);
+    room.answer(bruno);
+    assert_eq!(room.state("bruno"), RegulatorState::Talking { call: caller.call });
+    for code in ["*61bruno", "*64bruno"] {
+        assert_eq!(refused_with(&room.dialled("chloe", code).1), Some(Unserved::Unavailable), "{code}");
+    }
+    assert_eq!(room.state("anne"), RegulatorState::Talking { call: caller.call });
+}
+
+#[test]
+fn what_a_person_does_to_the_own_state_by_code_is_in_the_audit_too() {
+    let mut room = Room::new(|_| {});
+    room.register("anne", 1);
+    for digits in ["*10", "*11"] {
+        room.dialled("anne", digits);
+    }
+    assert_eq!(deeds(&room), [deed("anne", "regulator.pause", ""), deed("anne", "regulator.ready", "")]);
+}

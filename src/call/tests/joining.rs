@@ -316,3 +316,39 @@ fn a_call_made_urgent_while_it_waits_is_served_first() {
     room.wait(10);
     assert_eq!(room.state("anne"), RegulatorState::Ringing { call: second.call });
 }
+
+#[test]
+fn a_waiting_caller_moved_to_an_outside_number_waits_no_more_and_is_owed_nothing() {
+    let mut room = Room::new(|_| {});
+    room.register("anne", 1);
+    let busy = room.call();
+    let leg = room.dial(busy, 1);
+    room.answer(leg);
+    let gone = room.call_of("+33612345678");
+    room.wait(30);
+    room.signal(Signal::Ended { leg: gone, by: Gone::HungUp, detail: None });
+    room.close(gone, 1);
+    assert_eq!(room.switch.persons.tasks().count(), 1);
+    let caller = room.call_of("+33612345678");
+    room.wait(20);
+    done(&mut room, caller, Control::Transfer(Destination { to: "15".into(), level: 1 }));
+    let outside = room.dial(caller, 1);
+    room.answer(outside);
+    assert_eq!(room.switch.persons.tasks().count(), 0, "somebody talks with the person");
+    room.wait(300);
+    room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
+    room.close(caller, 2);
+    assert_eq!(room.last_record(caller).wait_ms(), Some(20_000));
+}
+
+#[test]
+fn a_call_back_that_waits_is_handed_to_nobody_for_nobody_is_on_the_line() {
+    let (mut room, _, caller) = super::voice::asked_back("+33612345678");
+    super::voice::press(&mut room, caller, '2');
+    super::voice::end_and_close(&mut room, caller);
+    let back = LegId { call: room.switch.room().calls().next().expect("the call-back"), number: 0 };
+    for to in ["bruno", "15"] {
+        let (_, reply) = order(&mut room, back, Control::Transfer(Destination { to: to.into(), level: 1 }));
+        assert!(matches!(&reply, Reply::Refused(why) if why.contains("call-back")), "{to}: {reply:?}");
+    }
+}

@@ -174,3 +174,62 @@ fn who_is_led_on_from_a_closed_line_hears_the_greeting_of_the_line_that_is_open(
     room.media(MediaReport::Played { leg: caller });
     assert_eq!(room.state("zoe"), RegulatorState::Ringing { call: caller.call });
 }
+
+#[test]
+fn nobody_is_recorded_without_having_been_told_where_a_closed_line_leads_on() {
+    let lead = |to: Destination, more: fn(&mut Line)| {
+        let mut room = self::room(move |line| {
+            (line.hours, line.closed) = (never(), self::to(to.clone()));
+            line.recording_terms.notice = Some("recorded".into());
+        });
+        let mut centre = (*room.switch.centre).clone();
+        if let Some(line) = centre.lines.get_mut(&"helping".into()) {
+            (line.greeting, line.greeting_mode) = (Some("their-greeting".into()), GreetingMode::Before);
+            more(line);
+        }
+        room.switch = Switch::new(Arc::new(centre), "Vigie/test".into(), Chance::from_number(1));
+        room.register("zoe", 3);
+        let caller = room.call();
+        (room, caller)
+    };
+    let helping = || Destination::Line("helping".into());
+    // The line that helps out records nobody; the first line's rule holds, and its notice is said.
+    let (room, caller) = lead(helping(), |_| {});
+    assert_eq!(heard(&room, caller), ["sorry", "recorded", "their-greeting"]);
+    assert_eq!(room.last_record(caller).recording, RecordingPolicy::Always);
+    // It records by a rule of its own.
+    let own = |line: &mut Line| {
+        line.recording = RecordingPolicy::Always;
+        line.recording_terms.notice = Some("recorded-there".into());
+    };
+    let (room, caller) = lead(helping(), own);
+    assert_eq!(heard(&room, caller), ["sorry", "recorded-there", "their-greeting"]);
+    let (mut room, caller) = lead(Destination::Number("15".into()), |_| {});
+    assert_eq!(number_dialled(&mut room, caller).as_deref(), Some("15"));
+    let said = room.orders.iter().any(|order| {
+        let is_notice = |sounds: &[SoundId]| sounds.iter().any(|sound| sound.to_string() == "recorded");
+        matches!(order, Order::Media(MediaCommand::Play { leg, sounds, .. }) if *leg == caller && is_notice(sounds))
+    });
+    assert!(said, "{:?}", room.orders);
+}
+
+#[test]
+fn who_lost_the_outside_number_waits_on_and_so_does_the_wait() {
+    let mut room = room(|line| line.overflow = to(Destination::Number("15".into())));
+    room.register("anne", 1);
+    let busy = room.call();
+    let leg = room.dial(busy, 1);
+    room.answer(leg);
+    let caller = room.call();
+    room.wait(600);
+    number_dialled(&mut room, caller);
+    let outside = LegId { number: 1, ..caller };
+    room.answer(outside);
+    room.wait(45);
+    room.signal(Signal::Ended { leg: outside, by: Gone::Lost, detail: None });
+    assert!(room.switch.room().is_waiting(caller.call));
+    room.wait(30);
+    room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
+    room.close(caller, 2);
+    assert_eq!(room.last_record(caller).wait_ms(), Some(675_000));
+}

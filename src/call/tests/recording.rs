@@ -123,3 +123,24 @@ fn the_notice_is_heard_after_the_greeting_where_the_call_is_recorded() {
     assert_eq!(sounds(RecordingPolicy::Always), ["greeting-fr", "recorded"]);
     assert_eq!(sounds(RecordingPolicy::Never), ["greeting-fr"]);
 }
+
+#[test]
+fn a_pause_does_not_outlast_whoever_hands_the_caller_on() {
+    let mut room = Room::new(|_| {});
+    let (caller, anne) = anne_talks(&mut room);
+    done(&mut room, caller, pause());
+    let to = crate::call::signal::TransferTo::User("bruno".into());
+    let handed = room.signal(Signal::TransferAsked { leg: anne, to });
+    assert_eq!(taps(&handed), [(0, true), (1, true)]);
+}
+
+#[test]
+fn a_recording_is_not_paused_without_end() {
+    let mut room = Room::new(|_| {});
+    let (caller, _) = anne_talks(&mut room);
+    for _ in 0..crate::call::pausing::PAUSES_MAX {
+        done(&mut room, caller, pause());
+        done(&mut room, caller, resume());
+    }
+    assert!(matches!(order(&mut room, caller, pause()).1, Reply::Refused(why) if why.contains("as often")));
+}

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, ETAG};
@@ -242,9 +241,8 @@ pub async fn redacted(
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{call}-redacted-{number}.wav\"")),
     ];
     let evidence = desk.parts.evidence.clone();
-    let (sink, sent) = sending::pair();
-    tokio::task::spawn_blocking(move || sink.fill(|out| evidence.write_redacted(call, &copy, out)));
-    Ok((headers, Body::from_stream(sent)).into_response())
+    let body = sending::made(move |out| evidence.write_redacted(call, &copy, out))?;
+    Ok((headers, body).into_response())
 }
 
 pub(super) fn need(reason: Option<Reason>) -> Result<Reason, Problem> {

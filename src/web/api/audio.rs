@@ -59,7 +59,7 @@ pub async fn fetch(
     let sealed = find(&desk, call).await?;
     // Only its length is needed before it is permitted; what is wrong with it is nobody's business until then.
     let reader = open_sealed(&desk, &sealed).await;
-    let length = reader.as_ref().map_or(sealed.size_bytes, AudioReader::length);
+    let length = reader.as_ref().map_or_else(|_| sealed.wav_bytes(), AudioReader::length);
     let (status, first, count) = match choose_part(&headers, &sealed, length) {
         Part::Whole => (StatusCode::OK, 0, length),
         Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
@@ -141,7 +141,7 @@ fn choose_part(headers: &HeaderMap, sealed: &SealedRecording, length: u64) -> Pa
 }
 
 fn etag(sealed: &SealedRecording) -> String {
-    format!("\"{}\"", sealed.audio_sha256)
+    format!("\"{}\"", sealed.wav_sha256())
 }
 
 /// The headers of every answer with `count` bytes of audio.

@@ -128,9 +128,8 @@ pub struct AuditView {
     /// `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`, `regulator.wrap-up.end`,
     /// `regulator.log-out`, `regulators.import`, `regulators.import.try`, `list.add`, `list.remove`, `surge.on`,
     /// `surge.off`, `configuration.reload`, `configuration.try`, `recording.annotate`, `recording.redact`, `export.request`,
-    /// `export.answer`, `export.approve`, `export.refuse`, `export.fetch`. An entry is written before the deed and never
-    /// changed: when the deed was
-    /// then refused, a second entry follows, with `.refused` behind the same word.
+    /// `export.answer`, `export.approve`, `export.refuse`, `export.fetch`. An entry is written before the deed and
+    /// never changed: when the deed was then refused, a second entry follows, with `.refused` behind the same word.
     act: String,
     /// Which call it touched.
     #[schema(format = "uuid")]

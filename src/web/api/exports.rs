@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -22,6 +21,7 @@ use crate::archive::export;
 use crate::clock;
 use crate::model::{CallId, Utc};
 use crate::storage::exports::{self, Decided, Decision, Export};
+use crate::storage::is_same_person;
 use crate::web::Desk;
 use crate::web::access::{Given, Wish, permit};
 use crate::web::input::{BodyOf, Example, PathOf, Reason};
@@ -272,9 +272,9 @@ async fn decide(
         Decision::Refused => "export.refuse",
     };
     let detail = format!("export {id}");
+    let mut sealed = Vec::new();
     for call in &export.calls {
-        let sealed = find(desk, *call).await?;
-        permit(desk, bearer, &sealed, &Wish { word, reason: reason.as_str(), detail: &detail }).await?;
+        sealed.push(find(desk, *call).await?);
     }
     let decided = Decided {
         at: clock::utc(),
@@ -284,7 +284,10 @@ async fn decide(
         words: reason.as_str().to_owned(),
     };
     let deed = async {
-        if export.requested_person.eq_ignore_ascii_case(&bearer.person) {
+        for one in &sealed {
+            bearer.demand(&one.record.association)?;
+        }
+        if is_same_person(&export.requested_person, &bearer.person) {
             return Err(Problem::forbidden("another person must answer: you have asked for this export"));
         }
         if !exports::decide(&desk.parts.storage, id, &decided).await? {
@@ -294,6 +297,10 @@ async fn decide(
     };
     let act = Act { word: "export.answer", call: None, reason: reason.as_str(), detail: &detail };
     perform(desk, bearer, act, deed).await?;
+    // Each recording's own custody tells who let it go: only what was decided, never a refused wish to decide.
+    for one in &sealed {
+        permit(desk, bearer, one, &Wish { word, reason: reason.as_str(), detail: &detail }).await?;
+    }
     Ok(Json(ExportView::of(known(desk, id).await?, &desk.parts.zone)))
 }
 
@@ -324,16 +331,9 @@ pub async fn archive(
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
     let wanted = known(&desk, id).await?;
-    let state = state_of(&wanted, clock::utc());
-    if state != "approved" {
-        return Err(Problem::conflict(format!("this export is {state}: another person must approve it first")));
-    }
-    let is_one_of = |person: &str| person.eq_ignore_ascii_case(&bearer.person);
-    let has_approved = wanted.decided.as_ref().is_some_and(|decided| is_one_of(&decided.person));
-    if !is_one_of(&wanted.requested_person) && !has_approved {
-        return Err(Problem::forbidden("this export is for who asked for it and who approved it; ask for your own"));
-    }
     let detail = format!("export {id}");
+    let act = Act { word: "export.fetch", call: None, reason: reason.as_str(), detail: &detail };
+    perform(&desk, &bearer, act, std::future::ready(may_fetch(&wanted, &bearer))).await?;
     for call in &wanted.calls {
         let sealed = find(&desk, *call).await?;
         permit(&desk, &bearer, &sealed, &Wish { word: "export.fetch", reason: reason.as_str(), detail: &detail })
@@ -341,15 +341,28 @@ pub async fn archive(
     }
     let contents = export::gather(&desk.parts.storage, wanted, &desk.parts.zone).await.map_err(failed)?;
     let evidence = desk.parts.evidence.clone();
-    let (sink, sent) = sending::pair();
-    tokio::task::spawn_blocking(move || {
-        sink.fill(|out| export::write(&evidence, &contents, out, clock::utc()).map(|_| ()).map_err(io::Error::other));
-    });
+    let body = sending::made(move |out| {
+        export::write(&evidence, &contents, out, clock::utc()).map(|_| ()).map_err(io::Error::other)
+    })?;
     let headers = [
         (CONTENT_TYPE, "application/zip".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"export-{id}.zip\"")),
     ];
-    Ok((headers, Body::from_stream(sent)).into_response())
+    Ok((headers, body).into_response())
+}
+
+/// Only what was approved, and only for the two who asked and approved.
+fn may_fetch(wanted: &Export, bearer: &Bearer) -> Result<(), Problem> {
+    let state = state_of(wanted, clock::utc());
+    if state != "approved" {
+        return Err(Problem::conflict(format!("this export is {state}: another person must approve it first")));
+    }
+    let is_one_of = |person: &str| is_same_person(person, &bearer.person);
+    let has_approved = wanted.decided.as_ref().is_some_and(|decided| is_one_of(&decided.person));
+    if !is_one_of(&wanted.requested_person) && !has_approved {
+        return Err(Problem::forbidden("this export is for who asked for it and who approved it; ask for your own"));
+    }
+    Ok(())
 }
 
 async fn known(desk: &Desk, id: Uuid) -> Result<Export, Problem> {

@@ -55,9 +55,10 @@ pub use configuration::{ConfigurationChange, LastDay, Moved, ReachView, ReloadRe
         title = "Vigie",
         description = "The telephone standard of a medical-regulation centre: calls, recordings, the waiting room, \
             regulators, carriers, bans, deliveries. Every operation under /api/v1 needs a bearer token. The role `admin` may do \
-            everything; the role `compliance` may read everything, listen with a reason, hold and delete with a second person; the \
-            role `viewer` may read, but neither recordings nor the audit: each operation's security names its roles, others \
-            are answered 403. A token may be for some associations: it sees their calls and recordings alone. Times are RFC 3339 with the offset of the centre's zone; \
+            everything; the role `compliance` may read everything, listen with a reason, add to a recording, hold, redact, \
+            and export and delete with a second person; the role `viewer` may read, but neither recordings nor the audit: each \
+            operation's security names its roles, others are answered 403. A token may be for some associations: it sees their \
+            calls and recordings alone, and is refused what tells of all. Times are RFC 3339 with the offset of the centre's zone; \
             lengths of time end in `_ms`. Errors are RFC 9457 problem details. Unknown query keys are refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),

@@ -38,9 +38,9 @@ pub struct RecordingView {
     started_at: Stamp,
     /// Length, in milliseconds.
     duration_ms: u64,
-    /// Bytes of the WAV file.
+    /// Bytes of the WAV as it is sent; on the disk it may be encrypted.
     size_bytes: u64,
-    /// SHA-256 of the WAV file, lower-case hexadecimal; also its ETag.
+    /// SHA-256 of the WAV as it is sent, lower-case hexadecimal; also its ETag.
     audio_sha256: String,
     /// SHA-256 of the samples alone.
     essence_sha256: String,
@@ -90,8 +90,8 @@ impl RecordingView {
             call: sealed.call.to_string(),
             started_at: Stamp::of(sealed.started_at, zone),
             duration_ms: sealed.duration_ms,
-            size_bytes: sealed.size_bytes,
-            audio_sha256: sealed.audio_sha256,
+            size_bytes: sealed.wav_bytes(),
+            audio_sha256: sealed.wav_sha256().to_owned(),
             essence_sha256: sealed.essence_sha256,
             seal: sealed.seal,
             seal_sequence: sealed.seal_sequence,

@@ -65,7 +65,7 @@ pub struct StatisticsQuery {
 /// What is counted. Each figure is what the events say, and can be counted again from them.
 #[derive(Serialize, ToSchema)]
 pub struct FiguresView {
-    /// Calls that came (`call.received` without `callback_of`) in the period. Of a regulator: 0.
+    /// Calls that came (`call.received` without `callback_of` and `is_test`) in the period. Of a regulator: 0.
     received: u64,
     /// Calls that entered the waiting room (`call.queued`). Of a regulator: offers made (`call.offered`).
     offered: u64,
