@@ -31,6 +31,7 @@ mod codecs;
 mod codes;
 mod coding;
 mod deciding;
+mod deleting;
 mod demo;
 mod dispatching;
 mod duty;

@@ -113,9 +113,14 @@ impl Centre {
 
     /// `vigie serve` without waiting for it to be ready.
     pub fn serve(&self) -> Process {
+        self.serve_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn serve_with(&self, environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vigie"));
         command.arg("serve").arg("--config").arg(&self.config).current_dir(&self.place.folder);
-        command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE");
+        command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE").envs(environment.iter().copied());
         Process::start("vigie serve", &mut command, &self.place.path("vigie.log"))
     }
 
@@ -154,6 +159,23 @@ impl Server {
         };
         let (admin, compliance) = (secret("api-token-admin"), secret("api-token-compliance"));
         self.api.trust(admin, compliance);
+    }
+
+    /// Starts it again on a machine whose clock shows another time: `+2200d` (libfaketime; not the monotonic clock).
+    pub async fn start_again_at(&mut self, offset: &str) {
+        let library = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists())
+            .expect("libfaketime, of the package faketime");
+        let environment = [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME", offset),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ];
+        self.process = self.centre.serve_with(&environment);
+        self.wait_until_ready().await;
     }
 
     /// Starts it again after it was killed or has ended.
