@@ -85,13 +85,14 @@ impl RecordingView {
     pub fn of(sealed: SealedRecording, zone: &TimeZone) -> RecordingView {
         let base = format!("/api/v1/recordings/{}", sealed.call);
         let [level_caller_dbfs, level_regulator_dbfs] = sealed.levels_dbfs;
+        let (size_bytes, audio_sha256) = (sealed.wav_bytes(), sealed.wav_sha256().to_owned());
         let record = *sealed.record;
         RecordingView {
             call: sealed.call.to_string(),
             started_at: Stamp::of(sealed.started_at, zone),
             duration_ms: sealed.duration_ms,
-            size_bytes: sealed.wav_bytes(),
-            audio_sha256: sealed.wav_sha256().to_owned(),
+            size_bytes,
+            audio_sha256,
             essence_sha256: sealed.essence_sha256,
             seal: sealed.seal,
             seal_sequence: sealed.seal_sequence,
