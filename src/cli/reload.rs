@@ -22,6 +22,7 @@ pub struct ReloadArguments {
     /// Only say what would change, and for whom.
     #[arg(long)]
     pub dry_run: bool,
+    /// Which server, and who asks.
     #[command(flatten)]
     pub server: ServerArguments,
 }

@@ -14,7 +14,7 @@ use super::place::GapReason;
 use super::seal_log::log_paths;
 use super::sidecar::Sidecar;
 use super::*;
-use crate::journal::{Frame, FrameKind, RingWriter};
+use crate::journal::{Frame, FrameKind, RingError, RingWriter};
 use crate::model::centre::RecordingPolicy;
 use crate::model::record::Location;
 use crate::model::{
@@ -73,7 +73,14 @@ impl World {
     }
 
     pub(crate) fn start(&self, ring_bytes: u64) -> Running {
-        let ring = RingWriter::create(&self.parts.ring_folder.join("ring-0"), ring_bytes).expect("a ring");
+        // A program that another test starts has the lock of the last run for a moment, between its fork and its exec.
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        let ring = loop {
+            match RingWriter::create(&self.parts.ring_folder.join("ring-0"), ring_bytes) {
+                Err(RingError::InUse { .. }) if std::time::Instant::now() < until => std::thread::yield_now(),
+                made => break made.expect("a ring"),
+            }
+        };
         let (report, reports) = channel();
         let (alarm, alarms) = channel();
         let tell = move |r| report.send(r).expect("heard");

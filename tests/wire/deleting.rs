@@ -43,7 +43,8 @@ async fn two_recordings(server: &Server) -> [String; 2] {
 async fn six_years_later_two_people_delete_what_is_due_and_what_is_held_stays() {
     let mut server = Setup::new().start().await;
     let [due, held] = two_recordings(&server).await;
-    let place = |name: &str| server.centre.place.folder.join(name).display().to_string();
+    let root = server.centre.place.folder.clone();
+    let place = |name: &str| root.join(name).display().to_string();
     let (recordings, database) = (place("recordings"), place("state/vigie.db"));
     let (mine, yours) = (place("state/secrets/api-token-admin"), place("state/secrets/api-token-compliance"));
     let folder_of = |call: &str| {

@@ -183,7 +183,7 @@ fn a_guest_on_somebody_elses_call_is_not_supervised_there() {
             if let Some(bruno) = centre.regulators.get_mut(&"bruno".into()) {
                 bruno.terms.trainee_of = Some("chloe".into());
             }
-            let chloe = crate::model::sample::regulator("chloe", &[], &[]);
+            let chloe = sample::regulator("chloe", &[], &[]);
             centre.regulators.insert(chloe.id.clone(), chloe);
         },
     );

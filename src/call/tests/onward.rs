@@ -207,7 +207,7 @@ fn nobody_is_recorded_without_having_been_told_where_a_closed_line_leads_on() {
     let (mut room, caller) = lead(Destination::Number("15".into()), |_| {});
     assert_eq!(number_dialled(&mut room, caller).as_deref(), Some("15"));
     let said = room.orders.iter().any(|order| {
-        let is_notice = |sounds: &[SoundId]| sounds.iter().any(|sound| sound.to_string() == "recorded");
+        let is_notice = |sounds: &[crate::model::SoundId]| sounds.iter().any(|sound| sound.to_string() == "recorded");
         matches!(order, Order::Media(MediaCommand::Play { leg, sounds, .. }) if *leg == caller && is_notice(sounds))
     });
     assert!(said, "{:?}", room.orders);
