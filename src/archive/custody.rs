@@ -102,12 +102,15 @@ impl Custodian {
 
     /// Takes the retention of a configuration that is in force now.
     pub async fn follow(&self, centre: &Centre, now: Utc) -> Result<(), StorageError> {
-        let years: BTreeMap<_, _> =
-            centre.associations.iter().map(|(id, one)| (id.clone(), one.retention_years)).collect();
+        let years = centre.associations.iter().map(|(id, one)| (id.clone(), one.retention_years)).collect();
+        self.promise(&years, now).await
+    }
+
+    async fn promise(&self, years: &BTreeMap<AssociationId, u16>, now: Utc) -> Result<(), StorageError> {
         // A clock that was set back must not make a promise end before recordings that were made under it.
         let latest = clock_marks::latest_told(&self.parts.storage).await?;
         let now = latest.map_or(now, |latest| now.max(latest));
-        for association in promises::follow(&self.parts.storage, &years, now).await? {
+        for association in promises::follow(&self.parts.storage, years, now).await? {
             tracing::warn!(%association, "its retention is shorter now: that holds for recordings made from now on, not for those there are");
         }
         Ok(())

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::*;
 use crate::archive::verify::{Verdict, verify};
 use crate::config::settings::StorageSettings;
-use crate::model::centre::Association;
 use crate::model::{Fact, Moment};
 use crate::recorder::BuryError;
 use crate::recorder::layout::{AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE};
@@ -255,11 +254,9 @@ async fn whatever_is_changed_of_what_is_left_is_found_and_named() {
 async fn a_clock_that_was_set_back_shortens_no_promise() {
     let house = House::open().await;
     house.promise(10, 1_600_000_000_000_000).await;
-    let mut centre = crate::routing::sample::centre(Vec::new(), Vec::new());
-    let shorter = Association { name: String::new(), number_shown: None, outbound_line: None, retention_years: 5 };
-    centre.associations = [("sos-cherbourg".into(), shorter)].into();
+    let years = BTreeMap::from([("sos-cherbourg".into(), 5)]);
     // The recording of 2023 is sealed, and the clock says 2021.
-    house.custodian.follow(&centre, Utc(1_610_000_000_000_000)).await.expect("followed");
+    house.custodian.promise(&years, Utc(1_610_000_000_000_000)).await.expect("followed");
     let Expiry::At(term) = house.custodian.expiry(&house.sealed).await.expect("asked") else { panic!("no term") };
     assert_eq!(term.years, 10);
 }
