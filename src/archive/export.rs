@@ -1,5 +1,6 @@
 //! An export: recordings with all that proves them, in one zip that an outsider checks with standard tools.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use super::evidence::{Evidence, EvidenceError, fault};
 use super::instructions::Instructions;
-use super::redact;
 use super::roots::{self, RootError, stamp_of};
 use super::zip::Zip;
 use crate::model::{CallId, Utc};
@@ -19,7 +19,7 @@ use crate::recorder::deposit::{addenda_in, addendum_file, signature_of};
 use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, folder_of};
 use crate::recorder::render::hex;
 use crate::recorder::seal_keys::{NodeKey, before_path, keys_of};
-use crate::recorder::seal_log::{SealLogError, find_line, log_paths};
+use crate::recorder::seal_log::{ProvenLine, SealLogError, find_line, find_lines, log_paths};
 use crate::storage::audit::{self, AuditFilter};
 use crate::storage::exports::Export;
 use crate::storage::{ROWS_MAX, Storage, StorageError, story};
@@ -120,8 +120,8 @@ fn with_times(told: Value, zone: &TimeZone) -> Value {
 /// When something cannot be read, or the zip not be written.
 pub fn write<W: Write>(evidence: &Evidence, contents: &Contents, out: W, at: Utc) -> Result<W, ExportError> {
     let made = at.timestamp().to_zoned(evidence.zone.clone()).datetime();
-    let mut packing =
-        Packing { evidence, zip: Zip::new(out, made), manifest: String::new(), told: Instructions::default() };
+    let (zip, told) = (Zip::new(out, made), Instructions::default());
+    let mut packing = Packing { evidence, zip, manifest: String::new(), told, lines: find_all(evidence, contents)? };
     let keys = packing.put_keys()?;
     let export = &contents.export;
     let head = json!({
@@ -144,6 +144,36 @@ struct Packing<'a, W> {
     zip: Zip<W>,
     manifest: String,
     told: Instructions,
+    /// The seal logs' lines of what is handed out, by file.
+    lines: HashMap<String, ProvenLine>,
+}
+
+/// The seal logs' lines of all calls of an export, found in one reading.
+fn find_all(evidence: &Evidence, contents: &Contents) -> Result<HashMap<String, ProvenLine>, ExportError> {
+    let mut files: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+    for call in contents.calls.iter().map(|told| told.call) {
+        let node = evidence.sidecar(call)?.vigie.node;
+        let name = match contents.export.is_redacted {
+            true => addendum_file(evidence.redaction(call, None)?.0),
+            false => SIDECAR_FILE.to_owned(),
+        };
+        files.entry(node).or_default().insert(format!("{}/{name}", folder_of(call)));
+    }
+    let mut lines = HashMap::new();
+    for (node, files) in files {
+        lines.extend(find_lines(&log_paths(&evidence.recordings, &node).0, &files)?);
+    }
+    Ok(lines)
+}
+
+/// Of who had a recording, what may stand beside a redacted copy: no case, no reason, nothing that leads to the caller.
+fn without_words(custody: &Value) -> Value {
+    let kept = |row: &Value| -> Value {
+        let fields = row.as_object().into_iter().flatten();
+        let fields = fields.filter(|(name, _)| ["position", "at", "at_utc", "actor", "act"].contains(&name.as_str()));
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    custody.as_array().into_iter().flatten().map(kept).collect()
 }
 
 impl<W: Write> Packing<'_, W> {
@@ -231,15 +261,14 @@ impl<W: Write> Packing<'_, W> {
         let sidecar = self.evidence.sidecar(call)?;
         let (number, redaction) = self.evidence.redaction(call, None)?;
         self.told.begin_call(call, &sidecar.vigie.times);
-        let audio = self.evidence.open_audio(call)?;
-        let name = "redacted.wav";
-        self.put(&format!("{call}/{name}"), |out| redact::write(audio, redaction.plan(), &mut &mut *out).map(|_| ()))?;
+        let (name, evidence) = ("redacted.wav", self.evidence);
+        self.put(&format!("{call}/{name}"), |out| evidence.write_redacted(call, &redaction, out))?;
         self.put_essence(call, name, &redaction.essence_sha256)?;
         self.told.redacted(call, name, number);
         let path = folder.join(addendum_file(number));
         let bytes = std::fs::read(&path).map_err(fault("reading", &path))?;
         self.put_addendum(call, number, &bytes, keys)?;
-        self.put_json(&format!("{call}/custody.json"), &told.custody)?;
+        self.put_json(&format!("{call}/custody.json"), &without_words(&told.custody))?;
         self.put_line(call, &sidecar.vigie.node, &addendum_file(number), keys)
     }
 
@@ -286,7 +315,13 @@ impl<W: Write> Packing<'_, W> {
         keys: &[(String, NodeKey)],
     ) -> Result<(), ExportError> {
         let (log, _) = log_paths(&self.evidence.recordings, node);
-        let Some(line) = find_line(&log, &format!("{}/{file}", folder_of(call)))? else { return Ok(()) };
+        let file = format!("{}/{file}", folder_of(call));
+        let line = match self.lines.remove(&file) {
+            Some(line) => Some(line),
+            // Added since the logs were read.
+            None => find_line(&log, &file)?,
+        };
+        let Some(line) = line else { return Ok(()) };
         self.put_bytes(&format!("{call}/seal-line.json"), line.text.as_bytes())?;
         self.put_bytes(&format!("{call}/seal-line.json.sig"), &line.signature)?;
         let key = signer(keys, line.text.as_bytes(), &line.signature);

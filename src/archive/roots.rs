@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,8 @@ use crate::recorder::seal_log::{Entry, log_paths};
 
 /// How a time stamp's file ends, behind the root's own name.
 pub const STAMP: &str = "tsr";
+/// How a root is named by its time, to the second, in UTC.
+const NAME: &str = "%Y/%Y-%m-%dT%H-%M-%SZ";
 /// The most lines under one root: more are left for the next.
 const LINES_MAX: usize = 100_000;
 
@@ -101,14 +104,14 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The newest root with its document's hash.
-fn newest(recordings: &Path, node: &str) -> Result<Option<(Root, String)>, RootError> {
+/// The newest root with its document's path and hash.
+fn newest(recordings: &Path, node: &str) -> Result<Option<(Root, PathBuf, String)>, RootError> {
     let folder = recordings.join(folder_of(recordings, node));
     let all = list(&folder).map_err(fault("listing", &folder))?;
     let Some(path) = all.last() else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(fault("reading", path))?;
     let root = serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(fault("understanding", path))?;
-    Ok(Some((root, hex(&Sha256::digest(&bytes)))))
+    Ok(Some((root, path.clone(), hex(&Sha256::digest(&bytes)))))
 }
 
 /// The lines of a log from byte `from` on, with their hashes and where the last ends; a torn last one is left out.
@@ -116,13 +119,18 @@ fn newest(recordings: &Path, node: &str) -> Result<Option<(Root, String)>, RootE
 /// # Errors
 /// When the log cannot be read, or a line is none.
 pub fn lines_from(log: &Path, from: u64) -> Result<(Vec<(Entry, String)>, u64), RootError> {
+    lines_between(log, from, u64::MAX)
+}
+
+/// The same up to byte `to`, where a line ends.
+fn lines_between(log: &Path, from: u64, to: u64) -> Result<(Vec<(Entry, String)>, u64), RootError> {
     let mut file = match File::open(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         file => file.map_err(fault("opening", log))?,
     };
     file.seek(SeekFrom::Start(from)).map_err(fault("reading", log))?;
     let (mut reader, mut found, mut end, mut line) = (BufReader::new(file), Vec::new(), from, Vec::new());
-    while found.len() < LINES_MAX {
+    while found.len() < LINES_MAX && end < to {
         line.clear();
         let read = reader.read_until(b'\n', &mut line).map_err(fault("reading", log))?;
         let Some(text) = line.strip_suffix(b"\n") else { break };
@@ -142,7 +150,8 @@ pub fn lines_from(log: &Path, from: u64) -> Result<(Vec<(Entry, String)>, u64), 
 pub fn make(recordings: &Path, node: &str, notary: &Notary, at: Utc) -> Result<Option<String>, RootError> {
     let before = newest(recordings, node)?;
     let (log, _) = log_paths(recordings, node);
-    let (from, previous_sha256) = before.map_or((0, String::new()), |(root, hash)| (root.log_bytes, hash));
+    let named_at = before.as_ref().map_or(at, |(_, path, _)| name_after(path, at));
+    let (from, previous_sha256) = before.map_or((0, String::new()), |(root, _, hash)| (root.log_bytes, hash));
     let (lines, log_bytes) = lines_from(&log, from)?;
     let folder = folder_of(recordings, node);
     let is_news = |(entry, _): &(Entry, String)| !entry.path.starts_with(&format!("{folder}/"));
@@ -163,9 +172,17 @@ pub fn make(recordings: &Path, node: &str, notary: &Notary, at: Utc) -> Result<O
     };
     let mut bytes = serde_json::to_vec_pretty(&root).map_err(io::Error::from).map_err(fault("composing", &log))?;
     bytes.push(b'\n');
-    let path = format!("{folder}/{}.json", at.timestamp().strftime("%Y/%Y-%m-%dT%H-%M-%SZ"));
+    let path = format!("{folder}/{}.json", named_at.timestamp().strftime(NAME));
     notary.deposit(Deposit::File { call: None, path: path.clone(), bytes })?;
     Ok(Some(path))
+}
+
+/// The time in a new root's name: names are in the order of the roots even when the clock was ahead for a while.
+fn name_after(newest: &Path, at: Utc) -> Utc {
+    let written = newest.strip_prefix(newest.ancestors().nth(2).unwrap_or(newest)).unwrap_or(newest).with_extension("");
+    let last = jiff::civil::DateTime::strptime(NAME, written.to_string_lossy().as_bytes());
+    let last = last.and_then(|last| last.to_zoned(TimeZone::UTC)).map(|last| last.timestamp().as_microsecond());
+    last.map_or(at, |last| at.max(Utc(last.saturating_add(1_000_000))))
 }
 
 /// The root that covers a line, its document's path, and all leaves under it.
@@ -179,20 +196,29 @@ pub fn covering(
 ) -> Result<Option<(PathBuf, Root, Vec<String>)>, RootError> {
     let stem = log.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = recordings.join(SEAL_LOG_FOLDER).join(format!("{stem}.roots"));
-    let mut from = 0;
-    for path in list(&folder).map_err(fault("listing", &folder))? {
-        let bytes = std::fs::read(&path).map_err(fault("reading", &path))?;
-        let root: Root =
-            serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(fault("understanding", &path))?;
-        if (root.first..=root.last).contains(&sequence) {
-            let (lines, _) = lines_from(log, from)?;
-            let inside = lines.into_iter().filter(|(entry, _)| (root.first..=root.last).contains(&entry.sequence));
-            let leaves = inside.map(|(_, hash)| hash).collect();
-            return Ok(Some((path, root, leaves)));
-        }
-        from = root.log_bytes;
+    let all = list(&folder).map_err(fault("listing", &folder))?;
+    // Roots are in the order of their lines: of years of them, a dozen are read.
+    let (mut low, mut high) = (0, all.len());
+    while let Some(path) = all.get(low..high).and_then(|left| left.get(left.len() / 2)) {
+        let middle = low + (high - low) / 2;
+        (low, high) = if read(path)?.last < sequence { (middle + 1, high) } else { (low, middle) };
     }
-    Ok(None)
+    let Some(path) = all.get(low) else { return Ok(None) };
+    let root = read(path)?;
+    if sequence < root.first {
+        return Ok(None);
+    }
+    let before = low.checked_sub(1).and_then(|before| all.get(before));
+    let from = before.map(|path| read(path)).transpose()?.map_or(0, |before| before.log_bytes);
+    let (lines, _) = lines_between(log, from, root.log_bytes)?;
+    let inside = lines.into_iter().filter(|(entry, _)| (root.first..=root.last).contains(&entry.sequence));
+    let leaves = inside.map(|(_, hash)| hash).collect();
+    Ok(Some((path.clone(), root, leaves)))
+}
+
+fn read(path: &Path) -> Result<Root, RootError> {
+    let bytes = std::fs::read(path).map_err(fault("reading", path))?;
+    serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(fault("understanding", path))
 }
 
 /// Roots without a time stamp, the oldest first.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::model::CallId;
-use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of, sync_file};
+use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of, name_of_part, sync_file};
 
 /// A key file has a few hundred bytes; nothing longer is overwritten: on many disks that destroys nothing.
 const KEY_BYTES_MAX: u64 = 4096;
@@ -23,7 +23,6 @@ pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
             files.push(entry.path());
         }
     }
-    let is_key = |path: &Path| path.extension().is_some_and(|extension| extension == "key");
     for key in files.iter().filter(|path| is_key(path)) {
         overwrite(key)?;
         std::fs::remove_file(key)?;
@@ -37,6 +36,12 @@ pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
         }
     }
     sync_file(&folder)
+}
+
+/// Whether this is a wrapped key, or what a rotation of keys that was killed has left of one.
+fn is_key(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name_of_part(&name).unwrap_or(&name).ends_with(".key")
 }
 
 fn overwrite(key: &Path) -> io::Result<()> {
@@ -70,6 +75,22 @@ mod tests {
             let mut left: Vec<_> = std::fs::read_dir(&folder).expect("list").flatten().map(|e| e.file_name()).collect();
             left.sort();
             assert_eq!(left, [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE]);
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_killed_rotation_left_half_way_is_destroyed_with_the_other_before_anything_else() {
+        let root = tempfile::tempdir().expect("a folder");
+        let call = CallId::new(Utc(1_700_000_000_000_000), &mut Chance::from_number(1));
+        let folder = root.path().join(folder_of(call));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for name in ["audio.key", ".audio.key.part"] {
+            std::fs::write(folder.join(name), b"secret").expect("written");
+            std::fs::hard_link(folder.join(name), root.path().join(name)).expect("linked");
+        }
+        remove_recording(root.path(), call).expect("removed");
+        for name in ["audio.key", ".audio.key.part"] {
+            assert_eq!(std::fs::read(root.path().join(name)).expect("read"), [0; 6], "{name}");
         }
     }
 

@@ -229,6 +229,15 @@ async fn an_export_is_proven_by_exactly_the_commands_that_it_tells_and_a_changed
     commands(&folder).iter().for_each(|line| must(&folder, line));
     let call = world.call;
     must(&folder, &format!("test ! -e {call}/audio.wav -a ! -e {call}/recording.json -a ! -e {call}/story.json"));
+    let custody = fs::read_to_string(folder.join(format!("{call}/custody.json"))).expect("custody");
+    assert!(custody.contains("export.request") && custody.contains("\"at_utc\"") && !custody.contains("réquisition"));
     let (_, all) = shell(&folder, "rm export.zip; cat $(find . -type f)");
     assert!(!all.contains("0612345678"), "a redacted export does not tell who called");
+    // What is made now and is not what was sealed is not handed out.
+    let audio = world.in_folder("audio.wav");
+    let mut bytes = fs::read(&audio).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&audio, bytes).expect("changed");
+    assert!(export::write(&evidence, &redacted, Vec::new(), Utc(1_700_000_100_000_000)).is_err());
 }

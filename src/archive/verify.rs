@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::DecodePublicKey;
-use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
@@ -21,6 +21,7 @@ use crate::recorder::sidecar::{Frames, Sidecar};
 use crate::vault::Keys;
 
 mod addenda;
+mod again;
 mod audio;
 pub mod database;
 mod foreign;
@@ -30,6 +31,7 @@ mod roots;
 mod sealed;
 mod tombstones;
 
+use again::Again;
 use sealed::Lock;
 
 /// The deepest folder looked into: `recordings/YYYY/MM/DD/<call-id>` and some above.
@@ -169,13 +171,15 @@ pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -
     let mut seals = Seals {
         root,
         keys: given.clone(),
+        given,
+        logs: Vec::new(),
         entries: HashMap::new(),
         tombstones: HashMap::new(),
         begun: clock::utc(),
         is_thorough: wish.is_thorough,
         vault: wish.vault.clone(),
     };
-    seals.read_logs(&given, &target, &mut verdict)?;
+    seals.read_logs(&target, &mut verdict)?;
     let mut search = Search { root: seals.root.as_deref(), found: Vec::new(), verdict: &mut verdict };
     search.look_in(&target, 0).map_err(|source| VerifyError::File { path: target.clone(), source })?;
     let folders = search.found;
@@ -185,18 +189,14 @@ pub fn verify_as(path: &Path, wish: &Wish, mut progress: impl FnMut(Progress)) -
     let sizes: Vec<u64> = folders.iter().map(|folder| bytes_in(folder)).collect();
     let (recordings_total, bytes_total) = (folders.len() as u64, sizes.iter().sum());
     let mut done = Progress { recordings_total, bytes_total, ..Progress::default() };
+    let mut again = Again::default();
     for (folder, bytes) in folders.iter().zip(sizes) {
-        let before = verdict.findings_total;
-        seals.check_recording(folder, &mut verdict);
-        foreign::note_in_recording(folder, &mut verdict);
-        verdict.recordings += 1;
-        verdict.recordings_wrong += u64::from(verdict.findings_total > before);
+        again.take(folder, seals.check_one(folder), &mut verdict);
         done = Progress { recordings: done.recordings + 1, bytes: done.bytes + bytes, ..done };
         progress(done);
     }
     verdict.bytes = done.bytes;
-    seals.check_what_is_missing(&target, &mut verdict);
-    seals.find_certificates(&target, &mut verdict);
+    again.judge(&mut seals, &target, &mut verdict)?;
     Ok(verdict)
 }
 
@@ -214,7 +214,12 @@ pub fn root_above(path: &Path) -> Result<(PathBuf, PathBuf), VerifyError> {
 /// What recordings are checked against.
 struct Seals {
     root: Option<PathBuf>,
+    /// Those from elsewhere.
+    given: Vec<VerifyingKey>,
+    /// All that count.
     keys: Vec<VerifyingKey>,
+    /// As far as they were read.
+    logs: Vec<log::Log>,
     /// Decrypt.
     vault: Keys,
     /// Lines of the seal logs by the file that they seal, when it is below the target or beside the logs.
@@ -245,7 +250,7 @@ impl Seals {
         let seal = hex(&Sha256::digest(&bytes));
         let entry = self.entries.get(&path);
         let is_as_logged = entry.is_some_and(|entry| entry.sidecar_sha256 == seal);
-        self.check_signature(folder, &bytes, is_as_logged, verdict);
+        self.check_detached(&path, (&bytes, is_as_logged), verdict);
         let sidecar: Sidecar = match serde_json::from_slice(&bytes) {
             Ok(sidecar) => sidecar,
             Err(error) => return verdict.add(&path, "form", format!("is not a sidecar as Vigie writes it: {error}")),
@@ -273,23 +278,9 @@ impl Seals {
         }
     }
 
-    fn check_signature(&self, folder: &Path, sidecar: &[u8], is_as_logged: bool, verdict: &mut Verdict) {
-        let path = folder.join(SIGNATURE_FILE);
-        let signature = match std::fs::read(&path) {
-            Ok(bytes) => Signature::from_slice(&bytes),
-            Err(error) => return verdict.add(&path, "file", format!("cannot be read: {error}")),
-        };
-        let Ok(signature) = signature else {
-            return verdict.add(&path, "length", "is not a signature of 64 bytes");
-        };
-        if self.keys.is_empty() {
-            return verdict.add(&path, "signature", "there is no key to check it with: give one with --key");
-        }
-        if !self.keys.iter().any(|key| key.verify_strict(sidecar, &signature).is_ok()) {
-            // The seal log tells which of the two was changed.
-            let changed = if is_as_logged { path } else { folder.join(SIDECAR_FILE) };
-            verdict.add(&changed, "signature", "does not match: changed, or signed with another key");
-        }
+    /// Whether this time is within this check: what is from then may have its line in the log a moment later.
+    fn is_from_now(&self, at: Utc) -> bool {
+        (self.begun..=clock::utc()).contains(&at)
     }
 
     fn check_entry(&self, path: &Path, sidecar: &Sidecar, entry: Option<&Entry>, verdict: &mut Verdict) {
@@ -303,7 +294,7 @@ impl Seals {
                 verdict.add(path, "vigie.seal_sequence", what);
             }
             Some(_) => (),
-            None if (self.begun..=clock::utc()).contains(&sidecar.vigie.sealed_at) => {
+            None if self.is_from_now(sidecar.vigie.sealed_at) => {
                 verdict.note(format!("{}: sealed while this check ran; check it again", path.display()));
             }
             None => verdict.add(path, "sidecar_sha256", "the seal log has no sound line with this sidecar's hash"),

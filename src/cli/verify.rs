@@ -91,7 +91,7 @@ fn compare(file: &Path, path: &Path, verdict: &mut Verdict) -> anyhow::Result<u6
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let storage = comparing::open(file).await?;
-        let compared = database::check(&storage, file, (&root, &target), verdict).await?;
+        let compared = database::check(&storage, file, (&root, &target), clock::utc(), verdict).await?;
         storage.close().await;
         Ok(compared)
     })

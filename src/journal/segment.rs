@@ -22,6 +22,8 @@ use crate::vault::{Appender, AudioKey, AudioReader, Keys, VaultError, Wrapped};
 pub const SEGMENT_AGE_MAX: Duration = Duration::from_secs(60);
 const MAGIC: &[u8; 8] = b"VIGSEG1\n";
 const SUFFIX: &str = ".segment";
+/// The ending of segments that no key will open: set aside, and kept.
+const DAMAGED: &str = "damaged";
 /// A run's key, wrapped, is named like its first segment.
 const KEY_SUFFIX: &str = ".key";
 /// What encrypted segments are named within: they have no name of their own, since one that is set aside gets another.
@@ -204,10 +206,42 @@ pub fn read_all(
     (keys, end): (&Keys, u64),
     mut each: impl FnMut(Frame<'_>),
 ) -> Result<Vec<(PathBuf, FileScan)>, VaultError> {
-    let fault = |act: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| VaultError::File { act, path, source }
-    };
+    let mut readers = Vec::new();
+    for (path, reader) in open_all(folder, (keys, end))? {
+        readers.push((reader?, path));
+    }
+    let mut read = Vec::new();
+    for (mut reader, path) in readers {
+        let found = scan_records(&mut reader, MAGIC, |_, frame| each(frame)).map_err(fault("reading", &path))?;
+        read.push((path, found));
+    }
+    Ok(read)
+}
+
+/// Gives another ending to the segments that [`read_all`] would fail at and that no key would mend: their own key is
+/// damaged, another's or gone. Where they are now, and why.
+///
+/// # Errors
+/// When a file cannot be listed or renamed.
+pub fn set_damaged_aside(folder: &Path, (keys, end): (&Keys, u64)) -> Result<Vec<(PathBuf, VaultError)>, VaultError> {
+    let mut aside = Vec::new();
+    for (path, opened) in open_all(folder, (keys, end))? {
+        let Err(error) = opened else { continue };
+        let is_damage =
+            matches!(error, VaultError::Damaged { .. } | VaultError::NoKey { .. } | VaultError::Broken { .. });
+        if is_damage {
+            let to = path.with_extension(DAMAGED);
+            std::fs::rename(&path, &to).map_err(fault("setting aside", &path))?;
+            aside.push((to, error));
+        }
+    }
+    Ok(aside)
+}
+
+type Opened = Result<AudioReader, VaultError>;
+
+/// Every segment below `end`, opened or not, oldest first.
+fn open_all(folder: &Path, (keys, end): (&Keys, u64)) -> Result<Vec<(PathBuf, Opened)>, VaultError> {
     let run_keys = list(folder, KEY_SUFFIX).map_err(fault("listing", folder))?;
     let key_of = |number: u64| {
         let path = run_keys.iter().rev().find(|(first, _)| *first <= number).map(|(_, path)| path);
@@ -217,17 +251,17 @@ pub fn read_all(
             Some((None, _)) | None => Ok(None),
         }
     };
-    let segments = list(folder, SUFFIX).map_err(fault("listing", folder))?;
-    let mut readers = Vec::new();
-    for (number, path) in segments.into_iter().filter(|(number, _)| *number < end) {
-        readers.push((AudioReader::open(&path, SEALED_NAME, || key_of(number))?, path));
-    }
-    let mut read = Vec::new();
-    for (mut reader, path) in readers {
-        let found = scan_records(&mut reader, MAGIC, |_, frame| each(frame)).map_err(fault("reading", &path))?;
-        read.push((path, found));
-    }
-    Ok(read)
+    let segments = list(folder, SUFFIX).map_err(fault("listing", folder))?.into_iter();
+    let opened = segments.filter(|(number, _)| *number < end).map(|(number, path)| {
+        let reader = AudioReader::open(&path, SEALED_NAME, || key_of(number));
+        (path, reader)
+    });
+    Ok(opened.collect())
+}
+
+fn fault(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VaultError + use<> {
+    let path = path.to_owned();
+    move |source| VaultError::File { act, path, source }
 }
 
 /// Removes the keys of runs before the segment `end` of which no segment is left.

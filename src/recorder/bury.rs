@@ -1,14 +1,15 @@
 //! The end of a recording in the seal log: a tombstone, written by the thread that seals, before anything is removed.
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::SyncSender;
 
 use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
 
-use super::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE, folder_of, open_folder, put_file};
+use super::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, SIDECAR_FILE, folder_of, put_file};
 use super::render::hex;
-use super::seal::{SealError, Sealer, sealed_there};
+use super::seal::{SealError, Sealer};
 use super::seal_log::SealLine;
 use crate::model::{CallId, Utc};
 
@@ -39,9 +40,10 @@ pub enum BuryError {
         /// The call.
         call: CallId,
     },
-    /// The sidecar on the disk is not the one that was sealed: to be looked at, never deleted.
+    /// The sidecar on the disk is not the one that was sealed, or is gone without a tombstone: to be looked at, never
+    /// deleted.
     #[error(
-        "its sidecar is not the one that was sealed: run `vigie verify` on its folder, and find out who changed it"
+        "its sidecar is not the one that was sealed, or is gone: run `vigie verify` on its folder, and find out who changed it"
     )]
     Changed,
     /// A file could not be written.
@@ -59,19 +61,24 @@ impl Sealer {
     /// See [`super::Notary::bury`].
     pub fn bury(&mut self, burial: &Burial) -> Result<String, BuryError> {
         self.log_waiting()?;
-        self.refuse_while_seals_wait()?;
+        if let Some(call) = self.without_line()? {
+            return Err(BuryError::Waiting { call });
+        }
         let folder = self.parts.settings.folder.join(folder_of(burial.call));
+        let told = folder.join(CERTIFICATE_FILE);
         match std::fs::read(folder.join(SIDECAR_FILE)) {
             Ok(bytes) if hex(&Sha256::digest(&bytes)) == burial.seal => (),
             Ok(_) => return Err(BuryError::Changed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.buried_before(burial),
+            // Without a sidecar only a tombstone says that its removal was lawful.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.buried_before(burial, &told)?.ok_or(BuryError::Changed);
+            }
             Err(error) => return Err(BuryError::File(error)),
         }
-        let certificate = hex(&Sha256::digest(&burial.certificate));
-        let told = folder.join(CERTIFICATE_FILE);
-        if self.has_tombstone(burial, &told)? {
-            return self.buried_before(burial);
+        if let Some(certificate) = self.buried_before(burial, &told)? {
+            return Ok(certificate);
         }
+        let certificate = hex(&Sha256::digest(&burial.certificate));
         put_file(&folder.join(CERTIFICATE_SIGNATURE_FILE), &self.parts.key.sign(&burial.certificate).to_bytes())
             .map_err(BuryError::File)?;
         put_file(&told, &burial.certificate).map_err(BuryError::File)?;
@@ -87,37 +94,13 @@ impl Sealer {
     }
 
     /// Killed between the tombstone and the removal: the certificate is there, and the log has its hash.
-    fn has_tombstone(&self, burial: &Burial, certificate: &std::path::Path) -> Result<bool, BuryError> {
-        let bytes = match std::fs::read(certificate) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+    fn buried_before(&self, burial: &Burial, certificate: &Path) -> Result<Option<String>, BuryError> {
+        let hash = match std::fs::read(certificate) {
+            Ok(bytes) => hex(&Sha256::digest(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(BuryError::File(error)),
         };
-        Ok(self.log.buries(burial.call, &hex(&Sha256::digest(&bytes))).map_err(SealError::from)?)
-    }
-
-    fn buried_before(&self, burial: &Burial) -> Result<String, BuryError> {
-        let folder = self.parts.settings.folder.join(folder_of(burial.call));
-        let bytes = std::fs::read(folder.join(CERTIFICATE_FILE)).map_err(BuryError::File)?;
-        Ok(hex(&Sha256::digest(&bytes)))
-    }
-
-    /// A sidecar that names its place in the log while its line is not there yet keeps that place: a tombstone must not
-    /// take it.
-    fn refuse_while_seals_wait(&self) -> Result<(), BuryError> {
-        let entries = match std::fs::read_dir(open_folder(&self.parts.state)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(BuryError::File)?,
-        };
-        for entry in entries {
-            let name = entry.map_err(BuryError::File)?.file_name();
-            let Some(call) = name.to_str().and_then(|name| name.parse::<CallId>().ok()) else { continue };
-            if sealed_there(&self.parts.settings.folder, call)?
-                .is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence())
-            {
-                return Err(BuryError::Waiting { call });
-            }
-        }
-        Ok(())
+        let is_buried = self.log.buries(burial.call, &hash).map_err(SealError::from)?;
+        Ok(is_buried.then_some(hash))
     }
 }

@@ -1,18 +1,18 @@
 //! The copying thread: from the rings to the journal and the frame files, every turn; it never waits for a seal.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::kept::Turn;
+use super::kept::{Turn, unfinished};
 use super::late::Late;
 use super::layout::open_folder;
 use super::live::{Live, LiveKey, Stage};
 use super::seal::{Seal, SealError};
 use super::work::{SyncJob, Workers};
-use super::{Message, Parts};
+use super::{Message, Parts, RecorderError};
 use crate::clock;
 use crate::journal::{EndedSegment, Journal, RingReader};
 use crate::model::{CallId, Moment, RecorderCommand, RecorderReport};
@@ -63,6 +63,8 @@ pub(super) struct Copier {
     refused: u64,
     /// Segments below this number are of earlier runs.
     first_segment: u64,
+    /// Calls of earlier runs whose recordings were unfinished when this one began: no live one is ever among them.
+    left: BTreeSet<CallId>,
     /// Since then frames stay in the rings.
     blocked: Option<Moment>,
     pulse: Arc<watch::Pulse>,
@@ -75,9 +77,12 @@ impl Copier {
         rings: Vec<RingReader>,
         workers: Workers,
         doors: Arc<Doors>,
-    ) -> Copier {
-        Copier {
+    ) -> Result<Copier, RecorderError> {
+        let fault =
+            |source| RecorderError::File { act: "listing unfinished recordings in", path: parts.state.clone(), source };
+        Ok(Copier {
             first_segment: journal.next_number(),
+            left: unfinished(&parts.state).map_err(fault)?.into_iter().collect(),
             parts,
             journal,
             rings,
@@ -92,7 +97,7 @@ impl Copier {
             refused: 0,
             blocked: None,
             pulse: Arc::default(),
-        }
+        })
     }
 
     /// What a thread beside it may see.
@@ -138,8 +143,8 @@ impl Copier {
             }
             Message::JournalSynced(result) => self.end_sync(result, now),
             Message::SealLate(answer) => {
-                let live = self.live.keys().copied().collect();
-                self.workers.seal_late(Late { live, first_segment: self.first_segment, answer });
+                let left = self.left.iter().filter(|call| !self.live.contains_key(call)).copied().collect();
+                self.workers.seal_late(Late { left, first_segment: self.first_segment, answer });
             }
             Message::Stop => (),
         }

@@ -5,7 +5,9 @@
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use ed25519_dalek::Signer;
@@ -14,10 +16,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bury::{Burial, BuryError};
-use super::kept::unfinished;
 use super::layout::{SIDECAR_FILE, folder_of, journal_folder, make_folder, put_file, remove_file};
 use super::render::hex;
-use super::seal::{SealError, Sealer, sealed_there};
+use super::seal::{SealError, Sealer};
 use super::seal_log::{SealLine, SealLogError};
 use super::work::SealJob;
 use crate::model::{CallId, Utc};
@@ -138,8 +139,11 @@ pub enum DepositError {
         call: CallId,
     },
     /// The sealing thread does not answer.
-    #[error("the sealing thread does not answer: Vigie is stopping, or its disk is stuck; ask again later")]
+    #[error("nothing was kept: Vigie is stopping, or its disk is stuck; ask again later")]
     Silent,
+    /// It has begun, and does not come to its end.
+    #[error("it is being kept, and the disk is very slow: look whether it is there before asking again")]
+    UnderWay,
 }
 
 /// The way to the sealing thread: signs documents beside recordings. Cheap to clone.
@@ -162,12 +166,24 @@ impl Notary {
     /// must not wait.
     ///
     /// # Errors
-    /// [`DepositError::Silent`] when the recorder has stopped or does not answer within a minute.
+    /// [`DepositError::Silent`] when the recorder has stopped or does not begin with it within a minute: then nothing is
+    /// kept, and it may be asked again.
     pub fn deposit(&self, deposit: Deposit) -> Result<Deposited, DepositError> {
+        self.deposit_within(deposit, ANSWER_WITHIN)
+    }
+
+    pub(super) fn deposit_within(&self, deposit: Deposit, limit: Duration) -> Result<Deposited, DepositError> {
         let (answer, answered) = sync_channel(1);
-        match self.jobs.try_send(SealJob::Deposit(Box::new(deposit), answer)) {
-            Ok(()) => answered.recv_timeout(ANSWER_WITHIN).unwrap_or(Err(DepositError::Silent)),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(DepositError::Silent),
+        let claim = Claim::default();
+        match self.jobs.try_send(SealJob::Deposit(Box::new(deposit), claim.clone(), answer)) {
+            Ok(()) => (),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(DepositError::Silent),
+        }
+        match answered.recv_timeout(limit) {
+            Ok(done) => done,
+            Err(RecvTimeoutError::Disconnected) => Err(DepositError::Silent),
+            Err(RecvTimeoutError::Timeout) if claim.take() => Err(DepositError::Silent),
+            Err(RecvTimeoutError::Timeout) => answered.recv_timeout(limit).unwrap_or(Err(DepositError::UnderWay)),
         }
     }
 
@@ -182,6 +198,17 @@ impl Notary {
             Ok(()) => answered.recv_timeout(ANSWER_WITHIN).unwrap_or(Err(BuryError::Stopped)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(BuryError::Stopped),
         }
+    }
+}
+
+/// Whose a job is: whoever is first, the thread that does it or the asker who gives it up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Whether it was still free.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -258,17 +285,8 @@ impl Sealer {
         remove_file(&path).map_err(fault("removing", &path))
     }
 
-    /// After a crash a sidecar may name its place in the log while its line is not there yet: that place is its own.
     fn wait_for_seals(&self) -> Result<(), DepositError> {
-        for call in
-            unfinished(&self.parts.state).map_err(fault("listing unfinished recordings in", &self.parts.state))?
-        {
-            let sealed = sealed_there(&self.parts.settings.folder, call)?;
-            if sealed.is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence()) {
-                return Err(DepositError::Waiting { call });
-            }
-        }
-        Ok(())
+        self.without_line()?.map_or(Ok(()), |call| Err(DepositError::Waiting { call }))
     }
 
     fn log_mark(&mut self, mark: &Mark) -> Result<u64, DepositError> {
@@ -287,8 +305,19 @@ impl Sealer {
     }
 
     fn mark_path(&self) -> PathBuf {
-        journal_folder(&self.parts.state).join(MARK_FILE)
+        mark_path(&self.parts.state)
     }
+}
+
+fn mark_path(state: &Path) -> PathBuf {
+    journal_folder(state).join(MARK_FILE)
+}
+
+/// Takes the mark of a deposit under way away, when it is of this file: it is to be begun anew.
+pub(super) fn forget_deposit(state: &Path, file: &str) -> io::Result<()> {
+    let path = mark_path(state);
+    let mark = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Mark>(&bytes).ok());
+    if mark.is_some_and(|mark| mark.path == file) { remove_file(&path) } else { Ok(()) }
 }
 
 /// The detached signature of a file: 64 raw bytes beside it.

@@ -154,7 +154,7 @@ pub fn start(
     let workers = work::start(sealer, sender.clone())?;
     let notary = workers.notary();
     let doors = Arc::new(copy::Doors { report: Box::new(report), alarm: Box::new(alarm) });
-    let copier = copy::Copier::new(parts, journal, rings, workers, doors.clone());
+    let copier = copy::Copier::new(parts, journal, rings, workers, doors.clone())?;
     copy::watch::start(copier.pulse(), doors)?;
     let copying = spawn("recorder", move || copier.run(&receiver))?;
     Ok(Recorder { sender, notary, copying })

@@ -7,16 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kept::{Kept, unfinished};
-use super::layout::{folder_of, journal_folder, open_folder, remove_file};
+use super::layout::{SIDECAR_FILE, folder_of, journal_folder, open_folder, remove_file};
 use super::rescue::Rescue;
 use super::seal::{Sealer, sealed_there};
 use super::{Parts, RecorderError, journal_fault, remembered};
 use crate::clock;
 use crate::journal::ring::{LeftRing, RingError};
-use crate::journal::segment::{read_all, remove_idle_keys};
+use crate::journal::segment::{read_all, remove_idle_keys, set_damaged_aside};
 use crate::journal::{Frame, JournalLock};
 use crate::model::{CallId, CallRecord, SealedRecording};
-use crate::vault::VaultError;
+use crate::vault::{Keys, VaultError};
 
 /// The ending of journal segments that hold frames of unknown calls.
 const ORPHANS: &str = "orphans";
@@ -41,6 +41,7 @@ pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording
         tracing::error!("{warning}");
     }
     let fault = |act| move |source| RecorderError::File { act, path: parts.state.clone(), source };
+    set_aside_damaged(&journal, (&parts.keys, u64::MAX))?;
     remembered::keep(parts, &journal, &rings, live).map_err(fault("keeping what the database knows of calls in"))?;
     let mut calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in"))?;
     for call in calls.extract_if(.., |call| Kept::was_never(&parts.settings.folder.join(folder_of(*call)))) {
@@ -53,8 +54,10 @@ pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording
         Err(error @ VaultError::File { .. }) => return Err(error.into()),
         Err(error) => {
             // Everything stays as it is: rings and segments are kept aside, and read when the key is there.
+            // Only what has a sidecar is sealed: its number is taken, its line needs no key, and no other call may come first.
             tracing::error!(unfinished = calls.len(), "recordings cannot be finished yet, and are kept: {error}");
-            return Ok(Vec::new());
+            calls.retain(|call| has_sidecar(parts, *call));
+            return Ok(seal_each(&mut sealer, in_sealing_order(parts, calls)));
         }
     };
     // Rings hold old frames of recordings long sealed; the journal's are at most a minute old and should all be known.
@@ -114,6 +117,22 @@ fn set_aside(segments: Vec<PathBuf>, orphans: &BTreeSet<CallId>) -> Vec<PathBuf>
         }
     }
     Vec::new()
+}
+
+/// Sets segments aside that no key will open: they are evidence, and must not keep the rest from being sealed.
+pub(super) fn set_aside_damaged(journal: &Path, segments: (&Keys, u64)) -> Result<(), RecorderError> {
+    for (path, error) in set_damaged_aside(journal, segments)? {
+        tracing::error!(
+            "a journal segment of an earlier run cannot be read ({error}); kept as {}: what it alone held is missing in its recordings, as a gap",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Whether a recording's sidecar is there: then its number in the seal log is taken, line or no.
+pub(super) fn has_sidecar(parts: &Parts, call: CallId) -> bool {
+    parts.settings.folder.join(folder_of(call)).join(SIDECAR_FILE).exists()
 }
 
 /// Those first that have a sidecar already, by its sequence: their lines may be missing in the seal log.

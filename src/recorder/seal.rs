@@ -10,7 +10,7 @@ use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
 
 use super::Parts;
-use super::kept::Kept;
+use super::kept::{Kept, unfinished};
 use super::layout::{
     AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, frames_file, leg_of, open_folder, put_file,
     remove_file, sync_file, sync_folders,
@@ -83,7 +83,8 @@ impl Sealer {
     /// Opens the seal log.
     pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
         let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
-        Ok(Sealer { parts: parts.clone(), log, unlogged: None, synced_day: None })
+        let unlogged = next_in_line(parts, log.next_sequence());
+        Ok(Sealer { parts: parts.clone(), log, unlogged, synced_day: None })
     }
 
     /// What it was opened with.
@@ -124,6 +125,19 @@ impl Sealer {
             return Err(error);
         }
         Ok(())
+    }
+
+    /// A call whose sidecar names its place in the log while its line is not there yet, as a crash may leave it: nothing
+    /// else may take that place.
+    pub(super) fn without_line(&self) -> Result<Option<CallId>, SealError> {
+        let state = &self.parts.state;
+        for call in unfinished(state).map_err(fault("listing unfinished recordings in", state))? {
+            let sealed = sealed_there(&self.parts.settings.folder, call)?;
+            if sealed.is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence()) {
+                return Ok(Some(call));
+            }
+        }
+        Ok(None)
     }
 
     fn folder(&self, call: CallId) -> PathBuf {
@@ -197,6 +211,14 @@ impl Sealer {
         let path = self.parts.settings.folder.join(&sealed.sidecar);
         Err(SealError::OutOfPlace { path, sequence: sealed.seal_sequence, next })
     }
+}
+
+/// The recording whose sidecar an earlier run wrote as number `next`, and whose line it could not add: it comes first.
+/// What cannot be read is told when it is to be finished.
+fn next_in_line(parts: &Parts, next: u64) -> Option<SealedRecording> {
+    let calls = unfinished(&parts.state).unwrap_or_default();
+    let sealed = |call| sealed_there(&parts.settings.folder, call).ok().flatten();
+    calls.into_iter().filter_map(sealed).find(|sealed| sealed.seal_sequence == next)
 }
 
 /// The sealed recording of `call` as its sidecar tells it; `None` while there is no sidecar.

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 
 use super::Parts;
-use super::deposit::{Deposit, DepositError, Deposited};
-use super::layout::{SEAL_LOG_FOLDER, put_file};
+use super::deposit::{Deposit, DepositError, Deposited, forget_deposit, signature_of};
+use super::layout::{SEAL_LOG_FOLDER, put_file, remove_file};
+use super::render::hex;
 use super::seal::Sealer;
-use super::seal_log::{SealLogError, log_paths};
+use super::seal_log::{SealLogError, find_line, log_paths};
 use crate::clock;
 
 /// The most changes of keys looked for: one a month for eighty years.
@@ -109,12 +111,9 @@ pub(super) fn check_current(recordings: &Path, node: &str, key: &SigningKey) -> 
 /// # Errors
 /// When the seal log is in use, or a file cannot be written; doing it again with the same key finishes what was begun.
 pub fn rotate(parts: &Parts, new: &SigningKey) -> Result<Deposited, DepositError> {
+    take_back(parts, new)?;
     let mut sealer = Sealer::open(parts)?;
     let recordings = &parts.settings.folder;
-    let fault = |act, path: &Path| {
-        let path = path.to_owned();
-        move |source| DepositError::File { act, path, source }
-    };
     let keys = keys_of(recordings, &parts.node).map_err(fault("reading the keys in", recordings))?;
     let number = keys.len() + 1;
     let pem = new.verifying_key().to_public_key_pem(LineEnding::LF);
@@ -128,11 +127,106 @@ pub fn rotate(parts: &Parts, new: &SigningKey) -> Result<Deposited, DepositError
     sealer.deposit(&deposit, clock::utc())
 }
 
-/// Whether `key` is already the newest beside the log: a change of keys that was interrupted after its line.
+/// Whether `key` is already the newest, and the log says so: a change of keys that was interrupted after its line.
 ///
 /// # Errors
-/// When a key's file cannot be read.
-pub fn is_newest(parts: &Parts, key: &SigningKey) -> io::Result<bool> {
-    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(io::Error::other)?;
-    Ok(keys_of(&parts.settings.folder, &parts.node)?.last().is_some_and(|newest| newest.pem == pem))
+/// When a key's file or the log cannot be read.
+pub fn is_newest(parts: &Parts, key: &SigningKey) -> Result<bool, DepositError> {
+    match newest_if(parts, key)? {
+        None => Ok(false),
+        Some(newest) => has_line(parts, &newest),
+    }
+}
+
+/// Takes the file of a new key back that a change of keys left without its line: signed with nothing, it vouches for
+/// nothing, and the line must be signed with the key before it.
+fn take_back(parts: &Parts, new: &SigningKey) -> Result<(), DepositError> {
+    let Some(newest) = newest_if(parts, new)?.filter(|newest| newest.number > 1) else { return Ok(()) };
+    if has_line(parts, &newest)? {
+        return Ok(());
+    }
+    let file = relative_key_path(&parts.settings.folder, &parts.node, newest.number);
+    for path in [&newest.path, &signature_of(&newest.path)] {
+        remove_file(path).map_err(fault("removing", path))?;
+    }
+    forget_deposit(&parts.state, &file).map_err(fault("removing the mark of a change of keys in", &parts.state))
+}
+
+/// The newest key beside the log, when it is this one.
+fn newest_if(parts: &Parts, key: &SigningKey) -> Result<Option<NodeKey>, DepositError> {
+    let recordings = &parts.settings.folder;
+    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF);
+    let pem = pem.map_err(|error| DepositError::Refused { why: error.to_string() })?;
+    let keys = keys_of(recordings, &parts.node).map_err(fault("reading the keys in", recordings))?;
+    Ok(keys.into_iter().last().filter(|newest| newest.pem == pem))
+}
+
+/// Whether the log has the line of a key's file; the first key has none.
+fn has_line(parts: &Parts, key: &NodeKey) -> Result<bool, DepositError> {
+    let (log, _) = log_paths(&parts.settings.folder, &parts.node);
+    if key.number <= 1 {
+        return Ok(true);
+    }
+    if !log.exists() {
+        return Ok(false);
+    }
+    let file = relative_key_path(&parts.settings.folder, &parts.node, key.number);
+    let line = find_line(&log, &file)?;
+    Ok(line.is_some_and(|line| line.entry.sidecar_sha256 == hex(&Sha256::digest(&key.pem))))
+}
+
+fn fault(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DepositError + use<> {
+    let path = path.to_owned();
+    move |source| DepositError::File { act, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::archive::verify::verify;
+    use crate::model::{CallId, Chance, Utc};
+    use crate::recorder::seal_log::SealLog;
+    use crate::recorder::tests::World;
+
+    /// What a change of keys leaves that was killed before its line was whole.
+    fn interrupt(world: &World, new: &SigningKey, has_mark: bool, torn: &str) {
+        let folder = &world.parts.settings.folder;
+        let path = key_path(folder, "node-1", 2);
+        let pem = new.verifying_key().to_public_key_pem(LineEnding::LF).expect("PEM");
+        fs::write(&path, &pem).expect("written");
+        fs::write(signature_of(&path), world.parts.key.sign(pem.as_bytes()).to_bytes()).expect("written");
+        if has_mark {
+            let (path, sha256) = (relative_key_path(folder, "node-1", 2), hex(&Sha256::digest(&pem)));
+            let mark = serde_json::json!({ "call": null, "path": path, "sha256": sha256, "at": 5 });
+            let state = super::super::layout::journal_folder(&world.parts.state).join("deposit.json");
+            fs::write(state, mark.to_string()).expect("written");
+        }
+        let (log, _) = log_paths(folder, "node-1");
+        let text = fs::read_to_string(&log).expect("read");
+        fs::write(&log, text + torn).expect("written");
+    }
+
+    #[test]
+    fn a_change_of_keys_killed_before_its_line_is_made_anew_with_the_old_key() {
+        for (has_mark, torn) in [(true, ""), (false, ""), (true, r#"{"sequence":2,"at""#)] {
+            let mut world = World::new();
+            world.seal_one(3);
+            let new = SigningKey::from_bytes(&[8; 32]);
+            interrupt(&world, &new, has_mark, torn);
+            assert!(
+                SealLog::open(&world.parts.settings.folder, "node-1", &world.parts.key).is_err(),
+                "no start between"
+            );
+            assert!(!is_newest(&world.parts, &new).expect("read"), "its line is not there");
+            rotate(&world.parts, &new).expect("rotated");
+            assert!(is_newest(&world.parts, &new).expect("read"));
+            world.parts.key = new;
+            world.call = CallId::new(Utc(1_700_000_000_200_000), &mut Chance::from_number(2));
+            world.seal_one(3);
+            let verdict = verify(&world.parts.settings.folder, &[], |_| ()).expect("checked");
+            assert!(verdict.is_sound() && verdict.log_lines == 3, "{verdict:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! `previous` is the `hash` of the line before, empty in the first. So each can be checked with standard tools alone.
 //! `path` and `sidecar_sha256` are those of the file that the line seals: a sidecar, an addendum, an hour's root, a key.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -230,15 +231,8 @@ impl SealLog {
 
     /// Whether the log has a line of this file as it is.
     pub fn has_file(&self, file: &str, sha256: &str) -> Result<bool, SealLogError> {
-        let reader = BufReader::new(File::open(&self.path).map_err(fault("opening", &self.path))?);
-        for line in reader.lines() {
-            let line = line.map_err(fault("reading", &self.path))?;
-            let entry = serde_json::from_str::<Entry>(&line);
-            if entry.is_ok_and(|entry| entry.path == file && entry.sidecar_sha256 == sha256) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let found = self.find(|entry| entry.path == file && entry.sidecar_sha256 == sha256)?;
+        Ok(found.is_some())
     }
 
     /// Whether the log has this seal.
@@ -287,17 +281,27 @@ pub struct ProvenLine {
 /// # Errors
 /// When the log cannot be read.
 pub fn find_line(log: &Path, file: &str) -> Result<Option<ProvenLine>, SealLogError> {
-    let mut found = None;
+    Ok(find_lines(log, &HashSet::from([file.to_owned()]))?.remove(file))
+}
+
+/// The last line of a log that seals each of these files: the log is read once, however many they are.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn find_lines(log: &Path, files: &HashSet<String>) -> Result<HashMap<String, ProvenLine>, SealLogError> {
+    #[derive(Deserialize)]
+    struct Place {
+        path: String,
+    }
+    let mut found = HashMap::new();
     for line in BufReader::new(File::open(log).map_err(fault("opening", log))?).lines() {
         let line = line.map_err(fault("reading", log))?;
-        if !line.contains(file) {
-            continue;
-        }
-        if let (Ok((entry, hash)), Ok(proof)) = (Entry::check(&line, None), serde_json::from_str::<Proof>(&line))
-            && entry.path == file
+        let Ok(Place { path }) = serde_json::from_str(&line) else { continue };
+        if files.contains(&path)
+            && let (Ok((entry, hash)), Ok(proof)) = (Entry::check(&line, None), serde_json::from_str::<Proof>(&line))
         {
             let signature = STANDARD.decode(&proof.signature).unwrap_or_default();
-            found = Some(ProvenLine { text: entry.text(), entry, hash, signature });
+            found.insert(path, ProvenLine { text: entry.text(), entry, hash, signature });
         }
     }
     Ok(found)

@@ -25,6 +25,7 @@ use crate::rtp::g711::{self, Law};
 mod burying;
 mod guards;
 mod keeping;
+mod late;
 mod one_sided;
 mod pausing;
 mod wideband;

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::bury::{Burial, Told};
-use super::deposit::{Deposit, DepositError, Deposited, Notary};
-use super::late::{Late, seal_late};
+use super::deposit::{Claim, Deposit, DepositError, Deposited, Notary};
+use super::late::{Late, LateWork};
 use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
 use super::seal::Sealer;
 use super::{Message, RecorderError, spawn};
@@ -40,8 +40,8 @@ pub(super) struct Workers {
 pub(super) enum SealJob {
     /// Seals a finished recording.
     Seal(CallId),
-    /// Signs a document, and answers.
-    Deposit(Box<Deposit>, SyncSender<Result<Deposited, DepositError>>),
+    /// Signs a document, and answers; unless the asker has given up before.
+    Deposit(Box<Deposit>, Claim, SyncSender<Result<Deposited, DepositError>>),
     /// Seals what waited for its keys.
     Late(Late),
     /// A recording's lawful end: writes its tombstone, and answers.
@@ -136,11 +136,12 @@ fn stand_back() {
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
-fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Message>) {
+pub(super) fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Message>) {
     if let Err(error) = sealer.finish_deposit() {
         tracing::error!("a document that an earlier run was depositing is not in the seal log yet: {error}");
     }
-    for job in jobs {
+    let mut late: Option<LateWork> = None;
+    while let Some(job) = next_job(&mut late, jobs, &mut sealer) {
         match job {
             SealJob::Seal(call) => {
                 let result = sealer.seal(call, false, clock::utc()).map(Box::new);
@@ -148,18 +149,42 @@ fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &SyncSender<Mess
                     return;
                 }
             }
-            SealJob::Deposit(deposit, answer) => {
-                // Who asked may have gone meanwhile; the document stands all the same.
-                let _ = answer.try_send(sealer.deposit(&deposit, clock::utc()));
+            SealJob::Deposit(deposit, claim, answer) => {
+                if claim.take() {
+                    // Who asked may go meanwhile; the document stands all the same.
+                    let _ = answer.try_send(sealer.deposit(&deposit, clock::utc()));
+                }
             }
-            SealJob::Late(late) => seal_late(late, &mut sealer),
+            SealJob::Late(more) => {
+                while let Some(work) = late.take() {
+                    late = work.go_on(&mut sealer);
+                }
+                late = LateWork::begin(more, &mut sealer);
+            }
             SealJob::Bury(burial, told) => {
                 // Who asked may have gone meanwhile; what is done is done.
                 let _ = told.try_send(sealer.bury(&burial));
             }
-            SealJob::Stop => return,
+            SealJob::Stop => {
+                if let Some(late) = late.take() {
+                    late.tell();
+                }
+                return;
+            }
         }
     }
+}
+
+/// The next job; while there is none, what waited for its keys is sealed, one at a time. `None`: nobody is left to ask.
+fn next_job(late: &mut Option<LateWork>, jobs: &Receiver<SealJob>, sealer: &mut Sealer) -> Option<SealJob> {
+    while late.is_some() {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => *late = late.take().and_then(|work| work.go_on(sealer)),
+        }
+    }
+    jobs.recv().ok()
 }
 
 fn sync_journals(jobs: &Receiver<Arc<File>>, done: &SyncSender<Message>) {

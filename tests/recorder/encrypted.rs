@@ -9,7 +9,8 @@ use vigie::archive::verify::{Verdict, Wish, verify, verify_as};
 use vigie::config::encryption::{EncryptionSettings, KeySource};
 use vigie::journal::{Frame, FrameKind, RingWriter};
 use vigie::model::{Codec, RecorderReport, SealedRecording};
-use vigie::recorder::layout::{AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, journal_folder};
+use vigie::recorder::layout::{AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, journal_folder, open_folder};
+use vigie::recorder::seal_log::log_paths;
 use vigie::recorder::{self, Parts, Recorder, recover};
 use vigie::rtp::g711::{self, Law};
 use vigie::vault::{self, KEY_FILE, Keys, new_master_key};
@@ -100,8 +101,12 @@ impl Safe {
 
     /// One call of 300 frames whose recorder was killed in its midst, but for the locks, which this process holds.
     fn record_and_kill(&self) -> Talk {
+        self.record_and_kill_call(1)
+    }
+
+    fn record_and_kill_call(&self, number: u64) -> Talk {
         let mut running = Running::in_(&self.parts);
-        let talk = Talk::begin(1, &running.recorder);
+        let talk = Talk::begin(number, &running.recorder);
         running.push(&talk, 0..300);
         let last = recording_of(&self.parts, talk.call).join("leg-1.frames");
         until("frames are written", || last.exists());
@@ -266,6 +271,53 @@ fn without_the_key_at_a_restart_audio_is_kept_calls_are_recorded_and_sealing_wai
     let verdict = check(&parts);
     assert_eq!((verdict.recordings, verdict.findings), (2, vec![]));
     assert_eq!(plain_files(&parts), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_start_without_the_key_gives_no_number_away_that_a_sidecar_has() {
+    let safe = Safe::new();
+    let first = safe.record(100);
+    let cut = safe.record_and_kill_call(2);
+    let (there, away) = (safe.folder.path().join("kek-1"), safe.folder.path().join("kek-away"));
+    fs::rename(&there, &away).expect("taken away");
+    let copy = tempfile::tempdir().expect("a folder");
+    let parts = copy_of(&safe, copy.path());
+    // As a kill leaves it between the first one's sidecar and its line.
+    fs::write(log_paths(&parts.settings.folder, &parts.node).0, "").expect("no line");
+    fs::write(open_folder(&parts.state).join(first.call.to_string()), "").expect("a mark");
+    let sealed = recover(&parts, &[]).expect("nothing is refused");
+    assert_eq!(sealed.iter().map(|one| (one.call, one.seal_sequence)).collect::<Vec<_>>(), [(first.call, 1)]);
+    let mut running = Running::in_(&parts);
+    let talk = Talk::begin(3, &running.recorder);
+    running.push(&talk, 0..50);
+    assert_eq!(running.seal(&talk, 50).seal_sequence, 2);
+    fs::rename(&away, &there).expect("back");
+    assert!(parts.keys.try_again());
+    assert_eq!(running.recorder.seal_late().iter().map(|one| one.call).collect::<Vec<_>>(), [cut.call]);
+    running.recorder.stop();
+    let verdict = check(&parts);
+    assert_eq!((verdict.recordings, verdict.findings), (3, vec![]));
+}
+
+#[test]
+fn a_damaged_key_of_the_journal_keeps_no_recording_from_being_sealed() {
+    let safe = Safe::new();
+    let cut = safe.record_and_kill();
+    let copy = tempfile::tempdir().expect("a folder");
+    let parts = copy_of(&safe, copy.path());
+    let named = |ending: &str| {
+        let all = files_below(&journal_folder(&parts.state)).into_iter();
+        all.filter(|path| path.extension().is_some_and(|there| there == ending)).collect::<Vec<_>>()
+    };
+    let segments = named("segment").len();
+    assert!(segments > 0);
+    for key in named("key") {
+        fs::write(key, "{").expect("damaged");
+    }
+    let sealed = recover(&parts, &[]).expect("nothing is refused");
+    assert_eq!(sealed.iter().map(|one| one.call).collect::<Vec<_>>(), [cut.call]);
+    assert_eq!((named("segment").len(), named("damaged").len()), (0, segments), "kept, and told once");
+    assert_eq!(check(&parts).findings, []);
 }
 
 #[test]

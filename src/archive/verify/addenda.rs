@@ -30,17 +30,23 @@ impl Seals {
                 );
             }
             let hash = hex(&Sha256::digest(bytes));
-            match self.entries.get(&path) {
+            let read = serde_json::from_slice::<Addendum>(bytes);
+            let entry = self.entries.get(&path);
+            match entry {
                 Some(entry) if entry.sidecar_sha256 != hash => {
                     verdict.add(&path, "sha256", format!("was changed: number {} of the seal log", entry.sequence));
+                }
+                None if read.as_ref().is_ok_and(|addendum| self.is_from_now(addendum.at_us)) => {
+                    verdict.note(format!("{}: added while this check ran; check it again", path.display()));
                 }
                 None if self.root.is_some() => {
                     verdict.add(&path, "sha256", "the seal log has no sound line of it");
                 }
                 Some(_) | None => (),
             }
-            self.check_detached(&path, bytes, verdict);
-            match serde_json::from_slice::<Addendum>(bytes) {
+            let is_as_logged = entry.is_none_or(|entry| entry.sidecar_sha256 == hash);
+            self.check_detached(&path, (bytes, is_as_logged), verdict);
+            match read {
                 Err(error) => verdict.add(&path, "form", format!("is not an addendum as Vigie writes it: {error}")),
                 Ok(addendum) => {
                     let told = [
@@ -60,8 +66,8 @@ impl Seals {
         }
     }
 
-    /// A file's detached signature, 64 raw bytes.
-    pub(super) fn check_detached(&self, file: &Path, bytes: &[u8], verdict: &mut Verdict) {
+    /// A file's detached signature, 64 raw bytes; the seal log tells which of the two was changed.
+    pub(super) fn check_detached(&self, file: &Path, (bytes, is_as_logged): (&[u8], bool), verdict: &mut Verdict) {
         let path = signature_of(file);
         let signature = match std::fs::read(&path) {
             Ok(bytes) => Signature::from_slice(&bytes),
@@ -74,7 +80,8 @@ impl Seals {
             return verdict.add(&path, "signature", "there is no key to check it with: give one with --key");
         }
         if !self.keys.iter().any(|key| key.verify_strict(bytes, &signature).is_ok()) {
-            verdict.add(&path, "signature", "does not match its file: changed, or signed with another key");
+            let changed = if is_as_logged { &path } else { file };
+            verdict.add(changed, "signature", "does not match: changed, or signed with another key");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Verdict, list};
 use crate::model::CallId;
+use crate::recorder::deposit::addendum_of;
 use crate::recorder::layout::{
     AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE,
     SIGNATURE_FILE, leg_of, name_of_part,
@@ -19,6 +20,7 @@ pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
             [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name)
                 || [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].contains(&name)
                 || leg_of(name).is_some()
+                || addendum_of(name.strip_suffix(".sig").unwrap_or(name)).is_some()
         };
         if name_of_part(name).is_some_and(is_ours) {
             verdict.note(format!("{}: left by a write that was interrupted; no part of the recording", path.display()));

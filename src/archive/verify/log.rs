@@ -1,6 +1,8 @@
 //! The seal logs: every line against the one before and the key that was in force, every key against its neighbours.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
@@ -12,10 +14,16 @@ use crate::recorder::render::hex;
 use crate::recorder::seal_keys::{NodeKey, before_path, keys_of, relative_key_path, vouches};
 use crate::recorder::seal_log::Entry;
 
-/// A seal log being read.
-struct Log<'a> {
-    path: &'a Path,
+/// A seal log, as far as it was read.
+pub(super) struct Log {
+    path: PathBuf,
     node: String,
+    /// Bytes of the lines that were read.
+    read_bytes: u64,
+    /// So many they were.
+    lines: usize,
+    /// Behind them stands a line without its end.
+    is_torn: bool,
     keys: Vec<NodeKey>,
     /// Which of them signs now.
     current: usize,
@@ -27,26 +35,45 @@ struct Log<'a> {
 }
 
 impl Seals {
-    /// Checks every seal log in the recordings folder and keeps the lines that concern `target`.
-    pub(super) fn read_logs(
-        &mut self,
-        given: &[VerifyingKey],
-        target: &Path,
-        verdict: &mut Verdict,
-    ) -> Result<(), VerifyError> {
-        let Some(root) = self.root.clone() else {
-            verdict.note("no seal log stands above this path: whether seals are missing was not checked");
-            return Ok(());
-        };
+    /// Checks what the seal logs in the recordings folder have got since they were last read, and keeps the lines that
+    /// concern `target`; whether there was anything new.
+    pub(super) fn read_logs(&mut self, target: &Path, verdict: &mut Verdict) -> Result<bool, VerifyError> {
+        let Some(root) = self.root.clone() else { return Ok(false) };
         let folder = root.join(SEAL_LOG_FOLDER);
         let files = list(&folder).map_err(|source| VerifyError::File { path: folder.clone(), source })?;
-        let logs: Vec<PathBuf> =
-            files.iter().filter(|file| file.extension() == Some(OsStr::new("jsonl"))).cloned().collect();
-        let mut known = Vec::new();
-        for log in &logs {
-            known.extend(self.read_log(log, &root, (given, target), verdict));
+        let before = verdict.log_lines;
+        let mut logs = std::mem::take(&mut self.logs);
+        for path in files.into_iter().filter(|file| file.extension() == Some(OsStr::new("jsonl"))) {
+            if !logs.iter().any(|log| log.path == path) {
+                logs.push(Log::new(path));
+            }
         }
-        for file in files.iter().filter(|file| !logs.contains(file)) {
+        self.keys = self.given.clone();
+        for log in &mut logs {
+            self.read_log(log, (&root, target), verdict);
+        }
+        self.logs = logs;
+        Ok(verdict.log_lines > before)
+    }
+
+    /// Checks what lies beside the logs, and the logs as wholes: keys, roots, time stamps.
+    pub(super) fn check_beside_logs(&self, verdict: &mut Verdict) {
+        let Some(root) = &self.root else {
+            return verdict.note("no seal log stands above this path: whether seals are missing was not checked");
+        };
+        let folder = root.join(SEAL_LOG_FOLDER);
+        let files = match list(&folder) {
+            Ok(files) => files,
+            Err(error) => return verdict.add(&folder, "file", format!("cannot be listed: {error}")),
+        };
+        for log in &self.logs {
+            check_keys(&log.keys, &self.given, &log.path, verdict);
+            log.check_end(verdict);
+            roots::check(root, (&log.node, &log.path), &log.hashes, self, verdict);
+        }
+        let keys = self.logs.iter().flat_map(|log| &log.keys);
+        let known: Vec<PathBuf> = keys.flat_map(|key| [key.path.clone(), before_path(&key.path)]).collect();
+        for file in files.iter().filter(|file| self.logs.iter().all(|log| log.path != **file)) {
             let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             let is_roots = file.is_dir() && name.ends_with(".roots");
             if name.contains(".jsonl.damaged-") {
@@ -57,13 +84,12 @@ impl Seals {
                 foreign::note_in_seal_log(file, verdict);
             }
         }
-        verdict.note(if given.is_empty() {
+        verdict.note(if self.given.is_empty() {
             "the key beside the seal log was used; a key from elsewhere (--key) proves more: whoever can change the recordings can change that key too"
         } else {
             "the key given with --key was used"
         });
         self.check_deposits(&folder, verdict);
-        Ok(())
     }
 
     /// Whether a line seals this file, or the file that it is the signature of.
@@ -71,52 +97,36 @@ impl Seals {
         self.entries.contains_key(file) || self.entries.contains_key(&file.with_extension(""))
     }
 
-    /// Checks one log with its keys and roots; the key files that belong to it.
-    fn read_log(
-        &mut self,
-        path: &Path,
-        root: &Path,
-        (given, target): (&[VerifyingKey], &Path),
-        verdict: &mut Verdict,
-    ) -> Vec<PathBuf> {
-        let node = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let keys = match keys_of(root, &node) {
-            Ok(keys) => keys,
-            Err(error) => {
-                verdict.add(path, "key", format!("a key beside it cannot be read: {error}"));
-                Vec::new()
-            }
-        };
-        let known = keys.iter().flat_map(|key| [key.path.clone(), before_path(&key.path)]).collect();
-        check_keys(&keys, given, path, verdict);
-        if given.is_empty() || keys.iter().any(|key| key.key.is_some_and(|key| given.contains(&key))) {
-            self.keys.extend(keys.iter().filter_map(|key| key.key));
+    /// Checks the new lines of one log, with its keys.
+    fn read_log(&mut self, log: &mut Log, (root, target): (&Path, &Path), verdict: &mut Verdict) {
+        match keys_of(root, &log.node) {
+            Ok(keys) => log.keys = keys,
+            Err(error) => verdict.add(&log.path, "key", format!("a key beside it cannot be read: {error}")),
         }
-        let mut log = Log { path, node, keys, current: 0, previous: None, is_any_signed: false, hashes: Vec::new() };
-        let bytes = match std::fs::read(path) {
+        let is_known = |key: &NodeKey| key.key.is_some_and(|key| self.given.contains(&key));
+        if self.given.is_empty() || log.keys.iter().any(is_known) {
+            self.keys.extend(log.keys.iter().filter_map(|key| key.key));
+        }
+        let bytes = match read_from(&log.path, log.read_bytes) {
             Ok(bytes) => bytes,
-            Err(error) => {
-                verdict.add(path, "file", format!("cannot be read: {error}"));
-                return known;
-            }
+            Err(error) => return verdict.add(&log.path, "file", format!("cannot be read: {error}")),
         };
-        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            verdict.log_lines += 1;
-            let place = format!("line {}", index + 1);
-            let Some(line) = line.strip_suffix(b"\n") else {
-                verdict.add(path, place, "is torn: it has no end (the next start of Vigie cuts it and seals again)");
+        log.is_torn = false;
+        for whole in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(line) = whole.strip_suffix(b"\n") else {
+                // Read again with the next lines: a running Vigie may be writing it.
+                log.is_torn = true;
                 break;
             };
-            let Some(entry) = log.take(&String::from_utf8_lossy(line), index, root, verdict) else { continue };
+            verdict.log_lines += 1;
+            log.read_bytes += whole.len() as u64;
+            let Some(entry) = log.take(&String::from_utf8_lossy(line), root, verdict) else { continue };
             let file = root.join(&entry.path);
             if file.starts_with(target) || entry.path.starts_with(SEAL_LOG_FOLDER) {
                 let kind = if entry.certificate_sha256.is_some() { &mut self.tombstones } else { &mut self.entries };
                 kind.insert(file, entry);
             }
         }
-        log.check_end(bytes.is_empty(), verdict);
-        roots::check(root, (&log.node, path), &log.hashes, self, verdict);
-        known
     }
 
     /// What lies beside the logs and is sealed by them: keys, roots, time stamps.
@@ -141,18 +151,42 @@ impl Seals {
         if hex(&Sha256::digest(&bytes)) != entry.sidecar_sha256 {
             return verdict.add(file, "sha256", format!("was changed: number {} of the seal log", entry.sequence));
         }
-        self.check_detached(file, &bytes, verdict);
+        self.check_detached(file, (&bytes, true), verdict);
     }
 }
 
-impl Log<'_> {
-    /// Checks a line; what it says, when it is sound.
-    fn take(&mut self, line: &str, index: usize, root: &Path, verdict: &mut Verdict) -> Option<Entry> {
-        let place = format!("line {}", index + 1);
+/// A file's bytes from this one on.
+fn read_from(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let (mut file, mut bytes) = (File::open(path)?, Vec::new());
+    file.seek(SeekFrom::Start(from))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Log {
+    fn new(path: PathBuf) -> Log {
+        Log {
+            node: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            path,
+            read_bytes: 0,
+            lines: 0,
+            is_torn: false,
+            keys: Vec::new(),
+            current: 0,
+            previous: None,
+            is_any_signed: false,
+            hashes: Vec::new(),
+        }
+    }
+
+    /// Checks the next line; what it says, when it is sound.
+    fn take(&mut self, line: &str, root: &Path, verdict: &mut Verdict) -> Option<Entry> {
+        self.lines += 1;
+        let place = format!("line {}", self.lines);
         let (entry, hash) = match self.check(line) {
             Ok(found) => found,
             Err(what) => {
-                verdict.add(self.path, place, what);
+                verdict.add(&self.path, place, what);
                 self.previous = None;
                 return None;
             }
@@ -162,14 +196,14 @@ impl Log<'_> {
             Some((sequence, hash)) => {
                 if entry.sequence != sequence + 1 {
                     let what = format!("is {}, after {sequence}: lines are missing or doubled", entry.sequence);
-                    verdict.add(self.path, format!("{place}, sequence"), what);
+                    verdict.add(&self.path, format!("{place}, sequence"), what);
                 }
                 if entry.previous != *hash {
-                    verdict.add(self.path, format!("{place}, previous"), "is not the hash of the line before");
+                    verdict.add(&self.path, format!("{place}, previous"), "is not the hash of the line before");
                 }
             }
-            None if index == 0 && (entry.sequence != 1 || !entry.previous.is_empty()) => {
-                verdict.add(self.path, format!("{place}, sequence"), "the log does not begin with number 1");
+            None if self.lines == 1 && (entry.sequence != 1 || !entry.previous.is_empty()) => {
+                verdict.add(&self.path, format!("{place}, sequence"), "the log does not begin with number 1");
             }
             // The line before is broken and was told.
             None => (),
@@ -192,7 +226,12 @@ impl Log<'_> {
         Entry::check(line, Some(key)).map_err(|fault| fault.to_string())
     }
 
-    fn check_end(&self, is_empty: bool, verdict: &mut Verdict) {
+    fn check_end(&self, verdict: &mut Verdict) {
+        if self.is_torn {
+            let place = format!("line {}", self.lines + 1);
+            verdict.add(&self.path, place, "is torn: it has no end (the next start of Vigie cuts it and seals again)");
+        }
+        let is_empty = self.lines == 0 && !self.is_torn;
         if !self.is_any_signed
             && !is_empty
             && let Some(first) = self.keys.first()

@@ -53,11 +53,7 @@ pub(super) fn check(
         if root.previous_sha256 != previous || root.first != last + 1 {
             verdict.add(&path, "previous_sha256", "does not follow the root before: one is missing or was changed");
         }
-        let covered: Vec<String> = hashes
-            .iter()
-            .filter(|(sequence, _)| (root.first..=root.last).contains(sequence))
-            .map(|(_, hash)| hash.clone())
-            .collect();
+        let covered = covered(hashes, &root);
         if merkle::root_of(&covered).as_ref() != Some(&root.root) || covered.last() != Some(&root.last_hash) {
             let what = format!(
                 "lines {} to {} are not those that were there when {} was made",
@@ -70,6 +66,13 @@ pub(super) fn check(
         check_stamp(&path, &bytes, seals, verdict);
         (previous, last) = (hex(&Sha256::digest(&bytes)), root.last);
     }
+}
+
+/// The hashes under a root. Those of a log whose lines are out of order are found or not: that was told of the log.
+fn covered(hashes: &[(u64, String)], root: &Root) -> Vec<String> {
+    let place = |sequence: u64| hashes.partition_point(|(there, _)| *there < sequence);
+    let inside = hashes.get(place(root.first)..place(root.last.saturating_add(1))).unwrap_or_default();
+    inside.iter().map(|(_, hash)| hash.clone()).collect()
 }
 
 /// Whether a root is from the moment at which the logs were read: a running Vigie writes the document and then its line.

@@ -12,6 +12,8 @@ use crate::recorder::deposit::{Deposit, Note};
 use crate::recorder::seal_keys::rotate;
 use crate::recorder::tests::World;
 
+mod meanwhile;
+
 fn check(path: &Path, keys: &[PathBuf]) -> Verdict {
     verify(path, keys, |_| ()).expect("something to check")
 }
@@ -93,6 +95,35 @@ fn addenda_and_roots_that_were_taken_away_added_or_moved_are_named() {
     assert!(check(&root, &[]).is_sound());
 }
 
+#[test]
+fn roots_are_in_the_order_of_their_names_though_the_clock_was_ahead_for_a_while() {
+    let world = World::new();
+    world.seal_one(3);
+    let (root, node) = (&world.parts.settings.folder, &world.parts.node);
+    let running = world.start(1 << 20);
+    let hour = 3_600_000_000;
+    // Right, ten years ahead, right again, twice within one second.
+    for at in [0, 87_600 * hour, hour, hour, 2 * hour] {
+        let reason = "dossier".to_owned();
+        let note = Note { call: world.call, kind: "note".into(), by: "marie".into(), reason, body: Default::default() };
+        running.notary().deposit(Deposit::Addendum(note)).expect("kept");
+        roots::make(root, node, &running.notary(), Utc(1_700_000_000_000_000 + at)).expect("made").expect("a root");
+    }
+    running.stop();
+    let all = roots::list(&root.join(roots::folder_of(root, node))).expect("listed");
+    assert_eq!(all.len(), 5);
+    let verdict = check(root, &[]);
+    assert!(verdict.is_sound(), "{verdict:?}");
+    // Every line's root is found among them; of the newest line, without a look at the oldest roots.
+    let (log, _) = crate::recorder::seal_log::log_paths(root, node);
+    let covering = |sequence: u64| roots::covering(root, &log, sequence).expect("read").map(|(path, ..)| path);
+    let covered: Vec<_> = (1..=11).map(|line| covering(line)).collect();
+    let due = [Some(0), Some(0), Some(1), Some(1), Some(2), Some(2), Some(3), Some(3), Some(4), Some(4), None];
+    assert_eq!(covered, due.map(|place: Option<usize>| place.map(|place| all[place].clone())));
+    fs::write(&all[0], "not to be read").expect("written");
+    assert_eq!(covering(10), Some(all[4].clone()));
+}
+
 #[tokio::test]
 async fn a_row_of_the_database_that_says_something_else_is_named_with_its_column() {
     let world = World::new();
@@ -107,9 +138,11 @@ async fn a_row_of_the_database_that_says_something_else_is_named_with_its_column
     let writer = crate::storage::Writer::start(&storage, writer).await.expect("a writer");
     let root = world.parts.settings.folder.canonicalize().expect("a folder");
     let reading = crate::storage::comparing::open(&file).await.expect("opened");
+    // When a row is on its way no more.
+    let later = Utc(sealed.sealed_at.0 + 300_000_000);
     let compare = async || {
         let mut verdict = Verdict::default();
-        database::check(&reading, &file, (&root, &root), &mut verdict).await.expect("compared");
+        database::check(&reading, &file, (&root, &root), later, &mut verdict).await.expect("compared");
         verdict.findings.into_iter().map(|finding| finding.field).collect::<Vec<_>>()
     };
     assert_eq!(compare().await, ["recordings"], "no row yet");
@@ -256,6 +289,11 @@ fn what_is_none_of_ours_is_noted_and_no_fault() {
     world.seal_one(5);
     let root = &world.parts.settings.folder;
     assert_eq!(check(root, &[]).notes.len(), 1, "where the key came from, and no more");
+    let mut enriched = World::new();
+    enriched.seal_one(5);
+    enrich(&mut enriched);
+    let notes = check(&enriched.parts.settings.folder, &[]).notes;
+    assert_eq!(notes.len(), 1, "addenda and their signatures are parts of it: {notes:?}");
     fs::write(root.join(".lock"), "").expect("a running Vigie's");
     let foreign = [
         world.in_folder("notes.txt"),

@@ -45,3 +45,15 @@ fn what_is_not_as_it_was_sealed_is_not_buried() {
     assert_eq!(lines(&world), 1);
     assert!(!world.in_folder(layout::CERTIFICATE_FILE).exists());
 }
+
+#[test]
+fn a_recording_without_sidecar_and_tombstone_is_told_and_not_asked_for_without_end() {
+    let world = World::new();
+    let sealed = world.seal_one(3);
+    fs::remove_file(world.in_folder(SIDECAR_FILE)).expect("taken away");
+    assert!(matches!(world.bury(burial(&world, &sealed)), Err(BuryError::Changed)));
+    // A certificate that the seal log does not know proves nothing.
+    fs::write(world.in_folder(layout::CERTIFICATE_FILE), b"{}\n").expect("put there");
+    assert!(matches!(world.bury(burial(&world, &sealed)), Err(BuryError::Changed)));
+    assert_eq!(lines(&world), 1);
+}
