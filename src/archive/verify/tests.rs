@@ -12,6 +12,7 @@ use crate::recorder::deposit::{Deposit, Note};
 use crate::recorder::seal_keys::rotate;
 use crate::recorder::tests::World;
 
+mod keys;
 mod meanwhile;
 
 fn check(path: &Path, keys: &[PathBuf]) -> Verdict {
@@ -117,7 +118,7 @@ fn roots_are_in_the_order_of_their_names_though_the_clock_was_ahead_for_a_while(
     // Every line's root is found among them; of the newest line, without a look at the oldest roots.
     let (log, _) = crate::recorder::seal_log::log_paths(root, node);
     let covering = |sequence: u64| roots::covering(root, &log, sequence).expect("read").map(|(path, ..)| path);
-    let covered: Vec<_> = (1..=11).map(|line| covering(line)).collect();
+    let covered: Vec<_> = (1..=11).map(covering).collect();
     let due = [Some(0), Some(0), Some(1), Some(1), Some(2), Some(2), Some(3), Some(3), Some(4), Some(4), None];
     assert_eq!(covered, due.map(|place: Option<usize>| place.map(|place| all[place].clone())));
     fs::write(&all[0], "not to be read").expect("written");

@@ -7,11 +7,11 @@ use crate::model::{CallId, Chance, Fact, SealedRecording};
 use crate::recorder::Burial;
 
 /// Two sealed recordings, in the order in which they are checked; the world's call is the second one.
-fn two() -> (World, Vec<Box<SealedRecording>>) {
+fn two() -> (World, Vec<SealedRecording>) {
     let mut world = World::new();
-    let mut both = vec![world.seal_one(3)];
+    let mut both = vec![*world.seal_one(3)];
     world.call = CallId::new(world.begin.utc, &mut Chance::from_number(2));
-    both.push(world.seal_one(3));
+    both.push(*world.seal_one(3));
     both.sort_by(|one, other| one.path.cmp(&other.path));
     world.call = both[1].call;
     (world, both)
