@@ -220,7 +220,9 @@ impl Switch {
             return Ok(None);
         }
         if is_unreached {
-            return no("this is a call-back, and nobody is on the line: it is dialled when its turn comes");
+            return no(
+                "the caller is to be called back and is not on the line: hand it to a line or a skill, or dial the number",
+            );
         }
         let nobody = LegId { call: id, number: u16::MAX };
         let to = self.lent_partner((id, None), (&to.to, LentTo::Caller), now, out)?;

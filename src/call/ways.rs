@@ -129,8 +129,12 @@ pub fn play_then_music(call: &Call, say: Vec<SoundId>, out: &mut Vec<Decision>) 
     call.play(call.caller_leg(), sounds, AfterSounds::RepeatLast, out);
 }
 
-/// The call is one of this line from now on: its names, its messages, its longest wait.
+/// The call is one of this line from now on: its names, its messages, its longest wait. Who is of this line already has
+/// waited on it so far, and goes on doing so.
 pub fn change_line(call: &mut Call, line: Arc<Line>, now: Now) {
+    if call.line.id == line.id {
+        return;
+    }
     let association = call.centre.associations.get(&line.association).map(|one| one.name.clone());
     let record = &mut call.record;
     record.names.line = line.name.clone();

@@ -5,7 +5,7 @@ use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, Guest, NOBODY_GRACE, State, Switch};
+use vigie::call::{CONSULT_RING_MAX, Call, ConsultState, Guest, Leg, NOBODY_GRACE, State, Switch};
 use vigie::model::{
     Action, CallId, Centre, Control, Demand, EventKind, Fact, Input, LegId, Line, LineId, Moment, Needs, Now,
     PauseReason, Reach, RegionId, Regulator, RegulatorId, RegulatorState, Side,
@@ -27,7 +27,8 @@ const SLACK: Duration = Duration::from_millis(50);
 pub struct Checks {
     centre: Arc<Centre>,
     pub ledger: Ledger,
-    states: BTreeMap<RegulatorId, (RegulatorState, Moment)>,
+    /// Each regulator's state, the number of the event that told it, and since when.
+    states: BTreeMap<RegulatorId, (RegulatorState, u32, Moment)>,
     calls: HashMap<CallId, Stay>,
     missed: Option<(Moment, String)>,
     /// Who is near enough to each region.
@@ -136,6 +137,8 @@ impl Checks {
                     demand!(!offer.ringing.is_empty(), "{} is offered to no device", call.id);
                 }
                 State::Talking { leg } => {
+                    let is_there = call.leg(call.caller_leg()).is_some_and(Leg::is_alive);
+                    demand!(is_there, "{} talks, and the caller is not there", call.id);
                     let leg = call.leg(*leg).ok_or("a talk without its leg")?;
                     let who = leg.regulator.as_ref();
                     let state = who.and_then(|who| room.state_of(who));
@@ -226,14 +229,16 @@ impl Checks {
         let all: Vec<RegulatorId> = self.centre.regulators.keys().cloned().collect();
         for id in &all {
             let state = room.state_of(id).ok_or_else(|| format!("{id} is unknown"))?;
-            let known = self.states.entry(id.clone()).or_insert_with(|| (RegulatorState::Offline, now)).clone();
+            let turns = self.ledger.turns_of(id);
+            let known = self.states.entry(id.clone()).or_insert_with(|| (RegulatorState::Offline, 0, now)).clone();
             // Also what is over by now was not to last longer: who is woken too late shows here alone.
-            let stay = now.since(known.1);
+            let stay = now.since(known.2);
             let most = self.stay_max(switch, id, &known.0).saturating_add(SLACK);
             demand!(stay <= most, "{id} has been {:?} for {stay:?}, not {most:?}", known.0);
-            if known.0 != *state {
+            // Who was free within a step, and is rung for the same call again, rings anew: both turns were told.
+            if known.0 != *state || known.1 != turns {
                 self.extended.remove(id);
-                self.states.insert(id.clone(), (state.clone(), now));
+                self.states.insert(id.clone(), (state.clone(), turns, now));
                 let told = self.ledger.state_of(id);
                 // A pause asked for is remembered in place of the absence, so that a restart does not end it.
                 let ahead = room.pause_ahead(id).map(|reason| RegulatorState::Paused { reason: reason.clone() });

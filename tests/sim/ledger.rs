@@ -26,6 +26,8 @@ struct CallStory {
     talks: bool,
     /// It was told that the caller was handed on to a regulator; who has it now is told next.
     is_handed: bool,
+    /// Everybody had gone whom the caller talked with when this offer was made: whoever takes it is no second winner.
+    left_for: Option<u16>,
     transferred: u32,
     attended: u32,
     forwarded: u32,
@@ -243,7 +245,7 @@ impl Ledger {
                 story.talks = true;
                 story.is_recorded |= *recorded;
             }
-            EventKind::CallQueued { .. } => story.talks = false,
+            EventKind::CallQueued { .. } => (story.talks, story.left_for) = (false, None),
             EventKind::CallOffered { offer, regulator, .. } => {
                 // A regulator may hand a caller on while they talk, and at no other time.
                 let takes_over = takes_over(call, *offer, beside);
@@ -252,6 +254,7 @@ impl Ledger {
                 demand!(story.talks == is_handed || is_left, "{call} was offered while it talked: {}", story.talks);
                 demand!(story.live_offer.is_none(), "{call} has two live offers");
                 story.live_offer = Some(offer.0);
+                story.left_for = Some(offer.0).filter(|_| is_left && !is_handed);
                 // An outside number had the caller and is gone: who had joined has the caller now, and nobody hands on.
                 story.is_handed |= takes_over;
                 let told = story.offers.entry(offer.0).or_default();
@@ -263,7 +266,8 @@ impl Ledger {
             }
             EventKind::CallAnswered { offer, regulator, recorded, .. } => {
                 let is_handed = std::mem::take(&mut story.is_handed);
-                demand!(story.talks == is_handed, "{call} has a second winner, {regulator}");
+                let is_left = story.left_for.take() == Some(offer.0);
+                demand!(story.talks == (is_handed || is_left), "{call} has a second winner, {regulator}");
                 story.end_offer(call, offer.0, regulator, OfferEnd::Accepted)?;
                 story.talks = true;
                 story.answered += 1;
@@ -324,6 +328,11 @@ impl Ledger {
     /// The state that dispatch knows of a regulator.
     pub fn state_of(&self, regulator: &RegulatorId) -> RegulatorState {
         self.regulators.get(regulator).cloned().unwrap_or(RegulatorState::Offline)
+    }
+
+    /// How many turns of a regulator's state were told.
+    pub fn turns_of(&self, regulator: &RegulatorId) -> u32 {
+        self.sequences.get(&Subject::Regulator(regulator.clone())).copied().unwrap_or_default()
     }
 
     /// The SIP Call-IDs of all callers.

@@ -38,8 +38,13 @@ const SHIFT_S: u64 = 1_500;
 const AFTER_S: u64 = 7_200;
 /// What a phone believes in may be gone for so long.
 const ORPHAN_S: u64 = 120;
-/// And a phone that could not be cancelled, for its answers were lost, may ring for so long.
-const GHOST_S: u64 = 90;
+/// And a phone that Vigie has heard ring may ring for so long: a CANCEL is repeated for 32 s (RFC 3261 §17.1.2.2).
+const GHOST_S: u64 = 40;
+/// One that could not be cancelled (RFC 3261 §9.1), for none of its answers came while the INVITE was open, rings for as
+/// long as the INVITE's Expires lets it.
+const UNHEARD_GHOST_S: u64 = 130;
+/// An INVITE is open for so long without any answer (RFC 3261 §17.1.1.2, timer B).
+const OPEN_S: u64 = 32;
 /// Steps shown with a violation, unless `VIGIE_SIM_SHOWN` wants more.
 const SHOWN: usize = 40;
 
@@ -90,6 +95,9 @@ pub struct World {
     arrived: HashSet<String>,
     refused: HashSet<String>,
     orphans: HashMap<(u32, String), u64>,
+    /// When each call of Vigie's to a phone went out first, and those that the phone was heard to ring for in time.
+    rung: HashMap<String, u64>,
+    heard: HashSet<String>,
     tickets: u64,
     drain: Option<Ticket>,
     /// The last answer to a question.
@@ -125,6 +133,8 @@ impl World {
             arrived: HashSet::new(),
             refused: HashSet::new(),
             orphans: HashMap::new(),
+            rung: HashMap::new(),
+            heard: HashSet::new(),
             tickets: 0,
             drain: None,
             replied: None,
@@ -249,6 +259,7 @@ impl World {
                 {
                     self.arrived.insert(text.header("call-id").to_owned());
                 }
+                self.hear_ringing(&bytes);
                 self.step(Input::Sip { path: path(from), bytes })
             }
             Event::ToPhone { to, bytes } => self.deliver(to, &bytes),
@@ -384,6 +395,11 @@ impl World {
             && let Some(text) = Text::read(bytes)
         {
             self.refused.insert(text.header("call-id").to_owned());
+        }
+        if bytes.starts_with(b"INVITE ")
+            && let Some(text) = Text::read(bytes)
+        {
+            self.rung.entry(text.header("call-id").to_owned()).or_insert(self.now_us);
         }
         self.carry(|| Event::ToPhone { to, bytes: bytes.clone() });
     }

@@ -303,6 +303,22 @@ fn a_caller_who_waits_is_moved_to_a_regulator_and_waits_again_when_nobody_comes(
 }
 
 #[test]
+fn a_caller_moved_to_the_line_it_waits_on_waits_no_longer_for_that() {
+    let mut room = Room::new(|line| line.waiting_max = Duration::from_secs(30));
+    let (_, _) = anne_talks(&mut room);
+    let pause = Command::Pause { regulator: "bruno".into(), reason: "lunch".into() };
+    room.give(SwitchInput::Command { ticket: Ticket(1), command: pause });
+    let waits = room.call();
+    for _ in 0..2 {
+        room.wait(14);
+        done(&mut room, waits, Control::Transfer(Destination { to: "cherbourg".into(), level: 1 }));
+        assert!(room.switch.room().is_waiting(waits.call));
+    }
+    room.wait(2);
+    assert!(!room.switch.room().is_waiting(waits.call), "thirty seconds and not forty-four");
+}
+
+#[test]
 fn a_call_made_urgent_while_it_waits_is_served_first() {
     let mut room = Room::new(|_| {});
     let (_, anne) = anne_talks(&mut room);
@@ -339,16 +355,4 @@ fn a_waiting_caller_moved_to_an_outside_number_waits_no_more_and_is_owed_nothing
     room.signal(Signal::Ended { leg: caller, by: Gone::HungUp, detail: None });
     room.close(caller, 2);
     assert_eq!(room.last_record(caller).wait_ms(), Some(20_000));
-}
-
-#[test]
-fn a_call_back_that_waits_is_handed_to_nobody_for_nobody_is_on_the_line() {
-    let (mut room, _, caller) = super::voice::asked_back("+33612345678");
-    super::voice::press(&mut room, caller, '2');
-    super::voice::end_and_close(&mut room, caller);
-    let back = LegId { call: room.switch.room().calls().next().expect("the call-back"), number: 0 };
-    for to in ["bruno", "15"] {
-        let (_, reply) = order(&mut room, back, Control::Transfer(Destination { to: to.into(), level: 1 }));
-        assert!(matches!(&reply, Reply::Refused(why) if why.contains("call-back")), "{to}: {reply:?}");
-    }
 }

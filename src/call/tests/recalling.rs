@@ -1,7 +1,9 @@
 //! Call-backs in bad company: nobody on duty, a phone that vanishes, a server that stops, no sound to say it with.
 
+use super::joining::order;
 use super::voice::{asked_back, end_and_close, press, way};
 use super::*;
+use crate::model::control::{self, Control};
 use crate::model::{Destination, Menu};
 
 fn tasks(room: &Room) -> usize {
@@ -57,6 +59,27 @@ fn a_caller_who_was_called_back_and_lost_the_regulator_is_a_caller_like_any_othe
     assert!(!room.switch.room().is_waiting(back.call));
     room.wait(600);
     assert_eq!(room.kept("call-backs"), 1, "until its recording is sealed");
+}
+
+#[test]
+fn nobody_is_rung_to_talk_with_a_caller_who_is_yet_to_be_called_back() {
+    let (mut room, phone, caller) = asked_back("+33612345678");
+    room.register("bruno", 2);
+    let pause = Command::Pause { regulator: "bruno".into(), reason: "lunch".into() };
+    room.give(SwitchInput::Command { ticket: Ticket(1), command: pause });
+    press(&mut room, caller, '2');
+    end_and_close(&mut room, caller);
+    let back = room.switch.room().waiting(room.now).first().map(|one| one.call).expect("a call-back");
+    let back = LegId { call: back, number: 0 };
+    for to in ["bruno", "+33687654321"] {
+        let (_, reply) = order(&mut room, back, Control::Transfer(control::Destination { to: to.into(), level: 1 }));
+        assert!(matches!(&reply, Reply::Refused(why) if why.contains("called back")), "{to}: {reply:?}");
+    }
+    assert!(matches!(room.state("bruno"), RegulatorState::Paused { .. }));
+    assert!(room.switch.room().is_waiting(back.call), "in its place");
+    room.signal(Signal::Ended { leg: phone, by: Gone::HungUp, detail: None });
+    room.wait(10);
+    assert_eq!(reached(&mut room).0, back);
 }
 
 #[test]

@@ -333,8 +333,8 @@ pub async fn requeue(
 /// Hand a caller on, or move one who waits
 ///
 /// To a regulator or an outside number, which is rung while the caller hears music; or back to the waiting room for a line or a
-/// skill, with the wait kept. A caller who still waits is moved there. When nobody comes, the caller is with the regulator
-/// again, or waits in the old place. Handing on after asking first: `add`, then `leave`. Written to the audit.
+/// skill, with the wait kept. A caller who still waits is moved there; one who is yet to be called back only to a line or a
+/// skill. When nobody comes, the caller is with the regulator again, or waits in the old place. Handing on after asking first: `add`, then `leave`. Written to the audit.
 #[utoipa::path(
     post, path = "/api/v1/calls/{call}/transfer", operation_id = "transferCall", tag = "calls",
     params(("call" = String, Path, format = "uuid", description = "The call's id")),

@@ -6,9 +6,10 @@ use vigie::call::{LegState, Purpose, State};
 use vigie::model::LegId;
 use vigie::model::control::Supervision;
 
-use super::{DAY_S, Event, GHOST_S, ORPHAN_S, SECOND, SHIFT_S, World};
+use super::{DAY_S, Event, GHOST_S, OPEN_S, ORPHAN_S, SECOND, SHIFT_S, UNHEARD_GHOST_S, World};
 use crate::ledger::{Tally, demand};
 use crate::phone::Stage;
+use crate::wire::Text;
 
 impl World {
     /// What phones believe, held against what Vigie believes.
@@ -51,10 +52,27 @@ impl World {
         for doubt in doubts {
             let what = doubt.1.clone();
             let since = *self.orphans.entry(doubt).or_insert(self.now_us);
-            let most_s = if what.contains("is Ringing") { GHOST_S } else { ORPHAN_S };
+            let is_heard = what.split(' ').next().is_some_and(|call_id| self.heard.contains(call_id));
+            let most_s = match what.contains("is Ringing") {
+                true if is_heard => GHOST_S,
+                true => UNHEARD_GHOST_S,
+                false => ORPHAN_S,
+            };
             demand!(self.now_us - since <= most_s * SECOND, "for {most_s} s, {what}");
         }
         Ok(())
+    }
+
+    /// A phone's word that it rings reaches Vigie, which can cancel the call from now on.
+    pub(super) fn hear_ringing(&mut self, bytes: &[u8]) {
+        if !bytes.starts_with(b"SIP/2.0 1") {
+            return;
+        }
+        let Some(text) = Text::read(bytes) else { return };
+        let call_id = text.header("call-id");
+        if self.rung.get(call_id).is_some_and(|at| self.now_us < at + OPEN_S * SECOND) {
+            self.heard.insert(call_id.to_owned());
+        }
     }
 
     /// The day is over and two hours have passed: nothing is left of it.
