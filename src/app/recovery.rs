@@ -183,14 +183,7 @@ impl Story {
     }
 
     fn end_record(&mut self, record: CallRecord, chance: &mut Chance) {
-        let ended = EventKind::CallEnded {
-            outcome: record.outcome.unwrap_or(Outcome::Interrupted),
-            ended_by: record.ended_by.unwrap_or(EndedBy::Fault),
-            detail: record.detail.clone(),
-            regulator: record.regulator.clone(),
-            wait_ms: record.wait_ms(),
-            talk_ms: record.talk_ms(),
-        };
+        let ended = EventKind::ended(&record);
         self.facts.push(Fact::Call(Box::new(record)));
         self.tell(ended, chance);
     }

@@ -143,17 +143,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         recall: Some(recall),
         ..of.clone()
     };
-    let received = EventKind::CallReceived {
-        caller: call.record.caller.clone(),
-        ddi: call.record.ddi.as_ref().map_or_else(|| call.record.ddi_raw.clone(), ToString::to_string),
-        line: call.record.line.clone(),
-        association: call.record.association.clone(),
-        region: call.record.region.clone(),
-        fallback: call.record.fallback,
-        context: call.record.context.clone(),
-        callback_of: Some(first),
-        is_test: call.record.person.is_test,
-    };
+    let received = EventKind::received(&call.record);
     call.tell(received, out);
     out.push(Decision::Keep);
     if after.is_zero() {
@@ -175,13 +165,7 @@ fn stand_in_line(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.state = State::Waiting;
     call.waits_until = now.moment + AGE_MAX;
     call.deadline = Some(call.waits_until);
-    let queued = EventKind::CallQueued {
-        skills: call.record.skills.clone(),
-        priority: call.record.priority,
-        region: call.record.region.clone(),
-        kept_wait_ms: call.record.person.kept_wait_ms,
-        needs: call.demand.needs.to_string(),
-    };
+    let queued = EventKind::queued(&call.record, &call.demand.needs);
     call.tell(queued, out);
     out.push(Decision::Keep);
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));

@@ -234,15 +234,7 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
 /// The call record is complete: it is stored and told, and the recorder may seal.
 fn tell_end(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.record.legs = call.legs.iter().map(super::leg::Leg::record).collect();
-    let record = &call.record;
-    let ended = EventKind::CallEnded {
-        outcome: record.outcome.unwrap_or(Outcome::Interrupted),
-        ended_by: record.ended_by.unwrap_or(EndedBy::Fault),
-        detail: record.detail.clone(),
-        regulator: record.regulator.clone(),
-        wait_ms: record.wait_ms(),
-        talk_ms: record.talk_ms(),
-    };
+    let ended = EventKind::ended(&call.record);
     call.tell(ended, out);
     out.push(Decision::Keep);
     if !call.recording {

@@ -17,17 +17,7 @@ use crate::model::{Counter, EndedBy, EventKind, LegQuality, MediaCommand, Now, O
 /// The first decisions of a call.
 pub fn begin(call: &mut Call, blocked: Option<String>, now: Now, out: &mut Vec<Decision>) {
     out.push(Decision::Count(Counter::CallsReceived));
-    let received = EventKind::CallReceived {
-        caller: call.record.caller.clone(),
-        ddi: call.record.ddi.as_ref().map_or_else(|| call.record.ddi_raw.clone(), ToString::to_string),
-        line: call.record.line.clone(),
-        association: call.record.association.clone(),
-        region: call.record.region.clone(),
-        fallback: call.record.fallback,
-        context: call.record.context.clone(),
-        callback_of: None,
-        is_test: call.record.person.is_test,
-    };
+    let received = EventKind::received(&call.record);
     call.tell(received, out);
     out.push(Decision::Keep);
     match blocked {
@@ -207,13 +197,7 @@ pub fn enter(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.state = State::Waiting;
     call.waits_until = now.moment + call.line.waiting_max;
     call.deadline = Some(call.waits_until);
-    let queued = EventKind::CallQueued {
-        skills: call.record.skills.clone(),
-        priority: call.record.priority,
-        region: call.record.region.clone(),
-        needs: call.demand.needs.to_string(),
-        kept_wait_ms: call.record.person.kept_wait_ms,
-    };
+    let queued = EventKind::queued(&call.record, &call.demand.needs);
     call.tell(queued, out);
     record_wait(call, now, out);
     out.push(Decision::Keep);

@@ -245,6 +245,11 @@ fn set_demand(call: &mut Call, demand: Demand) {
 
 fn change_demand(call: &mut Call, demand: Demand, out: &mut Vec<Decision>) {
     set_demand(call, demand);
+    tell_demand(call, out);
+}
+
+/// Dispatch hears what the call needs now.
+pub(super) fn tell_demand(call: &mut Call, out: &mut Vec<Decision>) {
     let Demand { needs, priority, region, reach, .. } = call.demand.clone();
     let (skills, needs) = (needs.levels(), needs.to_string());
     call.tell(EventKind::CallDemandChanged { skills, priority, region, needs, reach }, out);

@@ -280,13 +280,7 @@ pub fn wait_again(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     call.waits_until = now.moment + call.line.waiting_max;
     call.deadline = Some(call.waits_until);
     call.play(call.caller_leg(), vec![call.line.music.clone()], AfterSounds::RepeatLast, out);
-    let queued = EventKind::CallQueued {
-        skills: call.record.skills.clone(),
-        priority: call.record.priority,
-        region: call.record.region.clone(),
-        needs: call.demand.needs.to_string(),
-        kept_wait_ms: call.record.person.kept_wait_ms,
-    };
+    let queued = EventKind::queued(&call.record, &call.demand.needs);
     call.tell(queued, out);
     out.push(Decision::Keep);
     out.push(Decision::Room(RoomChange::Enter { since: call.queued }));

@@ -6,7 +6,7 @@ use super::decision::{Decision, RoomChange};
 use super::forward::IfFailed;
 use super::life::{Call, State};
 use super::onward::{self, Unmet};
-use super::{forward, ivr, messages, opening, voicemail, waiting};
+use super::{forward, ivr, messages, opening, steering, voicemail, waiting};
 use crate::model::centre::{DemandChange, RecordingPolicy};
 use crate::model::media::AfterSounds;
 use crate::model::record::KEYS_KEPT_MAX;
@@ -99,13 +99,7 @@ pub fn wait(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision
     call.state = State::Waiting;
     call.waits_until = call.waits_until.max(now.moment + COME_BACK_MIN);
     call.deadline = Some(call.waits_until);
-    let queued = EventKind::CallQueued {
-        skills: call.record.skills.clone(),
-        priority: call.record.priority,
-        region: call.record.region.clone(),
-        kept_wait_ms: call.record.person.kept_wait_ms,
-        needs: call.demand.needs.to_string(),
-    };
+    let queued = EventKind::queued(&call.record, &call.demand.needs);
     call.tell(queued, out);
     opening::record_wait(call, now, out);
     out.push(Decision::Keep);
@@ -118,7 +112,7 @@ fn wait_on(call: &mut Call, say: Vec<SoundId>, needs_else: bool, out: &mut Vec<D
         play_then_music(call, say, out);
     }
     if needs_else {
-        out.push(Decision::Keep);
+        steering::tell_demand(call, out);
         out.push(Decision::Room(RoomChange::Redemand));
     }
 }

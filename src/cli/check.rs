@@ -1,5 +1,7 @@
 //! `vigie check`: everything that is wrong with a configuration at once, or what the centre is when nothing is.
 
+mod hours;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +19,10 @@ pub struct CheckArguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "config/vigie.toml")]
     pub config: PathBuf,
+    /// Also say which lines are open at this time, and until when: by the centre's clock (2026-05-01T10:00), or with an offset
+    /// (2026-10-25T02:30+01:00, …Z).
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
 }
 
 /// Reads the file; errors and warnings go to standard error, the summary to standard output.
@@ -24,8 +30,16 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
     match Settings::read_with_warnings(&arguments.config) {
         Ok((settings, warnings)) => {
             tell_warnings(&warnings);
-            print!("{}", summary(&settings));
-            ExitCode::SUCCESS
+            match told(&settings, arguments.at.as_deref()) {
+                Ok(text) => {
+                    print!("{text}");
+                    ExitCode::SUCCESS
+                }
+                Err(problem) => {
+                    eprintln!("vigie check: {problem}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(faults) => {
             tell_warnings(&faults.warnings);
@@ -33,6 +47,13 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The summary, and the lines' hours when they are asked for.
+fn told(settings: &Settings, at: Option<&str>) -> Result<String, String> {
+    let Some(at) = at else { return Ok(summary(settings)) };
+    let at = hours::read_time(at, &settings.centre.zone)?;
+    Ok(summary(settings) + &hours::describe(&settings.centre, &at))
 }
 
 fn tell_warnings(warnings: &[Fault]) {

@@ -24,6 +24,7 @@ mod read;
 mod recording_terms;
 mod references;
 mod trunks;
+mod unmet;
 mod validity;
 mod values;
 mod voice;

@@ -18,6 +18,7 @@ use super::proof::read_proof;
 use super::references::{check_machine, check_reach, check_references};
 use super::settings::Settings;
 use super::trunks::{check_trunks, read_trunks};
+use super::unmet::{check_lists_needs, pass_over_unmet_steps};
 use super::voice_checks::check_voice;
 use crate::model::Centre;
 
@@ -113,7 +114,7 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     check_voice(report, &centre, &skills);
     check_control(report, &centre);
     check_supervision(report, &centre);
-    let settings = Settings {
+    let mut settings = Settings {
         file: path.to_owned(),
         people: people.path,
         sip: read_sip(&sip),
@@ -139,6 +140,8 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     // Reachability of half-read people and lines would only repeat what was told.
     if !["lines", "regulators", "skills", "people"].iter().any(|key| report.has_fault_under(key)) {
         check_reach(report, &settings.centre, &skills);
+        check_lists_needs(report, &settings.centre);
+        pass_over_unmet_steps(report, &mut settings.centre);
     }
     settings
 }
@@ -163,6 +166,7 @@ pub fn read_centre_alone(text: &str, path: &Path) -> Result<Centre, Faults> {
     }
     if !["lines", "regulators", "skills"].iter().any(|key| report.has_fault_under(key)) {
         check_reach(&report, &centre, &skills);
+        pass_over_unmet_steps(&report, &mut centre);
     }
     let (errors, warnings) = report.into_parts();
     if errors.is_empty() { Ok(centre) } else { Err(Faults { errors, warnings }) }

@@ -9,7 +9,8 @@ use super::control::Supervision;
 use super::demand::Reach;
 use super::ids::{AssociationId, CallId, DeviceId, EventId, LineId, OfferNumber, RegionId, RegulatorId, SkillId};
 use super::media::OneWay;
-use super::record::{CallContext, Caller, EndedBy, OfferEnd, Outcome, Side};
+use super::needs::Needs;
+use super::record::{CallContext, CallRecord, Caller, EndedBy, OfferEnd, Outcome, Side};
 use super::recording::AskedBy;
 use super::regulator::RegulatorState;
 use super::time::Utc;
@@ -56,6 +57,9 @@ pub enum EventKind {
         /// The call whose caller asked for this one: a call-back, not a caller who calls.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         callback_of: Option<CallId>,
+        /// The first of the person's unserved calls that this one goes on with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first_call: Option<CallId>,
         /// From a number that only tests: in no figure.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_test: bool,
@@ -73,9 +77,13 @@ pub enum EventKind {
     /// Whom the regulator called has picked up, and they talk.
     #[serde(rename = "call.reached")]
     CallReached { by: RegulatorId, to: Caller, recorded: bool },
-    /// It entered the waiting room.
+    /// It entered the waiting room, on this line: a caller may be led from one line to another before and meanwhile.
     #[serde(rename = "call.queued")]
     CallQueued {
+        #[serde(default = "unsaid")]
+        line: LineId,
+        #[serde(default = "unsaid")]
+        association: AssociationId,
         skills: BTreeMap<SkillId, u8>,
         priority: u8,
         region: RegionId,
@@ -140,7 +148,7 @@ pub enum EventKind {
     /// A supervisor takes part, or does so in another way from now on.
     #[serde(rename = "call.supervised")]
     CallSupervised { by: RegulatorId, way: Supervision, leg: u16 },
-    /// Somebody has changed what the call needs.
+    /// Somebody has changed what the call needs, or the caller by a key while waiting.
     #[serde(rename = "call.demand-changed")]
     CallDemandChanged { skills: BTreeMap<SkillId, u8>, priority: u8, region: RegionId, needs: String, reach: Reach },
     /// Sound began to go one way only on one of its legs, or does so no more (`is_over`).
@@ -158,6 +166,17 @@ pub enum EventKind {
         regulator: Option<RegulatorId>,
         wait_ms: Option<u64>,
         talk_ms: Option<u64>,
+        /// The line that it was a call of at its end, and what it asked there.
+        #[serde(default = "unsaid")]
+        line: LineId,
+        #[serde(default = "unsaid")]
+        association: AssociationId,
+        #[serde(default = "unsaid")]
+        region: RegionId,
+        #[serde(default)]
+        skills: BTreeMap<SkillId, u8>,
+        #[serde(default)]
+        priority: u8,
     },
     /// The recording is whole, rendered and sealed; `seal` is the SHA-256 of the sidecar's bytes.
     #[serde(rename = "recording.sealed")]
@@ -183,6 +202,11 @@ pub enum EventKind {
     /// A regulator's state changed.
     #[serde(rename = "regulator.state")]
     RegulatorState { regulator: RegulatorId, state: RegulatorState, was: RegulatorState },
+}
+
+/// What an older version's event, which waits in the spool still, does not say.
+fn unsaid<T: for<'a> From<&'a str>>() -> T {
+    T::from("")
 }
 
 /// What the SAMU is told of a caller whom it is to take.
@@ -236,6 +260,52 @@ pub enum TransferKind {
 }
 
 impl EventKind {
+    /// A call came in, or is to call somebody back.
+    pub fn received(record: &CallRecord) -> EventKind {
+        EventKind::CallReceived {
+            caller: record.caller.clone(),
+            ddi: record.ddi.as_ref().map_or_else(|| record.ddi_raw.clone(), ToString::to_string),
+            line: record.line.clone(),
+            association: record.association.clone(),
+            region: record.region.clone(),
+            fallback: record.fallback,
+            context: record.context.clone(),
+            callback_of: record.choices.callback_of,
+            first_call: record.person.first_call,
+            is_test: record.person.is_test,
+        }
+    }
+
+    /// It entered the waiting room, asking this.
+    pub fn queued(record: &CallRecord, needs: &Needs) -> EventKind {
+        EventKind::CallQueued {
+            line: record.line.clone(),
+            association: record.association.clone(),
+            skills: record.skills.clone(),
+            priority: record.priority,
+            region: record.region.clone(),
+            needs: needs.to_string(),
+            kept_wait_ms: record.person.kept_wait_ms,
+        }
+    }
+
+    /// It is over, as its record says.
+    pub fn ended(record: &CallRecord) -> EventKind {
+        EventKind::CallEnded {
+            outcome: record.outcome.unwrap_or(Outcome::Interrupted),
+            ended_by: record.ended_by.unwrap_or(EndedBy::Fault),
+            detail: record.detail.clone(),
+            regulator: record.regulator.clone(),
+            wait_ms: record.wait_ms(),
+            talk_ms: record.talk_ms(),
+            line: record.line.clone(),
+            association: record.association.clone(),
+            region: record.region.clone(),
+            skills: record.skills.clone(),
+            priority: record.priority,
+        }
+    }
+
     /// The CloudEvents type, such as `call.received`.
     pub fn name(&self) -> &'static str {
         match self {

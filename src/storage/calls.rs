@@ -123,13 +123,16 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
             .push_bind(call.caller.raw.clone())
             .push_bind(call.choices.callback_of.map(|first| first.to_string()))
             .push_bind(call.dialled_by.as_ref().map(|by| by.as_str().to_owned()))
-            .push_bind(call.person.is_test);
+            .push_bind(call.person.is_test)
+            .push_bind(call.person.first_call.map(|first| first.to_string()))
+            .push_bind(i64::try_from(call.person.kept_wait_ms).unwrap_or(i64::MAX));
         Ok(())
     };
     database::insert(
         connection,
         "calls (id, received_at, answered_at, ended_at, trunk, line, association, region, caller, ddi, regulator,
-             outcome, priority, wait_ms, talk_ms, record, caller_raw, callback_of, dialled_by, is_test)",
+             outcome, priority, wait_ms, talk_ms, record, caller_raw, callback_of, dialled_by, is_test,
+             first_call, kept_wait_ms)",
         calls,
         bind,
         "(id) DO UPDATE SET received_at = excluded.received_at, answered_at = excluded.answered_at,
@@ -138,7 +141,8 @@ pub(super) async fn put(connection: &mut Connection, calls: &[&CallRecord]) -> R
              ddi = excluded.ddi, regulator = excluded.regulator, outcome = excluded.outcome,
              priority = excluded.priority, wait_ms = excluded.wait_ms, talk_ms = excluded.talk_ms,
              record = excluded.record, caller_raw = excluded.caller_raw, callback_of = excluded.callback_of,
-             dialled_by = excluded.dialled_by, is_test = excluded.is_test",
+             dialled_by = excluded.dialled_by, is_test = excluded.is_test,
+             first_call = excluded.first_call, kept_wait_ms = excluded.kept_wait_ms",
     )
     .await?;
     let legs: Vec<_> = calls.iter().flat_map(|call| call.legs.iter().map(|leg| (call.id, leg))).collect();

@@ -1,6 +1,7 @@
 //! Statistics: what calls, offers and the regulators' states come to, by line, association, region, skill, regulator or
 //! hour. What each number counts is said at [`Figures`], and is what the events say: a test recomputes them from those.
 
+mod persons;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,8 @@ struct Found {
     outcome: Option<String>,
     wait_ms: Option<i64>,
     callback_of: Option<String>,
+    first_call: Option<String>,
+    kept_wait_ms: i64,
     /// What the call asked, as JSON; without it nobody wants to know.
     skills: Option<String>,
 }
@@ -122,6 +125,8 @@ impl Found {
             outcome: self.outcome.map(|word| read_json(ACT, &format!("\"{word}\""))).transpose()?,
             wait_ms: self.wait_ms.map(|wait| wait.max(0) as u64),
             callback_of: self.callback_of.and_then(|first| first.parse().ok()),
+            first_call: self.first_call.and_then(|first| first.parse().ok()),
+            kept_wait_ms: self.kept_wait_ms.max(0) as u64,
         }))
     }
 }
@@ -130,7 +135,9 @@ async fn calls(storage: &Storage, asked: &Asked) -> Result<Vec<CallSeen>, Storag
     // The database looks into the records, one after the other: a month of them would fill the memory.
     let skills = if asked.by == By::Skill { "json_extract(record, '$.skills')" } else { "NULL" };
     let mut sql = QueryBuilder::<Db>::new("SELECT id, received_at, answered_at, ended_at, line, association, region, ");
-    sql.push("outcome, wait_ms, callback_of, ").push(skills).push(" AS skills FROM calls WHERE true");
+    sql.push("outcome, wait_ms, callback_of, first_call, kept_wait_ms, ")
+        .push(skills)
+        .push(" AS skills FROM calls WHERE true");
     narrow(&mut sql, "", asked);
     let rows: Vec<Found> = sql.build_query_as().fetch_all(&storage.read).await.map_err(failed(ACT))?;
     rows.into_iter().filter_map(|row| row.seen().transpose()).collect()

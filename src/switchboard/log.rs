@@ -38,7 +38,7 @@ pub(super) fn report(fact: &Fact) {
 }
 
 fn report_end(call: &str, kind: &EventKind) {
-    if let EventKind::CallEnded { outcome, ended_by, regulator, wait_ms, talk_ms, detail } = kind {
+    if let EventKind::CallEnded { outcome, ended_by, regulator, wait_ms, talk_ms, detail, .. } = kind {
         let regulator = regulator.as_ref().map(|regulator| regulator.as_str());
         let (outcome, ended_by) = (word(outcome), word(ended_by));
         tracing::info!(call, outcome, ended_by, regulator, wait_ms, talk_ms, detail, "ended");

@@ -8,6 +8,9 @@ use crate::model::{Centre, Reach, RegionId, SkillId};
 /// Ancestors looked at when a region's wholes are sought: a country in cities has fewer.
 const REGION_DEPTH_MAX: usize = 16;
 
+/// Second regions followed one after the other; a chain that leads back to its beginning ends here, too.
+const SECONDS_MAX: u32 = 8;
+
 /// The levels that somebody has.
 pub(super) type Levels = BTreeMap<SkillId, u8>;
 
@@ -85,7 +88,7 @@ fn way(centre: &Centre, one: &Regulator, region: &RegionId) -> Way {
     ways.reduce(|a, b| Way { cost: a.cost.min(b.cost), reach: a.reach.min(b.reach) }).unwrap_or(far)
 }
 
-/// From a region that is served to one that is not.
+/// From a region that is served to one that is not: by whatever costs least, a second region's own second one included.
 fn distance(centre: &Centre, served: &RegionId, region: &RegionId) -> Way {
     let weights = &centre.weights;
     let (Some(from), Some(to)) = (centre.regions.get(served), centre.regions.get(region)) else {
@@ -94,13 +97,22 @@ fn distance(centre: &Centre, served: &RegionId, region: &RegionId) -> Way {
     if to.second.as_ref() == Some(served) {
         return Way { cost: weights.region_second, reach: Reach::Neighbours };
     }
-    if to.neighbours.contains(served) || from.neighbours.contains(region) {
-        return Way { cost: weights.region_neighbour, reach: Reach::Neighbours };
-    }
-    if to.parent.is_some() && to.parent == from.parent {
-        return Way { cost: weights.region_sibling, reach: Reach::Parent };
-    }
-    Way { cost: weights.region_far, reach: Reach::All }
+    let (beside, reach) = if to.neighbours.contains(served) || from.neighbours.contains(region) {
+        (weights.region_neighbour, Reach::Neighbours)
+    } else if to.parent.is_some() && to.parent == from.parent {
+        (weights.region_sibling, Reach::Parent)
+    } else {
+        (weights.region_far, Reach::All)
+    };
+    let chained = chained_seconds(centre, region, served).map(|hops| hops.saturating_mul(weights.region_second));
+    Way { cost: chained.map_or(beside, |chained| chained.min(beside)), reach }
+}
+
+/// How many second regions lead from `region` to `served`, one after the other; `None` when none of the first few does.
+fn chained_seconds(centre: &Centre, region: &RegionId, served: &RegionId) -> Option<u32> {
+    let second_of = |at: &RegionId| centre.regions.get(at).and_then(|at| at.second.as_ref());
+    let chain = std::iter::successors(second_of(region), |at| second_of(at));
+    (1..=SECONDS_MAX).zip(chain).find(|(_, at)| *at == served).map(|(hops, _)| hops)
 }
 
 #[cfg(test)]
@@ -135,5 +147,21 @@ mod tests {
             assert_eq!(people.way(ways, index), Way { cost, reach }, "{index}");
         }
         assert_eq!(people.way(people.ways(&"atlantis".into()), 0), Way { cost: 40, reach: Reach::All });
+    }
+
+    #[test]
+    fn the_second_region_of_a_second_region_costs_twice_and_a_circle_of_them_ends() {
+        let person = |id, region| regulator(id, &[], &[(region, 0)]);
+        let people = vec![person("a-second", "rouen"), person("b-its-second", "cannes"), person("c-far", "dijon")];
+        let mut centre = centre(people, Vec::new());
+        for (region, second) in [("cherbourg", "rouen"), ("rouen", "cannes"), ("cannes", "cherbourg")] {
+            centre.regions.get_mut(&region.into()).expect("there").second = Some(second.into());
+        }
+        let people = People::new(&centre);
+        let ways = people.ways(&"cherbourg".into());
+        let expected = [(5, Reach::Neighbours), (10, Reach::All), (40, Reach::All)];
+        for (index, (cost, reach)) in expected.into_iter().enumerate() {
+            assert_eq!(people.way(ways, index), Way { cost, reach }, "{index}");
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! What a choice costs: the national evening (2,000 callers wait, 1,000 regulators are free), and the usual one event.
+//!
+//! `cargo bench --bench waiting` fails when the evening's median misses its target; with `VIGIE_RESULTS=1` it writes its
+//! section of RESULTS.md.
 #![allow(clippy::expect_used, reason = "a bench may stop where it stands")]
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion};
 use vigie::config::Settings;
@@ -93,6 +96,62 @@ fn evening(callers: usize, regulators: usize) -> (WaitingRoom, Now) {
     (room, now)
 }
 
+/// The longest that all offers of the national evening may take, by the median of the runs.
+const EVENING_MAX: Duration = Duration::from_millis(10);
+
+/// How often each case is measured for the table.
+const RUNS: usize = 51;
+
+/// What is measured: its name, callers, regulators, offers that come of it.
+const CASES: [(&str, usize, usize, usize); 3] = [
+    ("2,000 waiting, 1,000 free: all offers", CALLERS, REGULATORS, REGULATORS),
+    ("2,000 waiting, one becomes free: one offer", CALLERS, 1, 1),
+    ("1,000 free, one calls: one offer", 1, REGULATORS, 1),
+];
+
+/// The times of one case, the shortest first.
+fn measure((_, callers, regulators, offers): (&str, usize, usize, usize)) -> Vec<Duration> {
+    let run = |_| {
+        let (mut room, now) = evening(callers, regulators);
+        let begun = Instant::now();
+        let made = room.choose(now, &mut Vec::new()).len();
+        let took = begun.elapsed();
+        assert_eq!(made, offers);
+        took
+    };
+    let mut times: Vec<Duration> = (0..RUNS).map(run).collect();
+    times.sort_unstable();
+    times
+}
+
+/// The median and the worst of each case as a table, and whether the evening's median meets its target.
+fn tell() -> (String, bool) {
+    let mut text = format!(
+        "# Waiting room: measured\n\nOne choice, explained as in service; {RUNS} runs each, with `cargo bench --bench waiting`.\n\n\
+         | what | median ms | worst ms | target |\n|---|---|---|---|\n"
+    );
+    let mut is_met = true;
+    for (number, case) in CASES.into_iter().enumerate() {
+        let times = measure(case);
+        let (median, worst) = (times[RUNS / 2], times[RUNS - 1]);
+        let ms = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1000.0);
+        let target = if number == 0 { format!("median ≤ {} ms", EVENING_MAX.as_millis()) } else { String::new() };
+        is_met &= number > 0 || median <= EVENING_MAX;
+        text += &format!("| {} | {} | {} | {target} |\n", case.0, ms(median), ms(worst));
+    }
+    (text, is_met)
+}
+
+/// Puts the table into its section of RESULTS.md.
+fn write_section(table: &str) {
+    const MARKS: [&str; 2] = ["<!-- waiting: written by its bench -->\n", "<!-- end of waiting -->"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benches/RESULTS.md");
+    let text = std::fs::read_to_string(&path).expect("RESULTS.md");
+    let (before, rest) = text.split_once(MARKS[0]).expect("the section's beginning");
+    let (_, after) = rest.split_once(MARKS[1]).expect("the section's end");
+    std::fs::write(&path, [before, MARKS[0], table, MARKS[1], after].concat()).expect("written");
+}
+
 fn main() {
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
     criterion.bench_function("2000 waiting, 1000 free: all offers", |bench| {
@@ -124,4 +183,13 @@ fn main() {
         bench.iter(|| room.forecasts(now).len());
     });
     criterion.final_summary();
+    if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
+        return;
+    }
+    let (table, is_met) = tell();
+    println!("{table}");
+    if std::env::var_os("VIGIE_RESULTS").is_some() {
+        write_section(&table);
+    }
+    assert!(is_met, "the national evening takes longer than {} ms", EVENING_MAX.as_millis());
 }

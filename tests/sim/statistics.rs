@@ -1,5 +1,4 @@
-//! What the statistics say of a simulated day, recomputed from its events, as a webhook's receiver would. Only on which line
-//! and with which skills a call ended is taken from its record: no event tells of an unanswered call that was led elsewhere.
+//! What the statistics say of a simulated day, recomputed from its events alone, as a webhook's receiver would.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +24,7 @@ struct Told {
 struct Story {
     received: i64,
     line: String,
+    line_at_first: String,
     association: String,
     region: String,
     skills: BTreeSet<String>,
@@ -35,6 +35,28 @@ struct Story {
     callback_of: Option<String>,
     /// Whether a call-back has reached this call's caller.
     is_reached: bool,
+    /// The first of the person's unserved calls, of which this is another.
+    first_call: Option<String>,
+    /// The wait that it brought from those.
+    kept_wait_ms: u64,
+    is_test: bool,
+}
+
+impl Story {
+    /// The line of the call from this event on, and what it asks there.
+    fn moves(&mut self, data: &Value) {
+        self.line = text(&data["line"]);
+        self.association = text(&data["association"]);
+        self.region = text(&data["region"]);
+        self.asks(data);
+    }
+
+    fn asks(&mut self, data: &Value) {
+        if let Some(skills) = data["skills"].as_object() {
+            self.skills = skills.keys().cloned().collect();
+        }
+        self.region = text(&data["region"]);
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -42,23 +64,36 @@ fn text(value: &Value) -> String {
 }
 
 /// Every call, from its events.
-fn stories(told: &[Told], facts: &[Fact]) -> BTreeMap<String, Story> {
+fn stories(told: &[Told]) -> BTreeMap<String, Story> {
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
+    let named = |value: &Value| value.as_str().map(|id| format!("call:{id}"));
     for event in told.iter().filter(|event| event.subject.starts_with("call:")) {
         let story = stories.entry(event.subject.clone()).or_default();
+        let data = &event.data;
         match event.kind.as_str() {
             "call.received" => {
                 story.received = event.at;
-                story.callback_of = event.data["callback_of"].as_str().map(|id| format!("call:{id}"));
+                story.callback_of = named(&data["callback_of"]);
+                story.first_call = named(&data["first_call"]);
+                story.is_test = data["is_test"] == true;
+                story.moves(data);
+                story.line_at_first = story.line.clone();
             }
-            "call.queued" => story.is_queued = true,
+            "call.queued" => {
+                story.is_queued = true;
+                story.kept_wait_ms = data["kept_wait_ms"].as_u64().expect("a wait");
+                story.moves(data);
+            }
+            "call.demand-changed" => story.asks(data),
             "call.answered" => {
-                let wait = event.data["wait_ms"].as_u64().expect("a wait");
+                let wait = data["wait_ms"].as_u64().expect("a wait");
                 story.wait_ms.get_or_insert(wait);
+                story.moves(data);
             }
             "call.ended" => {
-                let wait = event.data["wait_ms"].as_u64().unwrap_or_default();
-                story.end = Some((text(&event.data["outcome"]), wait));
+                let wait = data["wait_ms"].as_u64().unwrap_or_default();
+                story.end = Some((text(&data["outcome"]), wait));
+                story.moves(data);
             }
             _ => {}
         }
@@ -68,14 +103,23 @@ fn stories(told: &[Told], facts: &[Fact]) -> BTreeMap<String, Story> {
     for first in reached.collect::<Vec<String>>() {
         stories.entry(first).or_default().is_reached = true;
     }
-    for fact in facts {
-        let Fact::Call(record) = fact else { continue };
-        let Some(story) = stories.get_mut(&format!("call:{}", record.id)) else { continue };
-        (story.line, story.association) = (record.line.to_string(), record.association.to_string());
-        story.region = record.region.to_string();
-        story.skills = record.skills.keys().map(ToString::to_string).collect();
-    }
     stories
+}
+
+/// Persons, told by the first of their calls, and the shortest wait with which each was answered.
+fn count_persons<'a>(figures: &mut Figures, calls: impl Iterator<Item = (&'a String, &'a Story)>) {
+    let mut persons: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (id, story) in calls {
+        let first = story.first_call.as_ref().or(story.callback_of.as_ref()).unwrap_or(id);
+        let waits = persons.entry(first.clone()).or_default();
+        waits.extend(story.wait_ms.map(|wait| wait + story.kept_wait_ms));
+    }
+    let waits: Vec<u64> = persons.values().filter_map(|waits| waits.iter().min().copied()).collect();
+    let at_most = |limit| waits.iter().filter(|wait| **wait <= limit).count() as u64;
+    (figures.persons, figures.persons_answered) = (persons.len() as u64, waits.len() as u64);
+    figures.persons_answered_within_15s = at_most(15_000);
+    figures.persons_answered_within_30s = at_most(30_000);
+    figures.persons_answered_within_60s = at_most(60_000);
 }
 
 /// Counted anew: the calls for which `is_in` holds.
@@ -99,6 +143,7 @@ fn count(stories: &BTreeMap<String, Story>, is_in: impl Fn(&Story) -> bool) -> F
         }
     }
     within(&mut figures, waits);
+    count_persons(&mut figures, stories.iter().filter(|(_, story)| is_in(story)));
     figures
 }
 
@@ -227,13 +272,16 @@ fn the_statistics_of_a_day_are_what_its_events_say_to_the_call() {
 
 async fn check_day(facts: &[Fact]) {
     let (_folder, storage, mut told) = store(facts).await;
+    let mut stories = stories(&told);
     // Test numbers are in no figure.
-    let of_test = |event: &&Told| event.kind == "call.received" && event.data["is_test"] == true;
-    let tests: BTreeSet<String> = told.iter().filter(of_test).map(|event| event.subject.clone()).collect();
-    assert!(!tests.is_empty(), "nobody called from a test number");
-    told.retain(|event| !tests.contains(&event.subject));
-    let stories = stories(&told, facts);
+    let is_test = |subject: &String, stories: &BTreeMap<String, Story>| stories.get(subject).is_some_and(|s| s.is_test);
+    assert!(told.iter().any(|event| is_test(&event.subject, &stories)), "nobody called from a test number");
+    told.retain(|event| !is_test(&event.subject, &stories));
+    stories.retain(|_, story| !story.is_test);
     assert!(stories.len() > 50, "{} calls", stories.len());
+    let is_moved = |story: &Story| story.line != story.line_at_first;
+    assert!(stories.values().any(is_moved), "no caller was led to another line");
+    assert!(stories.values().any(|story| story.first_call.is_some()), "nobody came back");
     let (first, last) =
         (told.iter().map(|one| one.at).min().expect("events"), told.iter().map(|one| one.at).max().expect("events"));
     let (from, now) = (Utc(first), Utc(last + 1_000_000));

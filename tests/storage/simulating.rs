@@ -44,6 +44,15 @@ fn it_ends_with_one_object_of_fractions_and_draws_a_picture_that_is_xml() {
     assert!(both[0].as_f64() <= Some(share) && Some(share) <= both[1].as_f64(), "{both}");
     let drawn = std::fs::read_to_string(&picture).expect("a picture");
     assert_well_formed(&drawn);
+    let pixels = folder.path().join("day.PNG");
+    let plot = pixels.display().to_string();
+    told(&simulate(&["--profile", &profile, "--seeds", "1", "--plot", &plot]));
+    let ffmpeg =
+        ["-v", "error", "-err_detect", "crccheck+explode", "-i", &plot, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"];
+    let seen = std::process::Command::new("ffmpeg").args(ffmpeg).output().expect("ffmpeg runs");
+    assert!(seen.status.success() && seen.stderr.is_empty(), "{}", String::from_utf8_lossy(&seen.stderr));
+    assert_eq!(seen.stdout.len(), 960 * 720 * 3);
+    assert!(seen.stdout.chunks_exact(3).filter(|pixel| pixel == &[0x0b, 0x6e, 0x4f]).count() > 300, "Vigie's lines");
     assert!(drawn.contains(">vigie</text>") && !drawn.contains("NaN"));
 }
 
@@ -78,7 +87,7 @@ fn several_policies_are_a_table_and_what_cannot_be_done_is_said() {
     assert!(text.contains("re-implemented from XiVO's documentation"), "{text}");
     for (arguments, what) in [
         (vec!["--profile", "gone.toml"], "gone.toml"),
-        (vec!["--profile", profile.as_str(), "--plot", "day.png"], ".svg"),
+        (vec!["--profile", profile.as_str(), "--plot", "day.pdf"], ".svg or .png"),
         (vec!["--history", "yesterday", "--config", "config/vigie.toml"], "FROM..TO"),
     ] {
         let output = simulate(&arguments);

@@ -397,16 +397,8 @@ fn sealed(record: CallRecord, audio: &[u8]) -> SealedRecording {
 
 fn facts(call: CallId, audio: &[u8], chance: &mut Chance) -> Vec<Fact> {
     let record = record(call);
-    let kinds = [
-        EventKind::CallQueued {
-            skills: record.skills.clone(),
-            priority: 3,
-            region: record.region.clone(),
-            needs: String::new(),
-            kept_wait_ms: 0,
-        },
-        EventKind::CallAbandoned { wait_ms: 3500 },
-    ];
+    let kinds =
+        [EventKind::queued(&record, &vigie::model::Needs::default()), EventKind::CallAbandoned { wait_ms: 3500 }];
     let mut facts = vec![Fact::Call(Box::new(record.clone()))];
     for (sequence, kind) in (1..).zip(kinds) {
         let id = EventId::new(RECEIVED, chance);

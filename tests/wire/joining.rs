@@ -157,6 +157,13 @@ async fn a_samu_that_does_not_come_leaves_the_caller_with_the_regulator() {
     caller.hang_up().await;
     let story = server.api.sealed().await;
     assert_eq!(story["call"]["regulator"].as_str(), Some("anne"));
+    // The recording goes on over the attempt, and holds nothing of a far end that never came.
+    let [left, said, _, outside] = recorded(&server, &story).await;
+    let length = story["recording"]["duration_ms"].as_u64().expect("a length") as u32;
+    assert!(left >= 3000 && said >= 3000 && outside == 0, "{left} {said} {outside}");
+    assert!(left + 500 >= length && said + 500 >= length, "of {length} ms {left} and {said} are there");
+    assert_eq!(story["recording"]["gaps"].as_u64(), Some(0));
+    server.assert_sound();
 }
 
 #[tokio::test]
@@ -189,6 +196,7 @@ async fn a_supervisor_listens_whispers_barges_in_and_takes_over() {
     assert!(left >= 6000 && said >= 4000, "{left} {said}");
     // Barging in and after: about 4 s; not the 4 s before.
     assert!((2000..=left - said + 3500).contains(&supervised), "{left} {said} {supervised}");
+    server.assert_sound();
     let acts = server.api.json("/audit").await;
     let acts: Vec<&str> =
         acts["items"].as_array().expect("items").iter().filter_map(|one| one["act"].as_str()).collect();

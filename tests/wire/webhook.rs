@@ -27,6 +27,8 @@ pub struct Delivery {
     pub subject: String,
     /// Within the subject.
     pub sequence: u64,
+    /// When it happened.
+    pub at: jiff::Zoned,
     /// The event's own fields.
     pub fields: Value,
 }
@@ -125,6 +127,15 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Option<Delivery> {
         kind: text("type")?,
         subject: text("subject")?,
         sequence: text("sequence")?.parse().ok()?,
+        at: wall_time(event["time"].as_str()?)?,
         fields: event["data"].clone(),
     })
+}
+
+/// A time as the clock on the centre's wall shows it.
+fn wall_time(written: &str) -> Option<jiff::Zoned> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(written).ok()?;
+    let offset = pieces.to_numeric_offset()?;
+    let at: jiff::Timestamp = written.parse().ok()?;
+    Some(at.to_zoned(offset.to_time_zone()))
 }

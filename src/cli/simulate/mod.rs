@@ -1,11 +1,14 @@
 //! `vigie simulate`: what a centre's callers would have lived through with other people, rules or another system.
 
 mod arrivals;
+mod canvas;
 #[cfg(test)]
 mod erlang;
 mod history;
 mod measure;
 mod picture;
+mod pixels;
+mod png;
 mod profile;
 mod rivals;
 mod roster;
@@ -24,7 +27,7 @@ use clap::{Args, ValueEnum};
 
 use history::History;
 use measure::{Estimate, FIGURES, Tally, WEEK_HOURS, estimate};
-use picture::SHOWN_S;
+use picture::{Form, SHOWN_S};
 use profile::Source;
 use rivals::{Rival, Strategy};
 use router::Production;
@@ -45,7 +48,7 @@ const STAFF_MAX: i64 = 10_000;
 ///
 ///   vigie simulate --profile one-site --policy vigie,longest-idle,per-association
 ///   vigie simulate --profile config/profiles/one-site.toml --staff 34 --seeds 20 --json
-///   vigie simulate --history 2026-11-01..2026-11-08 --policy vigie,xivo --plot week.svg
+///   vigie simulate --history 2026-11-01..2026-11-08 --policy vigie,xivo --plot week.png
 ///
 /// A profile is a TOML file; `one-site` and `network` are built in, and config/profiles/one-site.toml explains each key.
 #[derive(Args, Clone, Debug)]
@@ -74,7 +77,7 @@ pub struct SimulateArguments {
     /// End with one JSON object on standard output, and nothing else there.
     #[arg(long)]
     pub json: bool,
-    /// Draw a picture of it into this file: SVG, and nothing else (the name ends in .svg).
+    /// Draw a picture of it into this file: SVG or PNG, as its name ends (.svg, .png).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
 }
@@ -230,15 +233,16 @@ pub fn run(arguments: &SimulateArguments) -> ExitCode {
 }
 
 fn tell(arguments: &SimulateArguments) -> Result<(), String> {
-    let is_svg = |file: &PathBuf| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"));
-    if let Some(file) = arguments.plot.as_ref().filter(|file| !is_svg(file)) {
-        return Err(format!("--plot {}: pictures are SVG: write a name that ends in .svg", file.display()));
-    }
+    let form = |file: &PathBuf| {
+        let refused = || format!("--plot {}: write a name that ends in .svg or .png", file.display());
+        Ok::<_, String>((file.clone(), Form::of(file).ok_or_else(refused)?))
+    };
+    let plot = arguments.plot.as_ref().map(form).transpose()?;
     let mut policies = arguments.policy.clone();
     policies.dedup();
     let played = play(&Material::read(arguments)?, &policies, arguments.seeds);
-    if let Some(file) = &arguments.plot {
-        let drawn = std::fs::write(file, picture::draw(&played));
+    if let Some((file, form)) = &plot {
+        let drawn = std::fs::write(file, form.draw(&played));
         drawn.map_err(|error| format!("writing the picture to {}: {error}", file.display()))?;
     }
     match arguments.json {

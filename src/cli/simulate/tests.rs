@@ -175,8 +175,13 @@ fn at_the_networks_scale_vigie_gives_half_as_many_calls_to_somebody_without_the_
 #[test]
 fn a_picture_shows_every_policy() {
     let played = play(&site(&ONE_SITE.replace("days = 56", "days = 1"), None), &[Policy::Vigie, Policy::Xivo], 1);
-    let drawn = picture::draw(&played);
+    let drawn = String::from_utf8(Form::Svg.draw(&played)).expect("a text");
     let lines = drawn.matches("stroke-width=\"2\"").count();
     assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n") && lines == 4, "{lines}");
     assert!(drawn.contains(">vigie</text>") && drawn.contains(">xivo</text>") && !drawn.contains("NaN"));
+    // The same in pixels: each policy's colour is seen.
+    let drawn = picture::paint(&played);
+    let inked = |colour: [u8; 3]| drawn.colours().iter().filter(|pixel| **pixel == colour).count();
+    assert!(inked([0x0b, 0x6e, 0x4f]) > 300 && inked([0xd1, 0x49, 0x5b]) > 300, "two lines and two marks");
+    assert!(inked([0x30, 0x63, 0x8e]) == 0, "there is no third policy");
 }

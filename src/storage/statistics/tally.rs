@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{CallId, OfferEnd, Outcome, RegulatorId, RegulatorState, Utc};
 
+use super::persons::Persons;
 use super::{By, Statistics};
 
 /// Callers who hang up within so long are counted apart, in milliseconds: they changed their mind.
@@ -42,6 +43,19 @@ pub struct Figures {
     pub abandoned: u64,
     /// The same before 10 s, or during the greeting. Of a regulator: nothing.
     pub abandoned_short: u64,
+    /// Persons who called: a call, and the unserved ones shortly before that it goes on with (`first_call` of
+    /// `call.received`), are one; who cannot be known again is another one each time. In a row those with a call in it, so
+    /// that one person may be in several rows. Of a regulator: nothing.
+    pub persons: u64,
+    /// Of `persons`, those whom a regulator answered in a call of the row.
+    pub persons_answered: u64,
+    /// Of `persons_answered`, within 15 s of the waiting room's door in all their calls together (`wait_ms` of the first
+    /// answer and the `kept_wait_ms` that the call brought).
+    pub persons_answered_within_15s: u64,
+    /// The same within 30 s.
+    pub persons_answered_within_30s: u64,
+    /// The same within 60 s.
+    pub persons_answered_within_60s: u64,
     /// Calls that ended in any other way without an answer: overflowed, nobody on duty, closed, refused, interrupted, or
     /// wanting a call-back that has not reached the caller within the period. Of a regulator: offers refused, not answered
     /// in time, or failed.
@@ -79,6 +93,10 @@ pub(super) struct CallSeen {
     pub wait_ms: Option<u64>,
     /// The call whose caller asked for this one.
     pub callback_of: Option<CallId>,
+    /// The first of the person's unserved calls that this one goes on with.
+    pub first_call: Option<CallId>,
+    /// The wait that it brought from those.
+    pub kept_wait_ms: u64,
 }
 
 /// An offer as it is counted.
@@ -103,6 +121,7 @@ pub(super) struct Turn {
 struct Sum {
     figures: Figures,
     waits: Vec<u64>,
+    persons: Persons,
     handling_us: i64,
     /// Talking and resting within the period.
     busy_us: i64,
@@ -259,6 +278,7 @@ impl Tally {
 
 impl Sum {
     fn add_call(&mut self, call: &CallSeen) {
+        self.persons.add(call);
         if call.is_answered {
             self.answer(call.wait_ms.unwrap_or_default());
         }
@@ -300,6 +320,7 @@ impl Sum {
         self.waits.sort_unstable();
         let handling_ms = (self.handling_us / 1000) as u64;
         let answered = self.figures.answered;
+        self.persons.count(&mut self.figures);
         Figures {
             wait_p50_ms: percentile(&self.waits, 50),
             wait_p95_ms: percentile(&self.waits, 95),
@@ -365,6 +386,8 @@ mod tests {
             outcome: Some(outcome),
             wait_ms: Some(wait_ms),
             callback_of: callback_of.map(|id| CallId(uuid::Uuid::from_u128(id))),
+            first_call: None,
+            kept_wait_ms: 0,
         };
         let mut tally = Tally::new(By::Line, (Utc(0), Utc(1)), Utc(1));
         // One is reached at the second attempt, one never.
@@ -379,8 +402,10 @@ mod tests {
         }
         let statistics = tally.finish();
         assert_eq!(statistics.rows[0].figures, statistics.total);
-        let Figures { received, offered, answered, unanswered, wait_p50_ms, .. } = statistics.total;
+        let Figures { received, offered, answered, unanswered, wait_p50_ms, persons, persons_answered, .. } =
+            statistics.total;
         assert_eq!((received, offered, answered, unanswered), (2, 2, 1, 1));
+        assert_eq!((persons, persons_answered), (2, 1), "each with the call-backs that they asked for");
         assert_eq!(wait_p50_ms, Some(400_000));
     }
 

@@ -83,6 +83,19 @@ pub struct FiguresView {
     abandoned: u64,
     /// The same before 10 s of waiting, or during the greeting.
     abandoned_short: u64,
+    /// Persons who called: a call and the person's unserved ones shortly before, that it goes on with (`first_call` of
+    /// `call.received`), are one; who cannot be known again is another one each time. A row counts those with a call in it, so
+    /// that one person may be in several rows. Of a regulator: 0.
+    persons: u64,
+    /// Of `persons`: those whom a regulator answered in a call of the row.
+    persons_answered: u64,
+    /// Of `persons_answered`: those with a wait of 15 s at most in all their calls together (`wait_ms` of the first answer and
+    /// `kept_wait_ms` of its call's `call.queued`).
+    persons_answered_within_15s: u64,
+    /// The same within 30 s.
+    persons_answered_within_30s: u64,
+    /// The same within 60 s.
+    persons_answered_within_60s: u64,
     /// Calls that ended unanswered otherwise: overflowed, nobody on duty, closed, refused, interrupted, or wanting a
     /// call-back that has not reached the caller. Of a regulator: offers refused, not answered in time, or failed
     /// (`call.offer-ended`).
@@ -141,6 +154,11 @@ impl From<Figures> for FiguresView {
             answered_within_60s: one.answered_within_60s,
             abandoned: one.abandoned,
             abandoned_short: one.abandoned_short,
+            persons: one.persons,
+            persons_answered: one.persons_answered,
+            persons_answered_within_15s: one.persons_answered_within_15s,
+            persons_answered_within_30s: one.persons_answered_within_30s,
+            persons_answered_within_60s: one.persons_answered_within_60s,
             unanswered: one.unanswered,
             served_otherwise: one.served_otherwise,
             wait_p50_ms: one.wait_p50_ms,
@@ -233,6 +251,9 @@ fn table(found: &Statistics) -> String {
         "short",
         "unanswered",
         "otherwise",
+        "persons",
+        "p. answered",
+        "p. <=30s",
         "p50 s",
         "p95 s",
         "p99 s",
@@ -269,6 +290,9 @@ fn cells(key: &str, one: &Figures) -> Vec<String> {
         one.abandoned_short,
         one.unanswered,
         one.served_otherwise,
+        one.persons,
+        one.persons_answered,
+        one.persons_answered_within_30s,
     ];
     let mut cells = vec![key.to_owned()];
     cells.extend(counts.iter().map(u64::to_string));
