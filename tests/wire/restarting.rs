@@ -72,7 +72,8 @@ async fn a_call_back_has_the_same_place_after_a_kill_and_no_event_number_is_miss
     }
     carrier.talks().await;
     carrier.voice.hears(1000.0, 500).await;
-    carrier.hang_up().await;
+    phones.iter().find(|phone| phone.is_talking()).expect("who called back").hang_up().await;
+    carrier.is_over().await;
     let story = server.api.sealed().await;
     assert_eq!((story["call"]["id"].as_str(), story["call"]["queued_at"].as_str()), (Some(&*call), Some(&*before)));
     until("the seal is told", || async {

@@ -182,6 +182,7 @@ fn a_picture_shows_every_policy() {
     // The same in pixels: each policy's colour is seen.
     let drawn = picture::paint(&played);
     let inked = |colour: [u8; 3]| drawn.colours().iter().filter(|pixel| **pixel == colour).count();
-    assert!(inked([0x0b, 0x6e, 0x4f]) > 300 && inked([0xd1, 0x49, 0x5b]) > 300, "two lines and two marks");
+    // The mark of each is 72 of them; where both lines run together, the second one is seen.
+    assert!(inked([0x0b, 0x6e, 0x4f]) >= 72 && inked([0xd1, 0x49, 0x5b]) > 300, "two lines and two marks");
     assert!(inked([0x30, 0x63, 0x8e]) == 0, "there is no third policy");
 }
