@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::frame::{Frame, HEADER_LENGTH};
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
+use super::written::Written;
 use crate::vault::{Appender, AudioKey, AudioReader, CHUNK_BYTES_MAX};
 
 const MAGIC: &[u8; 8] = b"VIGFRM1\n";
@@ -122,9 +123,10 @@ impl FrameFile {
         }
     }
 
-    /// The open file, to be synced by another thread; `None` before the first write.
-    pub fn file(&self) -> Option<Arc<File>> {
-        self.file.clone()
+    /// The open file as far as it is written, to be synced by another thread; `None` before the first write.
+    pub fn written(&self) -> Option<Written> {
+        let bytes = self.appender.as_ref().map_or(self.written, Appender::place);
+        Some(Written { file: self.file.clone()?, bytes, is_doubtful: false, named_in: None })
     }
 
     /// The file's path.

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::frame::Frame;
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
+use super::written::Written;
 use crate::model::{LegId, Moment};
 use crate::vault::{Appender, AudioKey, AudioReader, Keys, VaultError, Wrapped};
 
@@ -39,6 +40,10 @@ pub struct Journal {
     segment: Option<Segment>,
     legs: BTreeSet<LegId>,
     batch: Vec<u8>,
+    /// Segments that ended and are not synced to their ends yet; nor are the frame files that hold the same.
+    tails: Vec<Written>,
+    /// So many of them are being synced.
+    tails_begun: usize,
     /// Encrypts the segments of this run.
     key: Option<AudioKey>,
 }
@@ -51,6 +56,10 @@ struct Segment {
     /// Plain bytes written.
     written: u64,
     synced: u64,
+    /// A sync failed, and none has succeeded since.
+    is_doubtful: bool,
+    /// Its name was synced with it.
+    is_named: bool,
     appender: Option<Appender>,
 }
 
@@ -63,7 +72,12 @@ pub struct JournalLock {
 impl JournalLock {
     /// Makes the folder for nobody but this user (0700), and locks it. `ResourceBusy`: a living process has it.
     pub fn take(folder: &Path) -> io::Result<JournalLock> {
+        let is_new = !folder.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        if let Some(above) = folder.parent().filter(|_| is_new) {
+            // A folder whose name is not on the disk takes with it whatever was synced in it.
+            File::open(above)?.sync_all()?;
+        }
         let open = File::open(folder)?;
         flock(&open, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::ResourceBusy, "a running Vigie has it"),
@@ -103,6 +117,8 @@ impl Journal {
             segment: None,
             legs: BTreeSet::new(),
             batch: Vec::new(),
+            tails: Vec::new(),
+            tails_begun: 0,
             key,
         })
     }
@@ -142,26 +158,36 @@ impl Journal {
 
     /// Brings everything written to the disk for certain: a power cut loses it no more.
     pub fn sync(&mut self) -> io::Result<()> {
-        if let Some(segment) = &mut self.segment
-            && segment.synced < segment.written
-        {
-            segment.file.sync_data()?;
+        let result = self.begin_sync().iter().try_for_each(Written::sync);
+        self.end_sync(result.is_ok());
+        result
+    }
+
+    /// What another thread is to sync, when something was written since the last time; then [`Journal::end_sync`].
+    pub fn begin_sync(&mut self) -> Vec<Written> {
+        let mut due = self.tails.clone();
+        self.tails_begun = due.len();
+        if let Some(segment) = self.segment.as_mut().filter(|segment| segment.synced < segment.written) {
             segment.synced = segment.written;
+            due.push(segment.so_far());
         }
-        Ok(())
+        due
     }
 
-    /// The file to be synced by another thread, when something was written since the last time.
-    pub fn begin_sync(&mut self) -> Option<Arc<File>> {
-        let segment = self.segment.as_mut().filter(|segment| segment.synced < segment.written)?;
-        segment.synced = segment.written;
-        Some(segment.file.clone())
-    }
-
-    /// A sync that was begun came to nothing: the next one has it all to do.
-    pub fn fail_sync(&mut self) {
+    /// A sync that was begun has ended. One that came to nothing leaves all of it to do.
+    pub fn end_sync(&mut self, is_done: bool) {
+        if is_done {
+            self.tails.drain(..self.tails_begun.min(self.tails.len()));
+        } else {
+            self.tails.iter_mut().for_each(|tail| tail.is_doubtful = true);
+        }
+        self.tails_begun = 0;
         if let Some(segment) = &mut self.segment {
-            segment.synced = 0;
+            segment.is_doubtful = !is_done;
+            segment.is_named |= is_done && segment.synced > 0;
+            if !is_done {
+                segment.synced = 0;
+            }
         }
     }
 
@@ -172,11 +198,20 @@ impl Journal {
         if !due || self.waiting_bytes() > 0 {
             return None;
         }
-        self.segment.take().map(|segment| EndedSegment { path: segment.path, legs: std::mem::take(&mut self.legs) })
+        let segment = self.segment.take()?;
+        // Even when all of it is being synced: that may fail.
+        self.tails.push(segment.so_far());
+        Some(EndedSegment { path: segment.path, legs: std::mem::take(&mut self.legs) })
     }
 }
 
 impl Segment {
+    fn so_far(&self) -> Written {
+        let bytes = self.appender.as_ref().map_or(self.written, Appender::place);
+        let named_in = self.path.parent().filter(|_| !self.is_named).map(Path::to_owned);
+        Written { file: self.file.clone(), bytes, is_doubtful: self.is_doubtful, named_in }
+    }
+
     /// Writes the batch and empties it; after an error it may be tried again.
     fn write(&mut self, batch: &mut Vec<u8>) -> io::Result<()> {
         let Some(appender) = &mut self.appender else {
@@ -289,14 +324,15 @@ pub fn remove_idle_keys(folder: &Path, end: u64) -> io::Result<()> {
 fn begin_segment(folder: &Path, number: u64, now: Moment, key: Option<AudioKey>) -> io::Result<Segment> {
     let path = folder.join(format!("{number:016}{SUFFIX}"));
     // Truncated: a failed attempt to begin this very segment may have left a file.
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o640).open(&path)?;
     let appender = key.map(|key| Appender::new(key, SEALED_NAME));
     let written = if appender.is_some() { 0 } else { FILE_HEADER_LENGTH };
     if appender.is_none() {
         file.write_all_at(MAGIC, 0)?;
     }
-    File::open(folder)?.sync_all()?;
-    Ok(Segment { file: Arc::new(file), path, begun: now, written, synced: 0, appender })
+    // Its name is synced with its first frames, by whoever may wait for a disk.
+    let file = Arc::new(file);
+    Ok(Segment { file, path, begun: now, written, synced: 0, is_doubtful: false, is_named: false, appender })
 }
 
 /// The files of one kind by number.

@@ -31,6 +31,10 @@ const SEAL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 const SEAL_WITHIN: Duration = Duration::from_secs(60);
 /// A sync of the journal that takes longer breaks the promise of 500 ms.
 const SYNC_MAX: Duration = Duration::from_millis(500);
+/// A sync of the journal that failed is made again after this.
+const SYNC_AGAIN_AFTER: Duration = Duration::from_millis(300);
+/// After a sync of files that failed none is begun for so long.
+const UNSYNCED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// An alarm of one kind is told once in this time.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// Calls that are over, remembered so that their late frames are no riddle.
@@ -60,6 +64,8 @@ pub(super) struct Copier {
     ended: VecDeque<EndedSegment>,
     /// Jobs that the syncing thread had no room for, or failed at.
     unsynced: VecDeque<SyncJob>,
+    /// One of them failed: none is tried before.
+    unsynced_until: Moment,
     refused: u64,
     /// Segments below this number are of earlier runs.
     first_segment: u64,
@@ -94,6 +100,7 @@ impl Copier {
             syncing: None,
             ended: VecDeque::new(),
             unsynced: VecDeque::new(),
+            unsynced_until: Moment(0),
             refused: 0,
             blocked: None,
             pulse: Arc::default(),
@@ -140,6 +147,7 @@ impl Copier {
                     now,
                 );
                 self.unsynced.push_back(job);
+                self.unsynced_until = now + UNSYNCED_AGAIN_AFTER;
             }
             Message::JournalSynced(result) => self.end_sync(result, now),
             Message::SealLate(answer) => {
@@ -266,12 +274,16 @@ impl Copier {
                     folder: live.folder().to_owned(),
                     root: self.parts.settings.folder.clone(),
                     marks: open_folder(&self.parts.state),
+                    is_again: false,
                 }),
                 Err(error) => {
                     let text = format!("{} cannot be written: {error}; trying again", live.folder().display());
                     self.voice.alarm("recording-disk", Some(*call), text, now);
                 }
             }
+        }
+        if now < self.unsynced_until {
+            return;
         }
         while let Some(job) = self.unsynced.pop_front() {
             if let Some(job) = self.workers.sync(job) {
@@ -307,19 +319,23 @@ impl Copier {
             return;
         }
         self.synced_at = now;
-        if let Some(file) = self.journal.begin_sync() {
-            if self.workers.sync_journal(file) {
-                self.syncing = Some(now);
-            } else {
-                self.journal.fail_sync();
-            }
+        let due = self.journal.begin_sync();
+        if due.is_empty() {
+            return;
+        }
+        if self.workers.sync_journal(due) {
+            self.syncing = Some(now);
+        } else {
+            self.journal.end_sync(false);
         }
     }
 
     fn end_sync(&mut self, result: io::Result<()>, now: Moment) {
         self.syncing = None;
+        self.journal.end_sync(result.is_ok());
         if let Err(error) = result {
-            self.journal.fail_sync();
+            // All of the segment is written again first: not five times a second, on a disk that is failing.
+            self.synced_at = now + SYNC_AGAIN_AFTER;
             self.voice.alarm("recording-disk", None, format!("the journal cannot be synced: {error}"), now);
         }
     }
@@ -339,7 +355,10 @@ impl Copier {
                 return;
             }
             let files = segment.legs.iter().filter_map(|leg| live.get(&leg.call)?.file_of(leg.number)).collect();
-            self.unsynced.push_back(SyncJob::Segment { path: segment.path.clone(), files });
+            let folders: HashSet<_> =
+                segment.legs.iter().filter_map(|leg| Some(live.get(&leg.call)?.folder().to_owned())).collect();
+            let path = segment.path.clone();
+            self.unsynced.push_back(SyncJob::Segment { path, files, folders, is_again: false });
             self.ended.pop_front();
         }
     }
@@ -404,7 +423,7 @@ impl Copier {
 
     /// Brings everything to the disk and ends the other threads. What is unfinished is left for recovery.
     fn leave(mut self, receiver: &Receiver<Message>) {
-        let synced = self.live.values().flat_map(Live::files).try_for_each(|file| file.sync_data());
+        let synced = self.live.values().flat_map(Live::files).try_for_each(|file| file.sync());
         if let Err(error) = self.journal.sync().and(synced) {
             tracing::error!("the last frames could not be synced: {error}");
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bury::{Burial, BuryError};
-use super::layout::{SIDECAR_FILE, folder_of, journal_folder, make_folder, put_file, remove_file};
+use super::layout::{SIDECAR_FILE, folder_of, journal_folder, make_folder, put_file, remove_file, sync_folders};
 use super::render::hex;
 use super::seal::{SealError, Sealer};
 use super::seal_log::{SealLine, SealLogError};
@@ -255,8 +255,11 @@ impl Sealer {
         let mark_path = self.mark_path();
         let written = serde_json::to_vec(&mark).map_err(io::Error::from);
         written.and_then(|bytes| put_file(&mark_path, &bytes)).map_err(fault("writing", &mark_path))?;
-        if let Some(folder) = file.parent() {
+        let folder = file.parent().unwrap_or(&self.parts.settings.folder);
+        if !folder.is_dir() {
             make_folder(folder).map_err(fault("making", folder))?;
+            // The names of new folders are on the disk before the log speaks of what is in them.
+            sync_folders(folder, &self.parts.settings.folder).map_err(fault("syncing", folder))?;
         }
         let signature = signature_of(&file);
         let signed = self.parts.key.sign(&bytes).to_bytes();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::journal::Written;
 use crate::model::{CallId, Utc};
 
 /// The rendering.
@@ -107,6 +108,13 @@ pub fn name_part(path: &Path) -> io::Result<()> {
 /// fsync of a file or folder by its path.
 pub fn sync_file(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// fsync of a file whose last one failed: what the system may have let go is written again first.
+pub fn write_and_sync(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let bytes = file.metadata()?.len();
+    Written { file: file.into(), bytes, is_doubtful: true, named_in: None }.sync()
 }
 
 /// fsync of `folder` and those above it up to `root`, so that their names are on the disk.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::kept::{Kept, KeptLeg, KeptPause, TURNS_MAX, Turn};
 use super::layout::{folder_of, frames_file};
-use crate::journal::{Frame, FrameFile};
+use crate::journal::{Frame, FrameFile, Written};
 use crate::model::{AskedBy, CallId, CallRecord, Moment, Now, RegulatorId, Side};
 use crate::vault::{AudioKey, ensure_key};
 
@@ -220,13 +220,13 @@ impl Live {
     }
 
     /// The frame file of a leg, to be synced.
-    pub(super) fn file_of(&self, leg: u16) -> Option<std::sync::Arc<std::fs::File>> {
-        self.legs.get(&leg)?.file.file()
+    pub(super) fn file_of(&self, leg: u16) -> Option<Written> {
+        self.legs.get(&leg)?.file.written()
     }
 
     /// Every frame file, to be synced.
-    pub(super) fn files(&self) -> impl Iterator<Item = std::sync::Arc<std::fs::File>> {
-        self.legs.values().filter_map(|leg| leg.file.file())
+    pub(super) fn files(&self) -> impl Iterator<Item = Written> {
+        self.legs.values().filter_map(|leg| leg.file.written())
     }
 
     /// Whether a leg's frames are all in its file.

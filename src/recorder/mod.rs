@@ -3,7 +3,7 @@
 //! One thread copies frames from the rings to the journal and the frame files and never waits for the others: one renders
 //! and seals, three bring files to the disk for certain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -145,8 +145,9 @@ pub fn start(
     let folder = layout::journal_folder(&parts.state);
     parts.keys.fill_pool();
     let key = parts.keys.is_on().then(|| parts.keys.new_key()).transpose()?;
-    let journal = Journal::open(&folder, parts.settings.segment_bytes, key).map_err(journal_fault(folder))?;
+    let journal = Journal::open(&folder, parts.settings.segment_bytes, key).map_err(journal_fault(folder.clone()))?;
     let mut sealer = seal::Sealer::open(&parts)?;
+    keep_names(&parts, &folder)?;
     if let Some(warning) = sealer.take_warning() {
         alarm("seal-log-damaged".into(), None, warning);
     }
@@ -192,6 +193,17 @@ impl Recorder {
             tracing::error!("the recorder's thread had ended before it was stopped; recovery finishes its work");
         }
     }
+}
+
+/// Brings to the disk the names of the folders in which the first call's files will be: what is synced in a folder goes with
+/// the folder's name.
+fn keep_names(parts: &Parts, journal: &Path) -> Result<(), RecorderError> {
+    let marks = layout::open_folder(&parts.state);
+    let recordings = &parts.settings.folder;
+    let made = layout::make_private_folder(&marks).and_then(|()| layout::sync_file(journal));
+    let made = made.and_then(|()| layout::sync_file(recordings));
+    made.and_then(|()| recordings.parent().filter(|above| above.is_dir()).map_or(Ok(()), layout::sync_file))
+        .map_err(|source| RecorderError::File { act: "bringing to the disk the folders", path: marks, source })
 }
 
 fn journal_fault(path: PathBuf) -> impl FnOnce(std::io::Error) -> RecorderError {

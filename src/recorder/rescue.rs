@@ -98,7 +98,8 @@ impl Rescue<'_> {
     pub(super) fn finish(mut self) -> bool {
         for (call, rescued) in &mut self.calls {
             for (file, _) in rescued.legs.values_mut() {
-                let written = file.write().and_then(|()| sync_file(file.path()));
+                let written =
+                    file.write().and_then(|()| sync_file(file.path())).and_then(|()| sync_file(&rescued.folder));
                 if let Err(error) = written {
                     tracing::error!(%call, "rescued frames cannot be written: {error}");
                     self.is_safe = false;

@@ -13,7 +13,7 @@ use super::Parts;
 use super::kept::{Kept, unfinished};
 use super::layout::{
     AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, frames_file, leg_of, open_folder, put_file,
-    remove_file, sync_file, sync_folders,
+    remove_file, sync_file, sync_folders, write_and_sync,
 };
 use super::one_sided::Silence;
 use super::place::samples_between;
@@ -75,6 +75,8 @@ pub struct Sealer {
     pub(super) log: SealLog,
     /// A sidecar that is on disk while its line is not yet in the log: nothing else is sealed before it.
     unlogged: Option<SealedRecording>,
+    /// Calls whose frame files may not be on the disk, whatever a sync says now: an earlier attempt failed.
+    doubtful: BTreeSet<CallId>,
     /// The day whose folders, up to the root, were synced last.
     synced_day: Option<PathBuf>,
 }
@@ -84,7 +86,7 @@ impl Sealer {
     pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
         let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
         let unlogged = next_in_line(parts, log.next_sequence());
-        Ok(Sealer { parts: parts.clone(), log, unlogged, synced_day: None })
+        Ok(Sealer { parts: parts.clone(), log, unlogged, doubtful: BTreeSet::new(), synced_day: None })
     }
 
     /// What it was opened with.
@@ -103,7 +105,14 @@ impl Sealer {
         let folder = self.folder(call);
         let sealed = match seal_there(&self.parts.settings.folder, call)? {
             Some(sealed) => sealed,
-            None => self.write_seal(call, recovered, at)?,
+            None => {
+                let written = self.write_seal(call, recovered, at);
+                match written {
+                    Ok(_) => self.doubtful.remove(&call),
+                    Err(_) => self.doubtful.insert(call),
+                };
+                written?
+            }
         };
         if let Err(error) = self.add_line(&sealed.recording) {
             self.unlogged = Some(sealed.recording);
@@ -160,7 +169,8 @@ impl Sealer {
             // Cuts a torn end; changes nothing when there is none.
             FrameFile::end(&path, key.as_ref(), |_, frame| last = last.max(frame.arrival))
                 .map_err(fault("opening", &path))?;
-            sync_file(&path).map_err(fault("syncing", &path))?;
+            let synced = if self.doubtful.contains(&call) { write_and_sync(&path) } else { sync_file(&path) };
+            synced.map_err(fault("syncing", &path))?;
             hashes.push(hash_short(&path).map_err(fault("reading", &path))?);
         }
         let rendered = render(&folder, &kept, &legs, key.as_ref())?;

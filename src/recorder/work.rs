@@ -1,20 +1,20 @@
 //! The threads that may wait for a disk: one renders and seals, one syncs the
 //! journal, one what is kept of calls, one frame files.
 
-use std::fs::File;
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::bury::{Burial, Told};
 use super::deposit::{Claim, Deposit, DepositError, Deposited, Notary};
 use super::late::{Late, LateWork};
-use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders};
+use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders, write_and_sync};
 use super::seal::Sealer;
 use super::{Message, RecorderError, spawn};
 use crate::clock;
+use crate::journal::Written;
 use crate::model::CallId;
 use crate::vault::KEY_FILE;
 
@@ -31,7 +31,7 @@ pub(super) struct Workers {
     keeps: SyncSender<SyncJob>,
     syncs: SyncSender<SyncJob>,
     /// The journal's own: were it synced by the copying thread, a call that begins meanwhile would not be known on disk.
-    journals: SyncSender<Arc<File>>,
+    journals: SyncSender<Vec<Written>>,
     threads: [JoinHandle<()>; 4],
 }
 
@@ -54,9 +54,9 @@ pub(super) enum SealJob {
 #[derive(Clone, Debug)]
 pub(super) enum SyncJob {
     /// A call's kept file, its folders up to the root, and the folder of marks.
-    Kept { folder: PathBuf, root: PathBuf, marks: PathBuf },
-    /// The frame files that a journal segment touched; then the segment goes.
-    Segment { path: PathBuf, files: Vec<Arc<File>> },
+    Kept { folder: PathBuf, root: PathBuf, marks: PathBuf, is_again: bool },
+    /// The frame files that a journal segment touched, and their names; then the segment goes.
+    Segment { path: PathBuf, files: Vec<Written>, folders: HashSet<PathBuf>, is_again: bool },
 }
 
 /// Starts the threads; results come to `done`.
@@ -96,8 +96,8 @@ impl Workers {
     }
 
     /// Whether the sync was begun; its end comes as a message.
-    pub(super) fn sync_journal(&self, file: Arc<File>) -> bool {
-        self.journals.try_send(file).is_ok()
+    pub(super) fn sync_journal(&self, due: Vec<Written>) -> bool {
+        self.journals.try_send(due).is_ok()
     }
 
     /// The job back when it was not taken.
@@ -187,9 +187,9 @@ fn next_job(late: &mut Option<LateWork>, jobs: &Receiver<SealJob>, sealer: &mut 
     jobs.recv().ok()
 }
 
-fn sync_journals(jobs: &Receiver<Arc<File>>, done: &SyncSender<Message>) {
-    for file in jobs {
-        if done.send(Message::JournalSynced(file.sync_data())).is_err() {
+fn sync_journals(jobs: &Receiver<Vec<Written>>, done: &SyncSender<Message>) {
+    for due in jobs {
+        if done.send(Message::JournalSynced(due.iter().try_for_each(Written::sync))).is_err() {
             return;
         }
     }
@@ -197,19 +197,29 @@ fn sync_journals(jobs: &Receiver<Arc<File>>, done: &SyncSender<Message>) {
 
 fn sync_each(jobs: &Receiver<SyncJob>, done: &SyncSender<Message>) {
     for job in jobs {
-        if let Err(error) = sync(&job)
-            && done.send(Message::Unsynced { job, error }).is_err()
-        {
+        let Err(error) = sync(&job) else { continue };
+        if done.send(Message::Unsynced { job: job.again(), error }).is_err() {
             return;
+        }
+    }
+}
+
+impl SyncJob {
+    /// The same after a sync that failed.
+    fn again(self) -> SyncJob {
+        match self {
+            SyncJob::Kept { folder, root, marks, .. } => SyncJob::Kept { folder, root, marks, is_again: true },
+            SyncJob::Segment { path, files, folders, .. } => SyncJob::Segment { path, files, folders, is_again: true },
         }
     }
 }
 
 fn sync(job: &SyncJob) -> io::Result<()> {
     match job {
-        SyncJob::Kept { folder, root, marks } => {
+        SyncJob::Kept { folder, root, marks, is_again } => {
             for file in [KEY_FILE, KEPT_FILE] {
-                match sync_file(&folder.join(file)) {
+                let path = folder.join(file);
+                match if *is_again { write_and_sync(&path) } else { sync_file(&path) } {
                     // A plain recording has no key; what is kept goes when it is sealed.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => (),
                     result => result?,
@@ -218,8 +228,10 @@ fn sync(job: &SyncJob) -> io::Result<()> {
             sync_folders(folder, root)?;
             sync_file(marks)
         }
-        SyncJob::Segment { path, files } => {
-            files.iter().try_for_each(|file| file.sync_data())?;
+        SyncJob::Segment { path, files, folders, is_again } => {
+            let again = |file: &Written| Written { is_doubtful: *is_again, ..file.clone() };
+            files.iter().try_for_each(|file| again(file).sync())?;
+            folders.iter().try_for_each(|folder| sync_file(folder))?;
             remove_file(path)
         }
     }

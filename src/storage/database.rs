@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use sqlx::Connection as _;
 use sqlx::QueryBuilder;
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -46,7 +47,12 @@ pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
         .busy_timeout(BUSY_MAX)
         .statement_cache_capacity(STATEMENTS_KEPT);
     let failed = |source| StorageError::Open { path: path.clone(), source };
-    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_MAX).idle_timeout(None).max_lifetime(None);
+    let pool = || {
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_MAX).idle_timeout(None).max_lifetime(None);
+        // A disk's fault in a COMMIT ends the transaction in SQLite and not in sqlx, which would refuse every later one on
+        // this connection, however well the disk is again: it is closed, and another one opened.
+        pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+    };
     let write = pool().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
     sqlx::migrate!("src/storage/migrations/sqlite")
         .run(&write)

@@ -55,6 +55,11 @@ impl Spool {
             .mode(0o700)
             .create(folder)
             .map_err(fail("making the spool", folder))?;
+        if let Some(above) = folder.parent() {
+            File::open(above)
+                .and_then(|above| above.sync_all())
+                .map_err(fail("syncing the folder of the spool", above))?;
+        }
         let mut segments = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(fail("listing the spool", folder))? {
             let path = entry.map_err(fail("listing the spool", folder))?.path();

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use vigie::clock;
+use vigie::config::encryption::{EncryptionSettings, KeySource};
 use vigie::config::settings::RecordingSettings;
 use vigie::journal::frames::scan_file;
 use vigie::journal::{Frame, FrameKind, RingWriter};
@@ -14,14 +15,14 @@ use vigie::model::{
 };
 use vigie::recorder::layout::{folder_of, frames_file};
 use vigie::recorder::{Parts, Recorder};
-use vigie::vault::Keys;
+use vigie::vault::{Keys, key_of};
 
 /// No test waits longer for a fact.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Where a child finds its folders.
 pub const FOLDER: &str = "VIGIE_CHILD_FOLDER";
 
-/// The recorder's parts below `folder`, whose `disk` holds everything but the rings.
+/// The recorder's parts below `folder`, whose `disk` holds everything but the rings; encrypted when a file `kek` is there.
 pub fn parts(folder: &Path) -> Parts {
     let disk = folder.join("disk");
     let settings = RecordingSettings {
@@ -34,7 +35,13 @@ pub fn parts(folder: &Path) -> Parts {
     let (zone, key) = (jiff::tz::TimeZone::UTC, ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
     let ring_folder = folder.join("rings");
     vigie::journal::ring::make_folder(&ring_folder).expect("a folder of rings");
-    Parts { settings, node: "node-1".into(), state: disk.join("state"), zone, key, ring_folder, keys: Keys::off() }
+    let (state, kek) = (disk.join("state"), folder.join("kek"));
+    let mut keys = Keys::off();
+    if kek.exists() {
+        let encryption = EncryptionSettings { key: Some(KeySource::File(kek)), ..EncryptionSettings::default() };
+        keys = Keys::open(&encryption, &state.join("secrets")).expect("keys");
+    }
+    Parts { settings, node: "node-1".into(), state, zone, key, ring_folder, keys }
 }
 
 /// This executable again, running one ignored test alone as a child that works in `folder`.
@@ -156,7 +163,8 @@ pub fn recording_of(parts: &Parts, call: CallId) -> PathBuf {
 pub fn numbers_of(parts: &Parts, call: CallId, leg: u16) -> Vec<u32> {
     let mut numbers = Vec::new();
     let path = recording_of(parts, call).join(frames_file(leg));
-    let found = scan_file(&path, None, |_, frame| numbers.push(frame.number)).expect("a frame file");
+    let key = key_of(&recording_of(parts, call), &parts.keys).expect("its key");
+    let found = scan_file(&path, key.as_ref(), |_, frame| numbers.push(frame.number)).expect("a frame file");
     assert_eq!(found.sound_bytes, found.total_bytes, "{} has a torn end", path.display());
     numbers
 }

@@ -9,26 +9,27 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vigie::archive::verify;
+use vigie::archive::verify::{Wish, verify_as};
 use vigie::journal::RingWriter;
 use vigie::model::{CallId, Chance, RecorderReport};
 use vigie::recorder::layout::{KEPT_FILE, SIDECAR_FILE};
 use vigie::recorder::{self, Parts};
+use vigie::vault::new_master_key;
 
 use super::bench::{Talk, call_of, child, given_folder, numbers_of, parts, recording_of, until};
 
 /// So many kills at least; `VIGIE_KILLS=n` for more.
 const KILLS: u64 = 30;
 /// Calls that one child may have.
-const CALLS_MAX: u64 = 4096;
+pub const CALLS_MAX: u64 = 4096;
 /// A new call begins every so many turns.
 const TURNS_A_CALL: u64 = 8;
 
 /// What the child did, in a file that outlives it: the turns, then the frames flushed per leg of each call.
-struct Board(File);
+pub struct Board(File);
 
 impl Board {
-    fn open(folder: &Path) -> Board {
+    pub fn open(folder: &Path) -> Board {
         let path = folder.join("board");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.expect("a board");
@@ -36,7 +37,7 @@ impl Board {
         Board(file)
     }
 
-    fn set(&self, slot: u64, value: u64) {
+    pub fn set(&self, slot: u64, value: u64) {
         self.0.write_all_at(&value.to_le_bytes(), slot * 8).expect("told");
     }
 
@@ -46,20 +47,20 @@ impl Board {
         u64::from_le_bytes(bytes)
     }
 
-    fn turns(&self) -> u64 {
+    pub fn turns(&self) -> u64 {
         self.at(0)
     }
 
-    fn flushed(&self, number: u64) -> u64 {
+    pub fn flushed(&self, number: u64) -> u64 {
         self.at(1 + number)
     }
 
     /// The calls of which a frame was flushed.
-    fn calls(&self) -> Vec<u64> {
+    pub fn calls(&self) -> Vec<u64> {
         (0..CALLS_MAX).filter(|number| self.flushed(*number) > 0).collect()
     }
 
-    fn is_sealed(&self, number: u64) -> bool {
+    pub fn is_sealed(&self, number: u64) -> bool {
         self.at(1 + CALLS_MAX + number) > 0
     }
 }
@@ -166,7 +167,8 @@ fn check(folder: &Path, parts: &Parts, unborn: &[u64], tally: &mut Tally) {
         }
     }
     if board.calls().len() > unborn.len() {
-        let verdict = verify(&parts.settings.folder, &[], |_| ()).expect("checked");
+        let wish = Wish { vault: parts.keys.clone(), ..Wish::default() };
+        let verdict = verify_as(&parts.settings.folder, &wish, |_| ()).expect("checked");
         assert!(verdict.is_sound(), "{verdict:#?}");
     }
     let before = tree(folder);
@@ -175,8 +177,12 @@ fn check(folder: &Path, parts: &Parts, unborn: &[u64], tally: &mut Tally) {
 }
 
 /// One world: twice recorded and killed, each time recovered, with kills in between.
-fn torture(tally: &mut Tally, chance: &mut Chance) {
+fn torture(tally: &mut Tally, chance: &mut Chance, is_encrypted: bool) {
     let folder = tempfile::tempdir().expect("a folder");
+    if is_encrypted {
+        let key = new_master_key().expect("a key").0;
+        fs::write(folder.path().join("kek"), key.as_bytes()).expect("written");
+    }
     let (parts, board) = (parts(folder.path()), Board::open(folder.path()));
     let mut unborn = Vec::new();
     for _round in 0..2 {
@@ -213,12 +219,21 @@ fn torture(tally: &mut Tally, chance: &mut Chance) {
 
 #[test]
 fn a_recorder_killed_at_any_instant_loses_nothing_that_was_flushed() {
+    campaign(false);
+}
+
+#[test]
+fn a_recorder_killed_at_any_instant_loses_nothing_that_was_flushed_encrypted() {
+    campaign(true);
+}
+
+fn campaign(is_encrypted: bool) {
     let kills = std::env::var("VIGIE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     let seed = std::env::var("VIGIE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let (mut tally, mut chance) = (Tally::default(), Chance::from_number(seed));
     while tally.kills_recording + tally.kills_recovering < kills {
-        torture(&mut tally, &mut chance);
+        torture(&mut tally, &mut chance, is_encrypted);
     }
-    println!("seed {seed}: {tally:?}");
+    println!("encrypted: {is_encrypted}, seed {seed}: {tally:?}");
     assert!(tally.recovered > 0, "no kill met a live call: the test tests nothing");
 }

@@ -2,7 +2,11 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
 
 mod bench;
+#[path = "../wire/disk.rs"]
+#[allow(dead_code, reason = "tests/wire uses the rest of it")]
+mod disk;
 mod disks;
 mod encrypted;
 mod killed;
 mod pace;
+mod power;

@@ -38,6 +38,14 @@ impl Setup {
         self
     }
 
+    /// Audio rests encrypted, under a new key in the file `kek`.
+    pub fn encrypted(self) -> Setup {
+        let file = self.place.path("kek");
+        let key = vigie::vault::new_master_key().expect("a key").0;
+        std::fs::write(&file, key.as_bytes()).expect("the key's file");
+        self.change("[web]", &format!("[recording.encryption]\nkey = \"file:{}\"\n\n[web]", file.display()))
+    }
+
     /// Listens there too: an entry of `listen`.
     pub fn listening(self, more: &str) -> Setup {
         self.change("\",\n]\ndigest", &format!("\",\n    {more},\n]\ndigest"))
@@ -74,7 +82,7 @@ impl Setup {
         }
         let config = place.path("vigie.toml");
         std::fs::write(&config, text).expect("the configuration");
-        Centre { place, sip, web, hook, config }
+        Centre { place, sip, web, hook, config, environment: Vec::new() }
     }
 
     /// Writes everything and starts the server.
@@ -102,9 +110,16 @@ pub struct Centre {
     pub hook: SocketAddr,
     /// The configuration.
     pub config: PathBuf,
+    /// What else the server's environment says.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Centre {
+    /// Where everything that it writes is.
+    pub fn roots(&self) -> [PathBuf; 2] {
+        ["state", "recordings"].map(|name| self.place.path(name))
+    }
+
     /// `vigie` with arguments, to be run to its end.
     pub fn vigie(&self, arguments: &[&str]) -> std::process::Output {
         let output = Command::new(env!("CARGO_BIN_EXE_vigie")).args(arguments).current_dir(&self.place.folder).output();
@@ -121,6 +136,7 @@ impl Centre {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vigie"));
         command.arg("serve").arg("--config").arg(&self.config).current_dir(&self.place.folder);
         command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE").envs(environment.iter().copied());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start("vigie serve", &mut command, &self.place.path("vigie.log"))
     }
 

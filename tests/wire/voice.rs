@@ -110,6 +110,22 @@ pub fn number_of(payload: &[u8]) -> Option<u32> {
     ([first, fourth] == MARKS && payload == numbered(number)).then_some(number)
 }
 
+/// The numbers of the numbered frames in some decoded sound, in their order.
+pub fn numbers_in(samples: &[i16]) -> Vec<u32> {
+    let codes: Vec<u8> = samples.iter().map(|sample| g711::encode(Law::A, *sample)).collect();
+    let (mut numbers, mut at) = (Vec::new(), 0);
+    while let Some(frame) = codes.get(at..at + FRAME) {
+        match number_of(frame) {
+            Some(number) => {
+                numbers.push(number);
+                at += FRAME;
+            }
+            None => at += 1,
+        }
+    }
+    numbers
+}
+
 impl Voice {
     /// Binds it.
     pub async fn bind(address: IpAddr) -> Voice {
@@ -259,6 +275,22 @@ impl Voice {
             }
             (_, server) => server,
         };
+    }
+
+    /// Speaks to nobody any more; to the next one it says its numbers from 0 on.
+    pub fn falls_silent(&self) {
+        let mut state = self.state();
+        (state.far_end, state.said) = (None, 0);
+    }
+
+    /// So many packets it has said.
+    pub fn said(&self) -> u32 {
+        self.state().said
+    }
+
+    /// The port to which it speaks, when it speaks to anybody.
+    pub fn port_spoken_to(&self) -> Option<u16> {
+        Some(self.state().far_end?.port())
     }
 
     /// Where it speaks to.

@@ -15,7 +15,11 @@ const OTHERS: u32 = 0o077;
 
 /// Makes the folder (0700) when it is missing; refuses one that others may enter.
 pub(super) fn make_folder(folder: &Path) -> Result<(), SecretsError> {
+    let is_new = !folder.exists();
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("making the folder", folder))?;
+    if let Some(above) = folder.parent().filter(|_| is_new) {
+        File::open(above).and_then(|above| above.sync_all()).map_err(io("syncing", above))?;
+    }
     let mode = fs::metadata(folder).map_err(io("looking at", folder))?.mode() & 0o777;
     if mode & OTHERS != 0 {
         return Err(SecretsError::Exposed { path: folder.to_owned(), mode });
