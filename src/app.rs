@@ -1,5 +1,6 @@
 //! Builds, starts and stops every part, hands each its sender; the one file that knows them all.
 
+mod archiving;
 mod carriers;
 mod custody;
 mod encryption;
@@ -156,6 +157,8 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let (storage, writer) = open_storage(&settings, &secrets).await?;
     let mut chance = Chance::new(system_seed()?);
     let keys = encryption::open_keys(&settings)?;
+    let second = archiving::open(&settings)?;
+    let readers = archiving::keys_of_readers(&keys, second.as_ref());
     let parts = recorder_parts(&settings, &secrets, keys.clone());
     let recovered =
         recovery::finish_what_was_interrupted(&parts, (&storage, &writer), settings.centre.callers, &mut chance)
@@ -166,19 +169,14 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let (media, recorder) = start_planes(&settings, parts, &inbox)?;
     deliver(&inbox, Lane::First, Input::Remembered(storage.remembered(clock::utc()).await?));
     let resolver = Resolver::new(settings.centre.trunks.keys());
-    let drivers = Drivers {
-        signalling: listeners.sender(),
-        resolver: resolver.clone(),
-        media: media.clone(),
-        recorder: recorder.clone(),
-        storage: writer.clone(),
-    };
+    let drivers = drivers(&listeners, &resolver, (&media, &recorder), &writer);
     let decisions = decisions(&settings, &sip, &secrets, &mut chance);
     let switchboard = Switchboard::start(decisions, drivers, inbox.clone(), door.clone())
         .map_err(|source| AppError::System { act: "start the switchboard's thread", source })?;
 
     let outbox = outbox::start(&storage, endpoints(&settings, &secrets), outbox_settings(&settings))?;
-    let custody = custody::start(&settings, &storage, recorder.notary()).await?;
+    let custody = custody::start(&settings, &storage, recorder.notary(), second.clone()).await?;
+    let evidence = evidence(&settings, &secrets, (recorder.notary(), &readers));
     let (stop, stopped) = watch::channel(false);
     let readiness = Readiness::new();
     let urgents = entry::Urgents::of(&settings);
@@ -191,9 +189,9 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         config: settings.file.clone(),
         reloader: reloader.clone(),
         recordings: settings.recording.folder.clone(),
-        evidence: evidence(&settings, &secrets, (recorder.notary(), &keys)),
+        evidence: evidence.clone(),
         access: settings.access,
-        keys: keys.clone(),
+        keys: readers,
         custody: custody.custodian.clone(),
         tokens: tokens(&secrets),
         zone: settings.centre.zone.clone(),
@@ -209,11 +207,28 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
         tokio::spawn(compare_daily(&settings, &storage).run(stopped.clone())),
         tokio::spawn(roots::keep(roots::Log::of(&settings, recorder.notary()), stopped.clone())),
     ];
+    tasks.extend(archiving::start(&settings, second, (&storage, &custody.custodian, evidence), &stopped));
     let sender = listeners.sender();
     let signalling = listen(listeners, &settings, Entry::new(urgents, inbox.clone()))?;
     tasks.extend(carriers::look_up(&settings, &resolver, (sender, stopped), &inbox, &mut chance));
     let planes = Planes { signalling, switchboard, media, recorder, writer, outbox, custody };
     Ok(App { sip, web, door, storage, made: secrets.made, recovered, readiness, reloader, locks, planes, stop, tasks })
+}
+
+/// What the switchboard drives.
+fn drivers(
+    listeners: &Listeners,
+    resolver: &Resolver,
+    (media, recorder): (&Arc<Media>, &Arc<Recorder>),
+    writer: &Writer,
+) -> Drivers {
+    Drivers {
+        signalling: listeners.sender(),
+        resolver: resolver.clone(),
+        media: media.clone(),
+        recorder: recorder.clone(),
+        storage: writer.clone(),
+    }
 }
 
 fn reloader(

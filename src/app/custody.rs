@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::{AppError, alarm_sink};
 use crate::archive::custody::{Custodian, Parts};
+use crate::archive::second::Second;
 use crate::clock;
 use crate::config::Settings;
 use crate::recorder::Notary;
@@ -23,7 +24,12 @@ pub(super) struct Custody {
 }
 
 /// Takes the retention in force, and begins to look after recordings.
-pub(super) async fn start(settings: &Settings, storage: &Storage, notary: Notary) -> Result<Custody, AppError> {
+pub(super) async fn start(
+    settings: &Settings,
+    storage: &Storage,
+    notary: Notary,
+    second: Option<Arc<Second>>,
+) -> Result<Custody, AppError> {
     let boot = std::fs::read_to_string(BOOT_ID);
     let boot = boot.map_err(|source| AppError::System { act: "read the machine's boot id", source })?;
     let parts = Parts {
@@ -34,6 +40,7 @@ pub(super) async fn start(settings: &Settings, storage: &Storage, notary: Notary
         bury: Arc::new(move |burial| notary.bury(burial)),
         alarm: alarm_sink(),
         boot: boot.trim().to_owned(),
+        second,
     };
     let custodian = Arc::new(Custodian::new(parts));
     custodian.follow(&settings.centre, clock::utc()).await?;

@@ -13,13 +13,16 @@ use tokio::sync::{Notify, watch};
 
 use super::certificate::Certificate;
 use super::retention::{Expiry, Term, expiry};
+use super::second::{Protection, Second};
 use super::{clock_watch, shred};
 use crate::clock;
 use crate::model::centre::RETENTION_YEARS_MIN;
 use crate::model::{Alarm, AssociationId, CallId, Centre, Now, SealedRecording, Utc};
+use crate::recorder::layout::folder_of;
 use crate::recorder::{Burial, BuryError};
 use crate::storage::audit::{self, AuditEntry, OURSELVES};
 use crate::storage::clock_marks::{self, ClockMark};
+use crate::storage::copies::{self, CopyState};
 use crate::storage::deletions::{self, Decided, Deletion, Grounds, Item, ItemState, ListState, Word};
 use crate::storage::{Storage, StorageError, holds, promises, recordings};
 
@@ -48,6 +51,8 @@ pub struct Parts {
     pub alarm: Arc<dyn Fn(Alarm) + Send + Sync>,
     /// Which boot of the machine this is.
     pub boot: String,
+    /// Where every recording is once more, and is deleted, too.
+    pub second: Option<Arc<Second>>,
 }
 
 /// Why something was not done.
@@ -122,6 +127,27 @@ impl Custodian {
         let promised = promises::of(storage, &sealed.record.association).await?;
         let holds = holds::of_call(storage, sealed.call).await?;
         Ok(expiry(ended_at(sealed), &promised, &holds, &self.parts.zone))
+    }
+
+    /// Until when a recording is to be locked where it can be; `None` when nothing is known of it.
+    pub async fn protection(&self, call: CallId) -> Result<Option<Protection>, StorageError> {
+        let Some(sealed) = recordings::one(&self.parts.storage, call).await? else { return Ok(None) };
+        Ok(match self.expiry(&sealed).await? {
+            Expiry::Held => Some(Protection { until: None, is_held: true }),
+            Expiry::Unknown => None,
+            Expiry::At(term) => Some(Protection { until: Some(term.expires_at), is_held: false }),
+        })
+    }
+
+    /// What is known of a recording's copy in the second place, when there is one.
+    pub async fn copy_of(&self, call: CallId) -> Result<Option<CopyState>, StorageError> {
+        let Some(second) = &self.parts.second else { return Ok(None) };
+        copies::of_folder(&self.parts.storage, &second.there().name(), &folder_of(call)).await
+    }
+
+    /// A hold was placed or released: what locks its copy is looked at again.
+    pub async fn look_at_copy(&self, call: CallId, now: Utc) -> Result<(), StorageError> {
+        copies::touch(&self.parts.storage, &folder_of(call), now).await
     }
 
     /// Compares the clocks with the last reading of them; tells an alarm when they are not believed.
@@ -327,10 +353,11 @@ impl Custodian {
             at: now,
         };
         let (bury, root) = (self.parts.bury.clone(), self.parts.recordings.clone());
-        let call = grounds.call;
+        let (call, second) = (grounds.call, self.parts.second.clone());
         let done = tokio::task::spawn_blocking(move || {
             let certificate = bury(burial)?;
             shred::remove_recording(&root, call).map_err(BuryError::File)?;
+            second.map_or(Ok(()), |second| second.remove_recording(call)).map_err(BuryError::Copy)?;
             Ok(certificate)
         });
         match done.await.unwrap_or(Err(BuryError::Stopped)) {

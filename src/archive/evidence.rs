@@ -86,6 +86,7 @@ impl Evidence {
     /// When they cannot be read.
     pub fn addenda(&self, call: CallId) -> Result<Vec<Addendum>, EvidenceError> {
         let folder = self.folder(call);
+        self.bring_back(&folder)?;
         let there = match addenda_in(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(EvidenceError::NoRecording { call }),
             there => there.map_err(fault("reading the addenda in", &folder))?,
@@ -99,6 +100,7 @@ impl Evidence {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub fn sidecar(&self, call: CallId) -> Result<Sidecar, EvidenceError> {
+        self.bring_back(&self.folder(call))?;
         let path = self.folder(call).join(SIDECAR_FILE);
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(EvidenceError::NoRecording { call }),
@@ -162,6 +164,16 @@ impl Evidence {
         let is_it = made.sha256 == copy.sha256;
         let other = || io::Error::other("the copy is not the one that was sealed: run `vigie verify` on its folder");
         is_it.then_some(()).ok_or_else(other)
+    }
+
+    /// What is missing here of a recording's documents is fetched from the second place, when there is one.
+    fn bring_back(&self, folder: &Path) -> Result<(), EvidenceError> {
+        match self.vault.elsewhere() {
+            Some(elsewhere) if !folder.join(SIDECAR_FILE).exists() => {
+                elsewhere.bring_back(folder).map_err(fault("fetching from the second place what is missing in", folder))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The plain audio.

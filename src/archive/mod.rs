@@ -1,5 +1,6 @@
 //! What becomes of recordings: checked offline, kept as long as the law and the courts ask, deleted when two people agree.
 
+pub mod archived;
 mod certificate;
 mod clock_watch;
 pub mod custody;
@@ -12,6 +13,7 @@ pub mod reconcile;
 pub mod redact;
 pub mod retention;
 pub mod roots;
+pub mod second;
 mod shred;
 pub mod timestamp;
 pub mod verify;

@@ -17,6 +17,7 @@ use crate::recorder::render::hex;
 use crate::storage::events::StoredEvent;
 use crate::storage::recordings::RecordingFailure;
 use crate::storage::{CallFilter, ROWS_MAX, Storage, StorageError, calls, deletions, events, recordings};
+use crate::vault::FLAC_FILE;
 
 /// So many differences are kept; the rest is counted.
 pub const DIFFERENCES_MAX: usize = 1000;
@@ -323,7 +324,10 @@ impl Known {
         let call = self.record.id;
         let files = self.files.clone().unwrap_or_default();
         let Some(seal) = &files.seal else {
-            let what = format!("{} is not there; restore it from the other place or a backup", recording.sidecar);
+            let what = format!(
+                "{} is not there; `vigie archive check --repair` fetches it from the second place; else put it back from a backup",
+                recording.sidecar
+            );
             return told.add(call, DifferenceKind::FileMissing, what);
         };
         if *seal != recording.seal {
@@ -332,8 +336,13 @@ impl Known {
         }
         let name = recording.path.rsplit('/').next().unwrap_or_default();
         match files.lengths.get(name) {
+            // Archived: the FLAC stands for the WAV.
+            None if files.lengths.contains_key(FLAC_FILE) => {}
             None => {
-                let what = format!("{} is not there; restore it from the other place or a backup", recording.path);
+                let what = format!(
+                    "{} is not there; `vigie archive check --repair` fetches it from the second place; else put it back from a backup",
+                    recording.path
+                );
                 told.add(call, DifferenceKind::FileMissing, what);
             }
             Some(length) if *length < recording.size_bytes => {

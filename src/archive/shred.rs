@@ -4,17 +4,23 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::second::QUARANTINE;
 use crate::model::CallId;
 use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of, name_of_part, sync_file};
 
 /// A key file has a few hundred bytes; nothing longer is overwritten: on many disks that destroys nothing.
 const KEY_BYTES_MAX: u64 = 4096;
 
-/// Removes every file of a recording but its certificate. The wrapped data key is overwritten and removed before anything
+/// Removes every file of a recording but its certificate, and what was set aside of it. The wrapped data key is overwritten and removed before anything
 /// else and for certain: from then on no copy of encrypted audio, wherever it lies, can be read. Doing it twice changes
 /// nothing.
 pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
     let folder = recordings.join(folder_of(call));
+    let aside = recordings.join(QUARANTINE).join(folder_of(call));
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => (),
+    }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder)? {
         let entry = entry?;

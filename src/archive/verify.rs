@@ -9,6 +9,7 @@ use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::DecodePublicKey;
 use sha2::{Digest, Sha256};
 
+use super::second::QUARANTINE;
 use crate::clock;
 use crate::journal::frames::scan_file;
 use crate::model::Utc;
@@ -22,11 +23,12 @@ use crate::vault::Keys;
 
 mod addenda;
 mod again;
+mod archived;
 mod audio;
 pub mod database;
 mod foreign;
 mod log;
-pub(crate) use audio::find_samples;
+pub(crate) use audio::{find_samples, hash_audio};
 mod roots;
 mod sealed;
 mod tombstones;
@@ -265,7 +267,9 @@ impl Seals {
             verdict.note(format!("{}: {}", folder.display(), silence.describe()));
         }
         let lock = Lock::of(folder, &sidecar, &self.vault, verdict);
-        audio::check(folder, &sidecar, (self.is_thorough, &lock), verdict);
+        if !archived::check(folder, &sidecar, &lock, verdict) {
+            audio::check(folder, &sidecar, (self.is_thorough, &lock), verdict);
+        }
         check_frames(folder, &sidecar, &lock, verdict);
         self.check_addenda(folder, &seal, verdict);
     }
@@ -372,6 +376,10 @@ impl Search<'_> {
             return Ok(());
         }
         if folder.file_name() == Some(OsStr::new(SEAL_LOG_FOLDER)) {
+            return Ok(());
+        }
+        if folder.file_name() == Some(OsStr::new(QUARANTINE)) {
+            self.verdict.note(format!("{}: files that were set aside, each to be looked at", folder.display()));
             return Ok(());
         }
         if let Some(below) = self.root.and_then(|root| folder.strip_prefix(root).ok()) {

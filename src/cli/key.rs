@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::clock;
 use crate::config::Settings;
 use crate::recorder::layout::journal_folder;
+use crate::storage::{Storage, copies};
 use crate::vault::{Keys, Rotated, new_master_key, rotate};
 
 /// Progress is told after so many keys.
@@ -98,5 +100,22 @@ fn rotate_all(config: &Path) -> Result<String, String> {
     let kek = keys.ids().into_iter().next().unwrap_or_default();
     let told =
         format!("{rewrapped} keys wrapped anew with {kek}, {current} were so already, {} could not be", failed.len());
+    let told = match &settings.archive.place {
+        Some(_) => format!("{told}; {} copies in the second place follow while Vigie runs", renew_copies(&settings)?),
+        None => told,
+    };
     if failed.is_empty() { Ok(told) } else { Err(told) }
+}
+
+/// Has every copy in the second place looked at again: their keys were wrapped anew. How many.
+fn renew_copies(settings: &Settings) -> Result<u64, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let noted = runtime.block_on(async {
+        let storage = Storage::open(&settings.storage).await?;
+        let noted = copies::touch_all(&storage, clock::utc()).await;
+        storage.close().await;
+        noted
+    });
+    noted.map_err(|error| error.to_string())
 }

@@ -1,6 +1,7 @@
-//! The commands: serve, demo, check, reconcile, reload, verify, export, seal-key, audit, custody, password, import, call,
+//! The commands: serve, demo, check, reconcile, archive, reload, verify, export, seal-key, audit, custody, password, import, call,
 //! load, simulate, key.
 
+pub mod archive;
 pub mod ask;
 pub mod audit;
 pub mod call;
@@ -47,6 +48,7 @@ enum Command {
     Demo(demo::DemoArguments),
     Check(check::CheckArguments),
     Reconcile(reconcile::ReconcileArguments),
+    Archive(archive::ArchiveArguments),
     Reload(reload::ReloadArguments),
     Verify(verify::VerifyArgs),
     Export(export::ExportArguments),
@@ -72,6 +74,7 @@ pub fn run() -> ExitCode {
         }
         Command::Check(arguments) => check::run(&arguments),
         Command::Reconcile(arguments) => reconcile::run(&arguments),
+        Command::Archive(arguments) => archive::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

@@ -30,6 +30,7 @@ mod values;
 mod voice;
 mod voice_checks;
 
+pub mod archive;
 pub mod certificates;
 pub mod encryption;
 pub mod import;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::archive::read_archive;
 use super::centre::{read_centre, read_phone_defaults, read_zone};
 use super::codes::check_supervision;
 use super::control::check_control;
@@ -114,12 +115,14 @@ fn walk(root: Section<'_>, path: &Path, people: Option<(&Path, &str)>) -> Settin
     check_voice(report, &centre, &skills);
     check_control(report, &centre);
     check_supervision(report, &centre);
+    let recording_settings = read_recording(&recording);
     let mut settings = Settings {
         file: path.to_owned(),
+        archive: read_archive(&root, &node_settings, &recording_settings.folder),
         people: people.path,
         sip: read_sip(&sip),
         media: media_settings,
-        recording: read_recording(&recording),
+        recording: recording_settings,
         proof: read_proof(&root, folder),
         storage: read_storage(&storage, &node_settings),
         web: read_web(&web),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::archive::ArchiveSettings;
 use super::certificates::TlsSettings;
 use super::encryption::EncryptionSettings;
 use crate::model::centre::{BanRules, DigestChoice};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub media: MediaSettings,
     /// Recording.
     pub recording: RecordingSettings,
+    /// The second place of recordings.
+    pub archive: ArchiveSettings,
     /// Roots over the seal log, and who stamps them.
     pub proof: ProofSettings,
     /// The database.

@@ -70,6 +70,8 @@ pub fn start(storage: &Storage, endpoints: Vec<Endpoint>, settings: OutboxSettin
         .redirect(reqwest::redirect::Policy::none())
         // Straight to the endpoint: no proxy that an environment variable happens to name.
         .no_proxy()
+        // object_store brings HTTP/2 into the tree; webhooks are what they were.
+        .http1_only()
         .pool_max_idle_per_host(PARALLEL_MAX)
         .user_agent(concat!("vigie/", env!("CARGO_PKG_VERSION")))
         .build()

@@ -52,6 +52,9 @@ pub enum BuryError {
     /// The seal log could not be used.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Its copy in the second place is still there.
+    #[error("it is deleted here, and its copy in the second place is not: {0}; tried again until it is")]
+    Copy(io::Error),
 }
 
 /// Where the end of a burial is told.

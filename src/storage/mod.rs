@@ -4,6 +4,7 @@
 //! microseconds, JSON as text); what they do not share stands in `database.rs` and the migrations alone.
 
 pub mod abandoned;
+pub mod archived;
 pub mod audit;
 pub mod audit_chain;
 pub mod audit_check;
@@ -11,6 +12,7 @@ pub mod bindings;
 pub mod calls;
 pub mod clock_marks;
 pub mod comparing;
+pub mod copies;
 mod database;
 pub mod deletions;
 pub mod events;

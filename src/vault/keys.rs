@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::Elsewhere;
 use super::letterbox::{LETTERBOX_FILE, Letterbox, Opened};
 use super::master::MasterKey;
 use super::wrapped::{AudioKey, With, Wrapped};
@@ -21,7 +22,7 @@ const POSTED_MAX: usize = 8192;
 
 /// What opens and makes recordings' keys; cheap to clone.
 #[derive(Clone)]
-pub struct Keys(Arc<Inside>);
+pub struct Keys(Arc<Inside>, Option<Arc<dyn Elsewhere>>);
 
 struct Inside {
     settings: EncryptionSettings,
@@ -62,13 +63,19 @@ impl Keys {
     }
 
     fn holding(settings: EncryptionSettings, letterbox: PathBuf, held: Held) -> Keys {
-        Keys(Arc::new(Inside {
-            settings,
-            letterbox,
-            held: RwLock::new(held),
-            pool: Mutex::default(),
-            posted: Mutex::default(),
-        }))
+        let inside =
+            Inside { settings, letterbox, held: RwLock::new(held), pool: Mutex::default(), posted: Mutex::default() };
+        Keys(Arc::new(inside), None)
+    }
+
+    /// The same keys; whoever reads audio with them finds what is not in the recordings folder where its copy is.
+    pub fn and_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) -> Keys {
+        Keys(self.0.clone(), Some(elsewhere))
+    }
+
+    /// Where else recordings lie.
+    pub fn elsewhere(&self) -> Option<Arc<dyn Elsewhere>> {
+        self.1.clone()
     }
 
     /// Keys for reading alone: for those who verify.

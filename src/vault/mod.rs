@@ -6,10 +6,14 @@
 //! Misuse-Resistance*, CRYPTO 2015): `stream.rs` has its bytes.
 
 mod append;
+mod flac;
+mod flac_frame;
+mod flac_read;
 mod folder;
 mod keys;
 mod letterbox;
 mod master;
+mod place;
 mod read;
 mod ring_place;
 mod rotate;
@@ -18,9 +22,11 @@ mod wrapped;
 mod write;
 
 pub use append::Appender;
-pub use folder::{KEY_FILE, ensure_key, key_of, open_audio};
+pub use flac::{FLAC_FILE, is_packable, pack};
+pub use folder::{KEY_FILE, ensure_key, key_of, open_audio, open_flac};
 pub use keys::Keys;
 pub use master::{MasterKey, new_master_key};
+pub use place::{Elsewhere, ReadAt};
 pub use read::AudioReader;
 pub use ring_place::{check_ring_folder, swap_in_use};
 pub use rotate::{Rotated, rotate};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::flac_read::Unpacked;
+use super::place::{ReadAt, read_at_most};
 use super::stream::{HEADER_LENGTH, LENGTH_BYTES, Next, Section, TAG_BYTES, is_foreign, is_sealed, next_of};
 use super::wrapped::AudioKey;
 use super::{VaultError, fault};
@@ -13,13 +14,15 @@ use super::{VaultError, fault};
 /// An open file of audio.
 pub struct AudioReader {
     path: PathBuf,
-    file: File,
+    file: Box<dyn ReadAt>,
     /// Bytes on the disk.
     disk_bytes: u64,
     /// Plain bytes.
     length: u64,
     position: u64,
     sealed: Option<Sealed>,
+    /// The WAV that a FLAC stands for: then length and place are the WAV's.
+    unpacked: Option<Box<Unpacked>>,
 }
 
 /// What is known of an encrypted file.
@@ -76,28 +79,60 @@ impl AudioReader {
         name: &str,
         key: impl FnOnce() -> Result<Option<AudioKey>, VaultError>,
     ) -> Result<AudioReader, VaultError> {
-        let disk_bytes = file.metadata().map_err(fault("looking at", path))?.len();
+        AudioReader::from(Box::new(file), path, name, key)
+    }
+
+    /// The same for what is read from anywhere.
+    pub fn from(
+        file: Box<dyn ReadAt>,
+        path: &Path,
+        name: &str,
+        key: impl FnOnce() -> Result<Option<AudioKey>, VaultError>,
+    ) -> Result<AudioReader, VaultError> {
+        let disk_bytes = file.length().map_err(fault("looking at", path))?;
         let mut head = [0; 8];
-        let read = read_at_most(&file, &mut head, 0).map_err(fault("reading", path))?;
+        let read = read_at_most(&*file, &mut head, 0).map_err(fault("reading", path))?;
         let path = path.to_owned();
+        let (position, unpacked) = (0, None);
         if read < head.len() || !is_sealed(&head) {
-            return Ok(AudioReader { path, file, disk_bytes, length: disk_bytes, position: 0, sealed: None });
+            return Ok(AudioReader { path, file, disk_bytes, length: disk_bytes, position, sealed: None, unpacked });
         }
         let key = key()?.ok_or_else(|| VaultError::NoKey { path: path.clone() })?;
         let mut header = [0; HEADER_LENGTH];
-        let read = read_at_most(&file, &mut header, 0).map_err(fault("reading", &path))?;
+        let read = read_at_most(&*file, &mut header, 0).map_err(fault("reading", &path))?;
         if read == HEADER_LENGTH && is_foreign(&header, &key) {
             let what = format!("is encrypted with another key than {}, the one in {}", key.id(), super::KEY_FILE);
             return Err(VaultError::Broken { path, what });
         }
-        let sealed = index(&file, disk_bytes, &key, name).map_err(fault("reading", &path))?;
+        let guessed = if file.is_far() { index_even(&*file, disk_bytes, &key, name) } else { Ok(None) };
+        let indexed = match guessed {
+            Ok(None) => index(&*file, disk_bytes, &key, name),
+            Ok(Some(sealed)) => Ok(sealed),
+            Err(error) => Err(error),
+        };
+        let sealed = indexed.map_err(fault("reading", &path))?;
         let length = sealed.chunks.last().map_or(0, |chunk| chunk.start + chunk.plain());
-        Ok(AudioReader { path, file, disk_bytes, length, position: 0, sealed: Some(sealed) })
+        Ok(AudioReader { path, file, disk_bytes, length, position, sealed: Some(sealed), unpacked })
+    }
+
+    /// The WAV of which this is the FLAC: from now on what is read is the very bytes of the WAV.
+    ///
+    /// # Errors
+    /// When it is no FLAC of a WAV as Vigie writes it.
+    pub fn unpack(mut self) -> Result<AudioReader, VaultError> {
+        let unpacked = Unpacked::of(&mut self).map_err(fault("reading", &self.path))?;
+        self.unpacked = Some(Box::new(unpacked));
+        Ok(self)
     }
 
     /// Plain bytes.
     pub fn length(&self) -> u64 {
-        self.length
+        self.unpacked.as_ref().map_or(self.length, |unpacked| unpacked.length())
+    }
+
+    /// Whether it rests as FLAC; what is read is the WAV all the same.
+    pub fn is_flac(&self) -> bool {
+        self.unpacked.is_some()
     }
 
     /// Bytes on the disk.
@@ -135,7 +170,7 @@ impl AudioReader {
     /// `InvalidData` when already the first byte stands in a chunk that is not as it was written.
     pub(crate) fn fill(&mut self, to: &mut [u8], at: u64) -> io::Result<usize> {
         if self.sealed.is_none() {
-            return read_at_most(&self.file, to, at);
+            return read_at_most(&*self.file, to, at);
         }
         let mut filled = 0;
         while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -151,10 +186,10 @@ impl AudioReader {
 
     /// Some of what stands at `at`: no more than the rest of a chunk.
     fn some(&mut self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let Some(sealed) = &mut self.sealed else { return read_at_most(&self.file, to, at) };
+        let Some(sealed) = &mut self.sealed else { return read_at_most(&*self.file, to, at) };
         let index = sealed.chunks.partition_point(|chunk| chunk.start + chunk.plain() <= at);
         let Some(chunk) = sealed.chunks.get(index).copied() else { return Ok(0) };
-        if sealed.held != Some(index) && !sealed.load(&self.file, index, chunk)? {
+        if sealed.held != Some(index) && !sealed.load(&*self.file, index, chunk)? {
             let what = format!(
                 "the encrypted chunk at byte {} is not as it was written: it was changed, or belongs elsewhere",
                 chunk.place
@@ -170,10 +205,12 @@ impl AudioReader {
 }
 
 impl Sealed {
-    fn load(&mut self, file: &File, index: usize, chunk: Chunk) -> io::Result<bool> {
+    fn load(&mut self, file: &dyn ReadAt, index: usize, chunk: Chunk) -> io::Result<bool> {
         self.held = None;
         self.buffer.resize(chunk.length, 0);
-        file.read_exact_at(&mut self.buffer, chunk.place)?;
+        if read_at_most(file, &mut self.buffer, chunk.place)? < chunk.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let Some(section) = self.sections.get(chunk.section) else { return Ok(false) };
         let is_sound = section.open(chunk.number, chunk.is_last, &mut self.buffer);
         self.held = is_sound.then_some(index);
@@ -181,8 +218,39 @@ impl Sealed {
     }
 }
 
+/// Where every chunk of a file stands that was written in one go, all chunks but the last of one length: known from its
+/// head and its end, without a journey to each. `None`: it is not such a file. A chunk that is not where it is taken for
+/// is found when it is opened.
+fn index_even(file: &dyn ReadAt, disk_bytes: u64, key: &AudioKey, name: &str) -> io::Result<Option<Sealed>> {
+    let (mut header, mut head) = ([0; HEADER_LENGTH], [0; LENGTH_BYTES]);
+    if read_at_most(file, &mut header, 0)? < HEADER_LENGTH {
+        return Ok(None);
+    }
+    let Some(section) = Section::read(key, name, header, (0, 0)) else { return Ok(None) };
+    read_at_most(file, &mut head, HEADER_LENGTH as u64)?;
+    let Next::Chunk { length, is_last } = next_of(head) else { return Ok(None) };
+    let step = (LENGTH_BYTES + length) as u64;
+    let body = disk_bytes.saturating_sub(HEADER_LENGTH as u64);
+    let count = body.div_ceil(step).max(1);
+    let place_of = |number: u64| HEADER_LENGTH as u64 + number * step;
+    read_at_most(file, &mut head, place_of(count - 1))?;
+    let Next::Chunk { length: rest, is_last: is_end } = next_of(head) else { return Ok(None) };
+    let is_even = is_end && is_last == (count == 1) && place_of(count - 1) + (LENGTH_BYTES + rest) as u64 == disk_bytes;
+    let (Ok(count), true) = (u32::try_from(count), is_even) else { return Ok(None) };
+    let chunk = |number: u32| Chunk {
+        start: u64::from(number) * (length - TAG_BYTES) as u64,
+        place: place_of(u64::from(number)) + LENGTH_BYTES as u64,
+        length: if number + 1 == count { rest } else { length },
+        section: 0,
+        number,
+        is_last: number + 1 == count,
+    };
+    let chunks = (0..count).map(chunk).collect();
+    Ok(Some(Sealed { sections: vec![section], chunks, end: disk_bytes, held: None, buffer: Vec::new() }))
+}
+
 /// Where every chunk stands.
-fn index(file: &File, disk_bytes: u64, key: &AudioKey, name: &str) -> io::Result<Sealed> {
+fn index(file: &dyn ReadAt, disk_bytes: u64, key: &AudioKey, name: &str) -> io::Result<Sealed> {
     let mut sealed = Sealed { sections: Vec::new(), chunks: Vec::new(), end: 0, held: None, buffer: Vec::new() };
     let (mut start, mut number) = (0, 0);
     loop {
@@ -222,7 +290,14 @@ impl Read for AudioReader {
         if to.is_empty() {
             return Ok(0);
         }
-        let read = self.some(to, self.position)?;
+        let read = match self.unpacked.take() {
+            None => self.some(to, self.position)?,
+            Some(mut unpacked) => {
+                let read = unpacked.some(self, to, self.position);
+                self.unpacked = Some(unpacked);
+                read?
+            }
+        };
         self.position += read as u64;
         Ok(read)
     }
@@ -232,26 +307,12 @@ impl Seek for AudioReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let place = match to {
             SeekFrom::Start(place) => Some(place),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::End(by) => self.length().checked_add_signed(by),
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
         self.position = place.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.position)
     }
-}
-
-/// Fills `to` from `position` on, or as far as the file goes; how much that is.
-fn read_at_most(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, position + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

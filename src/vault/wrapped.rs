@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::place::{ReadAt, read_at_most};
 use super::{VaultError, fault};
 
 /// A key file is a line of some 200 bytes.
@@ -80,13 +81,26 @@ impl Wrapped {
             }
             Ok(_) => std::fs::read(path).map_err(fault("reading", path))?,
         };
-        let read: Wrapped = serde_json::from_slice(&bytes)
+        Wrapped::understand(&bytes, path).map(Some)
+    }
+
+    /// Reads a key file that lies somewhere; `path` is where it belongs.
+    pub(super) fn from_place(file: &dyn ReadAt, path: &Path) -> Result<Wrapped, VaultError> {
+        let mut bytes = vec![0; FILE_BYTES_MAX as usize];
+        let read = read_at_most(file, &mut bytes, 0).map_err(fault("reading the copy of", path))?;
+        bytes.truncate(read);
+        Wrapped::understand(&bytes, path)
+    }
+
+    /// The key in the bytes of a key file.
+    pub fn understand(bytes: &[u8], path: &Path) -> Result<Wrapped, VaultError> {
+        let read: Wrapped = serde_json::from_slice(bytes)
             .map_err(|error| VaultError::Damaged { path: path.to_owned(), what: error.to_string() })?;
         if read.vault != 1 {
             let what = format!("its form is {}, and this version knows 1", read.vault);
             return Err(VaultError::Damaged { path: path.to_owned(), what });
         }
-        Ok(Some(read))
+        Ok(read)
     }
 
     /// Puts the key file in place, whole or not at all; over a power cut once file and folder are synced.

@@ -212,6 +212,7 @@ fn custodian(storage: &Storage, folder: &TempDir) -> Arc<Custodian> {
         bury: Arc::new(|_| Err(vigie::recorder::BuryError::Stopped)),
         alarm: Arc::new(|_| {}),
         boot: "boot".into(),
+        second: None,
     }))
 }
 

@@ -26,8 +26,10 @@ mod webhook;
 // The scenarios.
 mod accepting;
 mod answered;
+mod archiving;
 mod bad_disks;
 mod banning;
+mod bucket;
 mod calling_out;
 mod carrying;
 mod checking;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::archive::second::{Folder, Place};
 use crate::archive::verify::{Verdict, verify};
 use crate::config::settings::StorageSettings;
 use crate::model::{Fact, Moment};
@@ -23,6 +24,20 @@ struct House {
     storage: Storage,
     custodian: Custodian,
     alarms: Arc<Mutex<Vec<String>>>,
+    second: Arc<Second>,
+}
+
+/// A second place with a copy of the recording.
+async fn copy_to_second_place(world: &World, call: CallId) -> Arc<Second> {
+    let folder = world.folder.path().join("second");
+    std::fs::create_dir(&folder).expect("a folder");
+    let place = Place::Folder(Folder::new(&folder));
+    place.claim(false).expect("an empty folder");
+    let second = Arc::new(Second::new(&world.parts.settings.folder, place));
+    let copying = second.clone();
+    let copied = tokio::task::spawn_blocking(move || copying.copy(&folder_of(call), Utc(1), None));
+    assert!(copied.await.expect("no panic").expect("copied").files >= 5);
+    second
 }
 
 impl House {
@@ -44,6 +59,7 @@ impl House {
         writer.stop().await;
         let (buried, alarms) = (world.clone(), Arc::new(Mutex::new(Vec::new())));
         let told = alarms.clone();
+        let second = copy_to_second_place(&world, sealed.call).await;
         let custodian = Custodian::new(Parts {
             storage: storage.clone(),
             recordings: world.parts.settings.folder.clone(),
@@ -52,8 +68,9 @@ impl House {
             bury: Arc::new(move |burial| bury(&buried, burial)),
             alarm: Arc::new(move |alarm: Alarm| told.lock().expect("alarms").push(alarm.kind)),
             boot: "boot-1".into(),
+            second: Some(second.clone()),
         });
-        let house = House { world, sealed, storage, custodian, alarms };
+        let house = House { world, sealed, storage, custodian, alarms, second };
         house.promise(5, 0).await;
         house
     }
@@ -79,6 +96,12 @@ impl House {
 
     fn verify(&self) -> Verdict {
         verify(&self.world.parts.settings.folder, &[], |_| ()).expect("something to check")
+    }
+
+    /// The names of the recording's files in the second place.
+    fn there(&self) -> Vec<String> {
+        let listed = self.second.there().list(&folder_of(self.world.call)).expect("listed");
+        listed.into_keys().collect()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -121,6 +144,7 @@ async fn what_two_people_agreed_on_goes_and_leaves_a_certificate_and_a_tombstone
     let left: BTreeSet<_> =
         std::fs::read_dir(house.world.in_folder("")).expect("list").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].map(Into::into).into());
+    assert_eq!(house.there(), [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE], "in both places");
     let text = std::fs::read_to_string(house.world.in_folder(CERTIFICATE_FILE)).expect("a certificate");
     let told: Certificate = serde_json::from_str(&text).expect("as written");
     assert_eq!((told.call, &told.seal, told.basis.retention_years), (house.world.call, &house.sealed.seal, 5));
@@ -259,4 +283,23 @@ async fn a_clock_that_was_set_back_shortens_no_promise() {
     house.custodian.promise(&years, Utc(1_610_000_000_000_000)).await.expect("followed");
     let Expiry::At(term) = house.custodian.expiry(&house.sealed).await.expect("asked") else { panic!("no term") };
     assert_eq!(term.years, 10);
+}
+
+#[tokio::test]
+async fn a_second_place_that_is_away_keeps_the_deletion_on_the_list_until_it_is_back() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    let (path, away) = (house.world.folder.path().join("second"), house.world.folder.path().join("away"));
+    std::fs::rename(&path, &away).expect("away");
+    house.custodian.work(now(AFTER + 1), || true).await.expect("looked");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleting);
+    assert_eq!(*house.alarms.lock().expect("alarms"), ["deletion-failed"]);
+    std::fs::rename(&away, &path).expect("back");
+    house.custodian.work(now(AFTER + 2), || true).await.expect("done");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleted);
+    assert_eq!(house.there(), [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE]);
+    assert!(house.verify().is_sound());
 }

@@ -25,6 +25,11 @@ pub(crate) struct Hashes {
     pub essence_sha256: Option<String>,
 }
 
+/// Reads a WAV once; without the SHA-512.
+pub(crate) fn hash_audio(wav: impl Read) -> io::Result<Hashes> {
+    hash(wav, false)
+}
+
 /// Reads a WAV once.
 pub(crate) fn hash(mut wav: impl Read, is_thorough: bool) -> io::Result<Hashes> {
     let (mut whole, mut essence, mut long) = (Sha256::new(), Sha256::new(), is_thorough.then(Sha512::new));

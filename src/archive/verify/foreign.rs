@@ -4,20 +4,21 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{Verdict, list};
+use crate::archive::second::QUARANTINE;
 use crate::model::CallId;
 use crate::recorder::deposit::addendum_of;
 use crate::recorder::layout::{
     AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE,
     SIGNATURE_FILE, leg_of, name_of_part,
 };
-use crate::vault::KEY_FILE;
+use crate::vault::{FLAC_FILE, KEY_FILE};
 
 /// Notes the entries of a recording's folder that no recording has.
 pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
     for path in list(folder).unwrap_or_default() {
         let name = name_of(&path);
         let is_ours = |name: &str| {
-            [AUDIO_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name)
+            [AUDIO_FILE, FLAC_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name)
                 || [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].contains(&name)
                 || leg_of(name).is_some()
                 || addendum_of(name.strip_suffix(".sig").unwrap_or(name)).is_some()
@@ -38,7 +39,7 @@ pub(super) fn note_among_days(folder: &Path, depth: usize, verdict: &mut Verdict
         let has_digits = |count| name.len() == count && name.bytes().all(|byte| byte.is_ascii_digit());
         let is_ours = match depth {
             0 if name == LOCK_FILE => path.is_file(),
-            0 => path.is_dir() && (name == SEAL_LOG_FOLDER || has_digits(4)),
+            0 => path.is_dir() && (name == SEAL_LOG_FOLDER || name == QUARANTINE || has_digits(4)),
             1 | 2 => path.is_dir() && has_digits(2),
             3 => path.is_dir() && name.parse::<CallId>().is_ok(),
             // A call's folder without one file of a recording.

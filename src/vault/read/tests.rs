@@ -152,3 +152,52 @@ fn a_plain_file_passes_through() {
     assert_eq!(plain_of(&mut reader).expect("read"), b"and so on");
     assert!(reader.is_whole() && !reader.is_sealed());
 }
+
+/// A file of which each reading is a journey.
+struct Far(File, std::sync::Arc<std::sync::atomic::AtomicU32>);
+
+impl ReadAt for Far {
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::os::unix::fs::FileExt::read_at(&self.0, to, at)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn is_far(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn any_place_of_a_long_encrypted_file_far_away_is_read_after_few_journeys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audio.wav");
+    for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 7_000_000] {
+        let _ = std::fs::remove_file(&path);
+        let plain: Vec<u8> = (0..length as u32).map(|n| (n % 251) as u8).collect();
+        let mut writer = AudioWriter::new(new_file(&path), "audio.wav", Some(&key(7))).expect("a writer");
+        io::Write::write_all(&mut writer, &plain).expect("written");
+        writer.finish().expect("finished");
+        let journeys = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let far = Box::new(Far(File::open(&path).expect("opened"), journeys.clone()));
+        let mut reader = AudioReader::from(far, &path, "audio.wav", || Ok(Some(key(7)))).expect("opened");
+        assert!(reader.is_whole() && reader.length() == length as u64, "{length}");
+        let mut some = vec![0; 1000.min(length)];
+        let at = length - some.len();
+        reader.seek(SeekFrom::Start(at as u64)).expect("sought");
+        reader.read_exact(&mut some).expect("read");
+        assert!(some == plain[at..], "{length}");
+        assert!(journeys.load(std::sync::atomic::Ordering::Relaxed) <= 7, "{length}");
+        reader.seek(SeekFrom::Start(0)).expect("sought");
+        assert!(plain_of(&mut reader).expect("read") == plain, "{length}");
+    }
+    // What was appended in chunks of many lengths is read as before.
+    let path = folder.path().join("leg-0.frames");
+    let plain = append(&path);
+    let far = Box::new(Far(File::open(&path).expect("opened"), Default::default()));
+    let mut reader = AudioReader::from(far, &path, "leg-0.frames", || Ok(Some(key(7)))).expect("opened");
+    assert_eq!(plain_of(&mut reader).expect("read"), plain);
+}

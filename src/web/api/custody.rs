@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +16,7 @@ use crate::clock;
 use crate::model::CallId;
 use crate::storage::audit::{self, AuditFilter};
 use crate::storage::clock_marks::ClockMark;
+use crate::storage::copies::CopyState;
 use crate::storage::{ROWS_MAX, deletions, holds, recordings};
 use crate::web::Desk;
 use crate::web::input::{BodyOf, PathOf};
@@ -42,12 +44,41 @@ pub struct CustodyView {
     /// From when on it may be deleted, by two people: end + retention + length of the union of its holds. Null while it is
     /// held.
     expires_at: Option<Stamp>,
+    /// Its copy in the second place; null when there is none, or it is not known there yet.
+    copy: Option<CopyView>,
     /// Its legal holds, the oldest first.
     holds: Vec<HoldView>,
     /// The lists of deletion that named it, the newest first.
     deletions: Vec<DeletionItemView>,
     /// The audit's entries of this call, the newest first, 500 at most: `GET /api/v1/audit` has all.
     audit: Vec<AuditView>,
+}
+
+/// A recording's copy in the second place.
+#[derive(Serialize, ToSchema)]
+pub struct CopyView {
+    /// Which place.
+    place: String,
+    /// When it was copied last; null when it never was.
+    copied_at: Option<Stamp>,
+    /// Since when a change waits to be copied.
+    waiting_since: Option<Stamp>,
+    /// Until when it is locked there, where the place can lock.
+    locked_until: Option<Stamp>,
+    /// Why the last attempt failed.
+    error: Option<String>,
+}
+
+impl CopyView {
+    fn of(copy: CopyState, zone: &TimeZone) -> CopyView {
+        CopyView {
+            place: copy.place,
+            copied_at: copy.copied_at.map(|at| Stamp::of(at, zone)),
+            waiting_since: copy.waiting_since.map(|at| Stamp::of(at, zone)),
+            locked_until: copy.locked_until.map(|at| Stamp::of(at, zone)),
+            error: copy.error,
+        }
+    }
 }
 
 /// A recording's custody
@@ -91,6 +122,7 @@ pub async fn show(
         retention_years: term.map(|term| term.years),
         held_ms: term.map(|term| term.held_us / 1000),
         expires_at: term.map(|term| Stamp::of(term.expires_at, zone)),
+        copy: desk.parts.custody.copy_of(call).await?.map(|copy| CopyView::of(copy, zone)),
         holds: holds.into_iter().map(|hold| HoldView::of(hold, zone)).collect(),
         deletions: listed.into_iter().map(|(_, item)| DeletionItemView::of(item, zone)).collect(),
         audit: entries.into_iter().map(|row| AuditView::of(row, zone)).collect(),

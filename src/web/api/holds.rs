@@ -147,6 +147,7 @@ pub async fn place(
         placed.ok_or_else(|| Problem::conflict("this recording is being deleted, or is gone"))
     };
     let hold = perform(&desk, &bearer, act, placing).await?;
+    desk.parts.custody.look_at_copy(call, clock::utc()).await?;
     Ok((StatusCode::CREATED, Json(HoldView::of(hold, &desk.parts.zone))))
 }
 
@@ -233,5 +234,6 @@ pub async fn release(
         }
     };
     let hold = perform(&desk, &bearer, act, releasing).await?;
+    desk.parts.custody.look_at_copy(hold.call, clock::utc()).await?;
     Ok(Json(HoldView::of(hold, &desk.parts.zone)))
 }

@@ -248,7 +248,7 @@ pub async fn open(desk: &Desk, relative: &str) -> Result<(File, u64), Problem> {
 
 /// Opens a recording's audio, encrypted or plain, with its length on the disk.
 pub async fn open_audio(desk: &Desk, relative: &str) -> Result<AudioReader, Problem> {
-    let path = locate(desk, relative).await?;
+    let path = locate_audio(desk, relative).await?;
     let keys = desk.parts.keys.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
@@ -287,6 +287,28 @@ async fn locate(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
     Ok(path)
 }
 
+/// The same for audio, which may rest as FLAC, or be in the second place alone: then its folder is found, or where it
+/// would be.
+async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
+    let (folder, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_plain || name.is_empty() {
+        return Err(refuse(relative, "lies outside the recordings folder"));
+    }
+    let outside = || refuse(relative, "lies outside the recordings folder");
+    let expected = join_inside(&desk.parts.recordings, folder).ok_or_else(outside)?;
+    let is_gone = !tokio::fs::try_exists(&expected).await.unwrap_or(false);
+    if is_gone && desk.parts.keys.elsewhere().is_some() {
+        return Ok(expected.join(name));
+    }
+    let found = locate(desk, folder).await?.join(name);
+    // A link in the place of the audio must not lead out either.
+    if tokio::fs::symlink_metadata(&found).await.is_ok_and(|about| about.is_symlink()) {
+        return locate(desk, relative).await;
+    }
+    Ok(found)
+}
+
 /// `relative` under `folder`, when it names nothing but plain parts.
 fn join_inside(folder: &Path, relative: &str) -> Option<PathBuf> {
     let relative = Path::new(relative);
@@ -297,7 +319,24 @@ fn join_inside(folder: &Path, relative: &str) -> Option<PathBuf> {
     (plain && relative.components().next().is_some()).then(|| folder.join(relative))
 }
 
+/// A document that is not here is fetched from the second place, when there is one; what fails is in the log, and the
+/// document is then told as missing.
+async fn fetch_back(desk: &Desk, relative: &str) {
+    let path = desk.parts.recordings.join(relative);
+    let (Some(elsewhere), Some(folder)) = (desk.parts.keys.elsewhere(), path.parent().map(Path::to_owned)) else {
+        return;
+    };
+    if tokio::fs::try_exists(&path).await.unwrap_or(true) {
+        return;
+    }
+    let fetched = tokio::task::spawn_blocking(move || elsewhere.bring_back(&folder)).await;
+    if let Ok(Err(error)) = fetched {
+        tracing::error!(path = relative, %error, "it could not be fetched from the second place");
+    }
+}
+
 async fn send_small(desk: &Desk, relative: &str, content_type: &'static str) -> Result<Response, Problem> {
+    fetch_back(desk, relative).await;
     let (file, length) = open(desk, relative).await?;
     let unreadable = || Problem::fault(format!("{relative} cannot be read whole; run `vigie verify` on its folder"));
     if length > SIDECAR_BYTES_MAX {

@@ -1,0 +1,148 @@
+//! Copies a folder of the recordings to the second place: what is missing there, byte for byte, the sidecar last.
+
+use std::io;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use super::{Place, Protection, Second};
+use crate::model::Utc;
+use crate::recorder::layout::{AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE};
+use crate::vault::{FLAC_FILE, KEY_FILE, Wrapped};
+
+/// A bucket cannot append: there, a seal log lies in parts of this length, of which only the last one changes.
+pub(super) const LOG_PART_BYTES: u64 = 256 * 1024;
+/// The longest key file.
+pub(super) const KEY_FILE_BYTES_MAX: usize = 4096;
+
+/// What was done for one folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Files put there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What was there and not what it should be: it was set aside there, and is to be looked at.
+    pub amiss: Vec<String>,
+}
+
+impl Second {
+    /// Copies what is new in a folder; locks it there when `protection` says so and the place can.
+    ///
+    /// # Errors
+    /// When a file cannot be read here or written there: to be tried again.
+    pub fn copy(&self, folder: &str, at: Utc, protection: Option<Protection>) -> io::Result<Copied> {
+        let _shared = self.work.read().unwrap_or_else(PoisonError::into_inner);
+        self.copy_files(folder, at, protection)
+    }
+
+    pub(super) fn copy_files(&self, folder: &str, at: Utc, protection: Option<Protection>) -> io::Result<Copied> {
+        let (here, there) = (self.here.list(folder)?, self.there.list(folder)?);
+        let mut names: Vec<(&String, &u64)> = here.iter().filter(|(name, _)| is_copied(name)).collect();
+        // Where the sidecar is, the rest is.
+        names.sort_by_key(|(name, _)| name.as_str() == SIDECAR_FILE);
+        let mut copied = Copied::default();
+        for (name, length) in names {
+            let path = format!("{folder}/{name}");
+            if is_log(folder, name) {
+                self.copy_log(&path)?;
+                continue;
+            }
+            let is_new = match there.get(name) {
+                None => true,
+                Some(_) if name == KEY_FILE => self.is_key_newer(&path, at, &mut copied)?,
+                Some(other) if other == length => false,
+                Some(other) => {
+                    let aside = self.there.set_aside(&path, at)?;
+                    let what = format!("{path} has {other} bytes there and {length} here; it is {aside} there now");
+                    copied.amiss.push(what);
+                    true
+                }
+            };
+            if is_new {
+                copied.bytes += self.put(&path)?;
+                copied.files += 1;
+            }
+            if let Some(protection) = protection {
+                self.there.protect(&path, protection)?;
+            }
+        }
+        // Archived here: its WAV goes there too, unless a lock keeps it.
+        if here.contains_key(FLAC_FILE) && !here.contains_key(AUDIO_FILE) && there.contains_key(AUDIO_FILE) {
+            match self.there.remove(&format!("{folder}/{AUDIO_FILE}")) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (),
+                removed => removed?,
+            }
+        }
+        Ok(copied)
+    }
+
+    fn put(&self, path: &str) -> io::Result<u64> {
+        let Some(file) = self.here.open_file(path)? else { return Ok(0) };
+        let length = file.length()?;
+        self.there.put(path, &*file)?;
+        Ok(length)
+    }
+
+    /// Whether the key there is to be replaced: the same one, wrapped anew. Another one is set aside.
+    fn is_key_newer(&self, path: &str, at: Utc, copied: &mut Copied) -> io::Result<bool> {
+        let read = |place: &Place| place.read(path, KEY_FILE_BYTES_MAX);
+        let (here, there) = (read(&self.here)?.unwrap_or_default(), read(&self.there)?.unwrap_or_default());
+        if here == there {
+            return Ok(false);
+        }
+        let name = |bytes: &[u8]| Wrapped::understand(bytes, Path::new(path)).ok().map(|wrapped| wrapped.key);
+        match (name(&here), name(&there)) {
+            // What is damaged here is never spread.
+            (None, _) => {
+                copied.amiss.push(format!("{path} is damaged here; `vigie archive check --repair` mends it"));
+                Ok(false)
+            }
+            (Some(here), Some(there)) if here == there => Ok(true),
+            (Some(_), _) => {
+                let aside = self.there.set_aside(path, at)?;
+                copied.amiss.push(format!("{path} was another key there; it is {aside} there now"));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Brings a seal log there up to date.
+    fn copy_log(&self, path: &str) -> io::Result<()> {
+        let Some(here) = self.here.open_file(path)? else { return Ok(()) };
+        let length = here.length()?;
+        match &self.there {
+            Place::Folder(there) => there.append(path, &self.recordings.join(path)),
+            Place::Bucket(there) => {
+                let parts = parts_folder(path);
+                let known = there.list(&parts)?;
+                for number in 0..length.div_ceil(LOG_PART_BYTES) {
+                    let (from, to) = (number * LOG_PART_BYTES, ((number + 1) * LOG_PART_BYTES).min(length));
+                    let name = part_name(number);
+                    if known.get(&name) != Some(&(to - from)) {
+                        let part = super::place::Part { file: &*here, from, to };
+                        there.put(&format!("{parts}/{name}"), &part)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What belongs to a recording: nothing that is being written, and nothing of an unfinished call.
+fn is_copied(name: &str) -> bool {
+    name != KEPT_FILE && !name.starts_with('.')
+}
+
+pub(super) fn is_log(folder: &str, name: &str) -> bool {
+    folder == SEAL_LOG_FOLDER && name.ends_with(".jsonl")
+}
+
+/// Where the parts of a seal log lie in a bucket.
+pub(super) fn parts_folder(log: &str) -> String {
+    format!("{log}.parts")
+}
+
+pub(super) fn part_name(number: u64) -> String {
+    format!("{number:08}")
+}

@@ -1,0 +1,124 @@
+//! A second place for recordings: copied there when they are sealed, compared and mended, read from there when they are gone
+//! here, deleted in both.
+//!
+//! What is copied is known from the seal log: every seal and whatever comes after one has a line there. All of this may wait
+//! for a disk or a network, and runs on threads that may.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use crate::archive::shred;
+use crate::model::{CallId, Utc};
+use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of};
+use crate::vault::{Elsewhere, KEY_FILE, ReadAt};
+
+mod bucket;
+pub mod check;
+mod copy;
+mod direct;
+mod folder;
+pub mod follow;
+pub mod place;
+mod proof;
+
+pub use copy::Copied;
+pub use folder::Folder;
+pub use place::{Place, Protection, QUARANTINE};
+
+/// How often a folder is listed anew until nothing of it is left: a store lists so many versions at once.
+const PASSES_MAX: usize = 32;
+
+/// The recordings folder, and the place where everything in it is once more.
+pub struct Second {
+    recordings: PathBuf,
+    here: Place,
+    there: Place,
+    /// Copying shares it, deletion has it alone: nothing is put back while it is removed.
+    work: RwLock<()>,
+}
+
+impl Second {
+    /// `there` beside the recordings folder.
+    pub fn new(recordings: &Path, there: Place) -> Second {
+        let here = Place::Folder(Folder::new(recordings));
+        Second { recordings: recordings.to_owned(), here, there, work: RwLock::default() }
+    }
+
+    /// The recordings folder as a place.
+    pub fn here(&self) -> &Place {
+        &self.here
+    }
+
+    /// The other one.
+    pub fn there(&self) -> &Place {
+        &self.there
+    }
+
+    /// The recordings folder.
+    pub fn recordings(&self) -> &Path {
+        &self.recordings
+    }
+
+    /// Removes a recording there, key first, with what was set aside of it; its certificate stays. Doing it twice changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed: it is locked there, or the place is away.
+    pub fn remove_recording(&self, call: CallId) -> io::Result<()> {
+        let _alone = self.work.write().unwrap_or_else(PoisonError::into_inner);
+        self.remove_there(&folder_of(call), call)?;
+        // The certificate of its deletion is what is left, there too.
+        self.copy_files(&folder_of(call), Utc(0), None).map(|_| ())
+    }
+
+    fn remove_there(&self, folder: &str, call: CallId) -> io::Result<()> {
+        match &self.there {
+            Place::Folder(there) if !there.path().join(folder).is_dir() => there.claim(true),
+            Place::Folder(there) => shred::remove_recording(there.path(), call),
+            Place::Bucket(there) => {
+                self.remove_all(|| there.names_ever(folder), folder)?;
+                let aside = format!("{QUARANTINE}/{folder}");
+                self.remove_all(|| there.names_ever(&aside), &aside)
+            }
+        }
+    }
+
+    fn remove_all(&self, names: impl Fn() -> io::Result<Vec<String>>, folder: &str) -> io::Result<()> {
+        for _ in 0..PASSES_MAX {
+            let mut left = names()?;
+            left.retain(|name| name != CERTIFICATE_FILE && name != CERTIFICATE_SIGNATURE_FILE);
+            // From its removal on, what is encrypted cannot be read.
+            left.sort_by_key(|name| name != KEY_FILE);
+            if left.is_empty() {
+                return Ok(());
+            }
+            for name in left {
+                self.there.remove(&format!("{folder}/{name}"))?;
+            }
+        }
+        Err(io::Error::other(format!("{folder} has more versions than could be removed at once")))
+    }
+
+    /// A file's path as both places know it.
+    fn relative(&self, path: &Path) -> Option<String> {
+        let inside = path.strip_prefix(&self.recordings).ok().map(Path::to_owned).or_else(|| {
+            // Whoever asks may have followed links.
+            path.strip_prefix(self.recordings.canonicalize().ok()?).ok().map(Path::to_owned)
+        })?;
+        inside.to_str().map(str::to_owned)
+    }
+}
+
+impl Elsewhere for Second {
+    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn ReadAt>>> {
+        let Some(path) = self.relative(path) else { return Ok(None) };
+        self.there.open_file(&path)
+    }
+
+    fn bring_back(&self, folder: &Path) -> io::Result<()> {
+        let Some(folder) = self.relative(folder) else { return Ok(()) };
+        let _shared = self.work.read().unwrap_or_else(PoisonError::into_inner);
+        check::bring_back(self, &folder)
+    }
+}

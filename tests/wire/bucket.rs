@@ -1,0 +1,175 @@
+//! A second place that is a bucket of a real S3-compatible store (moto's server): copied, locked, held, read in ranges,
+//! mended, and removed with every version when its lock is over.
+
+use std::process::Command;
+
+use vigie::archive::second::{Place, Protection, Second};
+use vigie::config::Settings;
+use vigie::model::{CallId, Utc};
+
+use super::archiving::{archive, assert_heard, copied, record};
+use super::harness::{Process, free_port, python_folder, until};
+use super::server::Setup;
+
+/// A store with one bucket that keeps versions and locks objects.
+struct Store {
+    port: u16,
+    folder: std::path::PathBuf,
+    _process: Process,
+}
+
+impl Store {
+    async fn open(folder: &std::path::Path) -> Store {
+        let port = free_port();
+        let mut command = Command::new(python_folder().join("bin/moto_server"));
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let process = Process::start("moto_server", &mut command, &folder.join("moto.log"));
+        let store = Store { port, folder: folder.to_owned(), _process: process };
+        until("the store answers", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok().then_some(())
+        })
+        .await;
+        store.ask("s3.create_bucket(Bucket='kept', ObjectLockEnabledForBucket=True)");
+        store
+    }
+
+    /// What a statement of boto3 prints.
+    fn ask(&self, statement: &str) -> String {
+        let script = format!(
+            "import boto3, json\ns3 = boto3.client('s3', endpoint_url='http://127.0.0.1:{}', region_name='us-east-1', \
+             aws_access_key_id='key', aws_secret_access_key='secret')\n{statement}\n",
+            self.port
+        );
+        let file = self.folder.join("ask.py");
+        std::fs::write(&file, script).expect("a script");
+        let output = Command::new(python_folder().join("bin/python")).arg(&file).output().expect("python");
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.ask("for o in s3.list_objects_v2(Bucket='kept').get('Contents', []): print(o['Key'])");
+        listed.lines().map(str::to_owned).collect()
+    }
+}
+
+fn setup(setup: Setup, port: u16) -> Setup {
+    let keys = setup.place.path("keys");
+    std::fs::write(&keys, "key\nsecret\n").expect("keys");
+    let section = format!(
+        "[archive]\nplace = \"s3:kept/rouen\"\nendpoint = \"http://127.0.0.1:{port}\"\nkey_file = \"{}\"\n\n[web]",
+        keys.display()
+    );
+    setup.change("[web]", &section)
+}
+
+#[tokio::test]
+async fn a_bucket_is_a_second_place_with_locks_holds_and_ranges() {
+    let usual = Setup::new();
+    let store = Store::open(&usual.place.folder).await;
+    let server = setup(usual, store.port).start().await;
+    let (story, folder) = record(&server).await;
+    let copy = copied(&server, &story).await;
+    assert!(copy["locked_until"].as_str().is_some_and(|until| until > "2031"), "{copy}");
+    let key = format!("rouen/{folder}/audio.wav");
+    assert!(store.names().contains(&key), "{:?}", store.names());
+    let lock = store.ask(&format!(
+        "o = s3.head_object(Bucket='kept', Key='{key}')\nprint(o['ObjectLockMode'], o['ObjectLockRetainUntilDate'])"
+    ));
+    assert!(lock.contains("GOVERNANCE 2031-"), "{lock}");
+    let call = story["call"]["id"].as_str().expect("an id").to_owned();
+    let held = serde_json::json!({ "reason": "wire test" });
+    assert_eq!(server.api.post(&format!("/recordings/{call}/holds"), Some(held)).await, 201);
+    until("it is held there", || async {
+        let hold =
+            store.ask(&format!("print(s3.head_object(Bucket='kept', Key='{key}')['ObjectLockLegalHoldStatus'])"));
+        hold.contains("ON").then_some(())
+    })
+    .await;
+    assert_eq!(archive(&server, &["check"]).0, Some(0), "{}", archive(&server, &["check"]).1);
+
+    let here = server.centre.place.path("recordings").join(&folder);
+    std::fs::remove_dir_all(&here).expect("lost");
+    assert_heard(&server, &story).await;
+    let (code, said) = archive(&server, &["check", "--repair"]);
+    assert_eq!(code, Some(0), "{said}");
+    server.assert_sound();
+    // What is wrong there is set aside; a bucket keeps the version, too.
+    store.ask(&format!("s3.put_object(Bucket='kept', Key='{key}', Body=b'forged')"));
+    let (code, said) = archive(&server, &["check", "--repair"]);
+    assert!(code == Some(0) && said.contains("audio.wav (there)"), "{said}");
+    assert!(store.names().iter().any(|name| name.starts_with("rouen/quarantine/")), "{:?}", store.names());
+    assert_eq!(archive(&server, &["check"]).0, Some(0));
+    remove(&server.centre.config, (&store, &folder, &call)).await;
+}
+
+/// What is locked is refused; without its lock it goes with every version.
+async fn remove(config: &std::path::Path, (store, folder, call): (&Store, &str, &str)) {
+    let settings = Settings::read(config).expect("the configuration");
+    let call: CallId = call.parse().expect("an id");
+    let recordings = settings.recording.folder.clone();
+    let second = tokio::task::spawn_blocking(move || {
+        let place = Place::open(settings.archive.place.as_ref().expect("a place")).expect("opened");
+        // As after a deletion here.
+        std::fs::remove_dir_all(&recordings).expect("removed");
+        std::fs::create_dir(&recordings).expect("a folder");
+        let second = Second::new(&recordings, place);
+        let refused = second.remove_recording(call).expect_err("it is locked");
+        assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied, "{refused}");
+        second
+    });
+    let second = second.await.expect("no panic");
+    let statement = format!(
+        "for v in s3.list_object_versions(Bucket='kept', Prefix='rouen/{folder}/').get('Versions', []):\n  \
+         k = dict(Bucket='kept', Key=v['Key'], VersionId=v['VersionId'])\n  \
+         s3.put_object_legal_hold(LegalHold=dict(Status='OFF'), **k)\n  \
+         s3.put_object_retention(Retention=dict(Mode='GOVERNANCE', RetainUntilDate='2020-01-01T00:00:00Z'), \
+         BypassGovernanceRetention=True, **k)"
+    );
+    store.ask(&statement);
+    tokio::task::spawn_blocking(move || second.remove_recording(call).expect("removed")).await.expect("no panic");
+    let left = store.ask(&format!(
+        "r = s3.list_object_versions(Bucket='kept', Prefix='rouen/')\nfor v in r.get('Versions', []) + r.get('DeleteMarkers', []): print(v['Key'])"
+    ));
+    assert!(!left.contains(folder), "no version is left: {left}");
+}
+
+#[tokio::test]
+async fn a_plain_bucket_and_large_files_work_too_and_a_store_that_refuses_is_told() {
+    let usual = Setup::new();
+    let store = Store::open(&usual.place.folder).await;
+    store.ask("s3.create_bucket(Bucket='plain')");
+    let centre = setup(usual, store.port).change("s3:kept/rouen", "s3:plain").write();
+    let settings = Settings::read(&centre.config).expect("the configuration");
+    let recordings = centre.place.path("recordings");
+    std::fs::create_dir_all(recordings.join("2026/11/22")).expect("a folder");
+    tokio::task::spawn_blocking(move || {
+        let place = Place::open(settings.archive.place.as_ref().expect("a place")).expect("opened");
+        place.claim(false).expect("there");
+        assert!(!place.locks());
+        // More than one part, and the last one short.
+        let large: Vec<u8> = (0..40_000_000u32).map(|n| (n % 251) as u8).collect();
+        let path = recordings.join("large");
+        std::fs::write(&path, &large).expect("written");
+        place.put("2026/large", &std::fs::File::open(&path).expect("opened")).expect("put");
+        let far = place.open_file("2026/large").expect("asked").expect("there");
+        let mut some = vec![0; 1000];
+        let read = far.read_at(&mut some, 33_333_333).expect("read");
+        assert!(read > 0 && some[..read] == large[33_333_333..33_333_333 + read]);
+        assert_eq!(place.hash("2026/large").expect("read").expect("there").0, large.len() as u64);
+        place
+            .protect("2026/large", Protection { until: Some(Utc(i64::MAX / 2)), is_held: true })
+            .expect("no lock, no fault");
+        place.remove("2026/large").expect("removed");
+        place.remove("2026/large").expect("twice is as once");
+        assert!(place.open_file("2026/large").expect("asked").is_none());
+        let mut elsewhere = settings.archive.place.clone().expect("a place");
+        if let vigie::config::archive::PlaceSettings::Bucket(bucket) = &mut elsewhere {
+            bucket.bucket = "not-there".into();
+        }
+        let refused = Place::open(&elsewhere).expect("opened").claim(true).expect_err("no such bucket");
+        assert!(refused.to_string().contains("NoSuchBucket"), "{refused}");
+    })
+    .await
+    .expect("no panic");
+}
