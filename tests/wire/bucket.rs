@@ -128,9 +128,9 @@ async fn remove(config: &std::path::Path, (store, folder, call): (&Store, &str, 
     );
     store.ask(&statement);
     tokio::task::spawn_blocking(move || second.remove_recording(call).expect("removed")).await.expect("no panic");
-    let left = store.ask(&format!(
-        "r = s3.list_object_versions(Bucket='kept', Prefix='rouen/')\nfor v in r.get('Versions', []) + r.get('DeleteMarkers', []): print(v['Key'])"
-    ));
+    let left = store.ask(
+        "r = s3.list_object_versions(Bucket='kept', Prefix='rouen/')\nfor v in r.get('Versions', []) + r.get('DeleteMarkers', []): print(v['Key'])",
+    );
     assert!(!left.contains(folder), "no version is left: {left}");
 }
 

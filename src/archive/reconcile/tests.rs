@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::settings::StorageSettings;
-use crate::model::{Chance, EndedBy, Event, EventId, EventKind, Fact, Subject};
+use crate::model::{Chance, Event, EventId, EventKind, Fact, Subject};
 use crate::recorder::layout::AUDIO_FILE;
 use crate::recorder::tests::World;
 use crate::storage::deletions::{ListState, Word};
@@ -43,14 +43,7 @@ impl Centre {
                 region,
             },
             EventKind::CallReached { by: "anne".into(), to: caller, recorded: true },
-            EventKind::CallEnded {
-                outcome: Outcome::Answered,
-                ended_by: EndedBy::Caller,
-                detail: None,
-                regulator: Some("anne".into()),
-                wait_ms: None,
-                talk_ms: Some(1000),
-            },
+            EventKind::ended(&record),
             sealed.event(),
         ];
         Centre { world, storage, record, told, sealed: Some(sealed) }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::archive::second::Folder;
+use crate::archive::second::{Folder, QUARANTINE};
 use crate::archive::verify::verify;
 use crate::recorder::layout::{SIDECAR_FILE, SIGNATURE_FILE, folder_of};
 use crate::recorder::tests::World;
