@@ -7,6 +7,7 @@ use ed25519_dalek::SigningKey;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::listening::{self, PEAKS_FILE};
 use super::redact::{self, Plan, Redaction, SPANS_MAX, Span};
 use crate::model::CallId;
 use crate::recorder::deposit::{Addendum, Deposit, DepositError, Deposited, Notary, Note, addenda_in};
@@ -174,6 +175,13 @@ impl Evidence {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The plain outline, when it was sealed with one.
+    pub(super) fn outline(&self, call: CallId) -> Result<Option<Vec<u8>>, EvidenceError> {
+        let folder = self.folder(call);
+        let read = listening::outline(&folder, &self.vault).map_err(io::Error::other);
+        read.map_err(fault("reading", &folder.join(PEAKS_FILE)))
     }
 
     /// The plain audio.

@@ -17,6 +17,7 @@ use super::zip::Zip;
 use crate::model::{CallId, Utc};
 use crate::recorder::deposit::{addenda_in, addendum_file, signature_of};
 use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATURE_FILE, folder_of};
+use crate::recorder::peaks::PEAKS_FILE;
 use crate::recorder::render::hex;
 use crate::recorder::seal_keys::{NodeKey, before_path, keys_of};
 use crate::recorder::seal_log::{ProvenLine, SealLogError, find_line, find_lines, log_paths};
@@ -243,6 +244,9 @@ impl<W: Write> Packing<'_, W> {
             self.manifest.get(before..).is_some_and(|line| line.starts_with(&sidecar.vigie.audio.sha256));
         self.put_essence(call, AUDIO_FILE, &sidecar.vigie.audio.essence_sha256)?;
         self.told.audio(call, AUDIO_FILE, is_as_sealed);
+        if let Some(outline) = self.evidence.outline(call)? {
+            self.put_bytes(&format!("{call}/{PEAKS_FILE}"), &outline)?;
+        }
         let path = folder.join(SIDECAR_FILE);
         self.put_file(&format!("{call}/{SIDECAR_FILE}"), &path)?;
         self.put_file(&format!("{call}/{SIGNATURE_FILE}"), &folder.join(SIGNATURE_FILE))?;

@@ -8,6 +8,7 @@ mod der;
 mod evidence;
 pub mod export;
 mod instructions;
+pub mod listening;
 pub mod merkle;
 pub mod reconcile;
 pub mod redact;

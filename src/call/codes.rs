@@ -12,12 +12,16 @@ use super::steering::Steer;
 use super::switch::{Order, Switch};
 use crate::model::control::{Control, Supervision};
 use crate::model::{
-    CallId, Code, Deed, Fact, LegId, MediaCommand, Now, PauseReason, RegulatorId, RegulatorState, Side,
+    AskedBy, CallId, Code, Deed, Fact, LegId, MediaCommand, Now, PauseReason, RegulatorId, RegulatorState, Side,
 };
 use crate::waiting::LentTo;
 
 /// What somebody hears whose keys ask for what cannot be done now: this key's tone, for longer than anybody presses it.
 const REFUSED_TONE: (char, u32) = ('0', 900);
+/// What somebody hears whose keys have paused the recording: short and low.
+const PAUSED_TONE: (char, u32) = ('1', 200);
+/// What somebody hears whose keys have let the recording go on: short and high.
+const RESUMED_TONE: (char, u32) = ('#', 200);
 
 impl Code {
     fn supervision(self) -> Option<Supervision> {
@@ -26,7 +30,14 @@ impl Code {
             Code::Whisper => Some(Supervision::Whisper),
             Code::BargeIn => Some(Supervision::BargeIn),
             Code::TakeOver => Some(Supervision::TakeOver),
-            Code::Ready | Code::Pause | Code::Longer | Code::Samu | Code::Join | Code::Drop | Code::Requeue => None,
+            Code::Ready
+            | Code::Pause
+            | Code::Longer
+            | Code::Samu
+            | Code::Join
+            | Code::Drop
+            | Code::Requeue
+            | Code::Recording => None,
         }
     }
 
@@ -40,6 +51,7 @@ impl Code {
             Code::Join => "call.add",
             Code::Drop => "call.drop",
             Code::Requeue => "call.requeue",
+            Code::Recording => "recording.pause",
             Code::Listen => "call.listen",
             Code::Whisper => "call.whisper",
             Code::BargeIn => "call.barge-in",
@@ -92,11 +104,12 @@ impl Switch {
             Code::Join => Control::Add { to: text.to_owned() },
             Code::Drop => Control::Drop { leg: None },
             Code::Requeue => Control::Requeue,
+            Code::Recording => return self.turn_recording(by, now, out),
             Code::Listen | Code::Whisper | Code::BargeIn | Code::TakeOver => return Err(No::Unknown),
         };
         let id = self.call_of_host(by).ok_or(No::Unknown)?;
         self.try_control(id, control, now, out)?;
-        self.note_deed(code, by, (Some(id), text), now);
+        self.note_deed(code.act(), by, (Some(id), text), now);
         Ok(())
     }
 
@@ -110,14 +123,33 @@ impl Switch {
             | Code::Join
             | Code::Drop
             | Code::Requeue
+            | Code::Recording
             | Code::Listen
             | Code::Whisper
             | Code::BargeIn
             | Code::TakeOver => return Err(No::Unknown),
         };
         done.map_err(|error| No::Refused(error.to_string()))?;
-        self.note_deed(code, by, (None, ""), now);
+        self.note_deed(code.act(), by, (None, ""), now);
         Ok(())
+    }
+
+    /// The recording of the person's own call pauses; one that is paused goes on. Whose key it was is told with it.
+    fn turn_recording(&mut self, by: &RegulatorId, now: Now, out: &mut Vec<Order>) -> Result<(), No> {
+        let id = self.call_of_host(by).ok_or(No::Unknown)?;
+        let asked = AskedBy::Regulator(by.clone());
+        let (control, act) = if self.is_recording_paused(id) {
+            (Control::ResumeRecording { by: asked }, "recording.resume")
+        } else {
+            (Control::PauseRecording { by: asked, reason: None }, Code::Recording.act())
+        };
+        self.try_control(id, control, now, out)?;
+        self.note_deed(act, by, (Some(id), ""), now);
+        Ok(())
+    }
+
+    fn is_recording_paused(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|call| call.pause.is_some())
     }
 
     /// The call whose caller this person has.
@@ -172,12 +204,12 @@ impl Switch {
         let (remote, purpose) = (Box::new(dialled.remote), Purpose::Supervision(way));
         let coming = Coming { by: by.clone(), leg: place, remote, purpose };
         self.queue.push_back((id, CallInput::Steer(Box::new(Steer::Come(coming)))));
-        self.note_deed(code_of(way), &by, (Some(id), whom.as_str()), now);
+        self.note_deed(code_of(way).act(), &by, (Some(id), whom.as_str()), now);
         Ok(())
     }
 
     /// A key was pressed on a leg: when it completes a code of a regulator, that is done, or a long tone says that it
-    /// cannot be.
+    /// cannot be. What nothing else would tell, whether it is recorded now, is told by a short one.
     pub(super) fn pressed(&mut self, leg: LegId, key: char, now: Now, out: &mut Vec<Order>) {
         let centre = self.centre.clone();
         let in_call = self.calls.get_mut(&leg.call).and_then(|call| call.leg_mut(leg));
@@ -188,14 +220,19 @@ impl Switch {
         let Some(found) = found.filter(|leg| leg.is_alive()) else { return };
         let Some(by) = found.regulator.clone() else { return };
         let Some((code, text)) = found.typed.press(key, &centre.codes, now.moment) else { return };
+        let was_paused = self.call_of_host(&by).is_some_and(|id| self.is_recording_paused(id));
         let done = match code.supervision() {
             Some(way) => self.change_supervision(leg, &by, way, now, out),
             None => self.act_on(code, &by, &text, now, out),
         };
-        if done.is_err() {
-            let (digit, duration_ms) = REFUSED_TONE;
-            out.push(Order::Media(MediaCommand::Tone { leg, digit, duration_ms }));
-        }
+        let tone = match (done, code) {
+            (Err(_), _) => REFUSED_TONE,
+            (Ok(()), Code::Recording) if was_paused => RESUMED_TONE,
+            (Ok(()), Code::Recording) => PAUSED_TONE,
+            (Ok(()), _) => return,
+        };
+        let (digit, duration_ms) = tone;
+        out.push(Order::Media(MediaCommand::Tone { leg, digit, duration_ms }));
     }
 
     /// Who takes part already does so in another way from now on.
@@ -214,13 +251,13 @@ impl Switch {
             return Err(No::Unknown);
         }
         self.try_control(leg.call, Control::Supervise { by: by.clone(), way }, now, out)?;
-        self.note_deed(code_of(way), by, (Some(leg.call), ""), now);
+        self.note_deed(code_of(way).act(), by, (Some(leg.call), ""), now);
         Ok(())
     }
 
     /// What is done by phone is in the audit as well as what is done through the API.
-    fn note_deed(&mut self, code: Code, by: &RegulatorId, (call, detail): (Option<CallId>, &str), now: Now) {
-        let deed = Deed { at: now.utc, by: by.clone(), act: code.act().into(), call, detail: detail.to_owned() };
+    fn note_deed(&mut self, act: &str, by: &RegulatorId, (call, detail): (Option<CallId>, &str), now: Now) {
+        let deed = Deed { at: now.utc, by: by.clone(), act: act.into(), call, detail: detail.to_owned() };
         self.facts.push(Fact::Deed(Box::new(deed)));
     }
 }

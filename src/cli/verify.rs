@@ -28,9 +28,13 @@ pub struct VerifyArgs {
     /// Compare the database's rows with the sidecars, too; it is only read, and may be in use.
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
-    /// Compute the SHA-512 of the audio as well (its SHA-256 is in any case): half as fast.
+    /// Compute what follows from the SHA-256 of each file as well: the audio's SHA-512, the hash of its samples, the CRC
+    /// of each frame. Several times slower.
     #[arg(long)]
     pub thorough: bool,
+    /// Recordings checked at once; 0 is one a core. Calls on the same machine go first.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub threads: usize,
     /// A key-encryption key of encrypted recordings: `file:PATH`, `env:NAME` or `command:PROGRAM WORDS`; as many as there
     /// are. Without it what rests on the disk is checked, and not what is inside.
     #[arg(long = "decrypt-with", value_name = "KEY")]
@@ -46,7 +50,8 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let wish = Wish { keys: args.keys.clone(), is_thorough: args.thorough, vault };
+    let wish = Wish { keys: args.keys.clone(), is_thorough: args.thorough, threads: args.threads, vault };
+    stand_back();
     let begun = clock::moment();
     let mut teller = Teller { begun, told: begun, is_live: std::io::stderr().is_terminal() };
     let mut verdict = match verify_as(&args.path, &wish, |progress| teller.tell(progress)) {
@@ -83,6 +88,13 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
     println!("{:.1} MB in {seconds:.1} s: {rate:.0} MB/s", verdict.bytes as f64 / 1e6);
     println!("{}", summarise(&verdict));
     if verdict.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Calls come first: a check takes a tenth of their weight (sched(7)).
+fn stand_back() {
+    if let Err(error) = rustix::process::nice(10) {
+        eprintln!("vigie verify: goes on at the weight of any other program: {error}");
+    }
 }
 
 /// Compares the database's rows; how many.

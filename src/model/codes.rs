@@ -22,6 +22,8 @@ pub enum Code {
     Drop,
     /// The caller waits again, in the old place.
     Requeue,
+    /// The call's recording pauses; once it is paused, it goes on.
+    Recording,
     /// I hear the call of the colleague whose id follows, and nobody hears me.
     Listen,
     /// The colleague alone hears me.
@@ -43,7 +45,7 @@ const KEY_GAP_MAX: Duration = Duration::from_secs(6);
 
 impl Code {
     /// Every code with its key in `[codes]` and what is dialled for it without one.
-    pub const ALL: [(Code, &'static str, &'static str); 11] = [
+    pub const ALL: [(Code, &'static str, &'static str); 12] = [
         (Code::Ready, "ready", "*11"),
         (Code::Pause, "pause", "*10"),
         (Code::Longer, "longer", "*12"),
@@ -51,6 +53,7 @@ impl Code {
         (Code::Join, "join", "*3"),
         (Code::Drop, "drop", "*4"),
         (Code::Requeue, "requeue", "*5"),
+        (Code::Recording, "recording", "*9"),
         (Code::Listen, "listen", "*61"),
         (Code::Whisper, "whisper", "*62"),
         (Code::BargeIn, "barge_in", "*63"),
@@ -67,6 +70,7 @@ impl Code {
             | Code::Join
             | Code::Drop
             | Code::Requeue
+            | Code::Recording
             | Code::Listen
             | Code::Whisper
             | Code::BargeIn
@@ -78,7 +82,9 @@ impl Code {
     fn takes_text(self) -> bool {
         match self {
             Code::Join | Code::Listen | Code::Whisper | Code::BargeIn | Code::TakeOver => true,
-            Code::Ready | Code::Pause | Code::Longer | Code::Samu | Code::Drop | Code::Requeue => false,
+            Code::Ready | Code::Pause | Code::Longer | Code::Samu | Code::Drop | Code::Requeue | Code::Recording => {
+                false
+            }
         }
     }
 
@@ -95,7 +101,8 @@ impl Code {
             | Code::Longer
             | Code::Samu
             | Code::Drop
-            | Code::Requeue => false,
+            | Code::Requeue
+            | Code::Recording => false,
         }
     }
 }

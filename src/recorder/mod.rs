@@ -24,8 +24,10 @@ mod kept;
 mod late;
 pub mod layout;
 mod live;
+pub mod ogg;
 pub mod one_sided;
 mod paused;
+pub mod peaks;
 pub mod place;
 mod record_in_us;
 mod recover;
@@ -37,6 +39,7 @@ pub mod seal_keys;
 pub mod seal_log;
 pub mod sidecar;
 pub mod tag;
+pub mod wav;
 mod work;
 
 pub use bury::{Burial, BuryError};

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, create_file, frames_file, name_part, part_of};
+use super::peaks::{self, PEAKS_FILE, Peaks, PeaksFile};
 use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place_between, samples_between};
 use super::tag;
 use crate::journal::FrameKind;
@@ -16,6 +17,10 @@ use crate::journal::frames::{Payloads, scan_file};
 use crate::model::{CallId, Codec, Side};
 use crate::rtp::codec::{Decoder, Resampler, SAMPLES_MAX};
 use crate::vault::{AudioKey, AudioReader, AudioWriter};
+
+mod parties;
+
+pub use parties::Parties;
 
 /// The longest recording rendered, in bytes of sound: 24 hours at 8 kHz, 4 at 48, well below the 4 GiB that a WAV's u32
 /// sizes can say.
@@ -100,6 +105,8 @@ pub struct Rendered {
     pub levels_dbfs: [f64; 2],
     /// The plain file, when the one on the disk is encrypted.
     pub encrypted: Option<Encrypted>,
+    /// Its outline, in a file beside it.
+    pub peaks: PeaksFile,
 }
 
 /// What an encrypted WAV is when it is decrypted.
@@ -152,13 +159,15 @@ pub fn render(folder: &Path, kept: &Kept, legs: &[u16], key: Option<&AudioKey>) 
         lane.told.placement.mark_pauses(&kept.spans_paused(samples), lane.told.part);
     }
     let path = folder.join(AUDIO_FILE);
-    let (essence_sha256, levels_dbfs) = write_wav((&path, kept.call), &mut lanes, samples as u64, rate_hz, key)?;
+    let Written { essence_sha256, levels_dbfs, outline } =
+        write_wav((&path, kept.call), &mut lanes, samples as u64, rate_hz, key)?;
     name_part(&path).map_err(fault("putting in place", &path))?;
+    let peaks = peaks::write(folder, outline, key).map_err(fault("writing", &folder.join(PEAKS_FILE)))?;
     let (bytes, sha256, sha512) = hash_file(&path).map_err(fault("reading back", &path))?;
     let encrypted = key.map(|key| look_inside(&path, key)).transpose().map_err(fault("decrypting", &path))?;
     let legs = lanes.into_iter().map(|lane| lane.told).collect();
     let samples = samples as u64 * u64::from(rate_hz / STEP_HZ);
-    Ok(Rendered { legs, rate_hz, samples, bytes, sha256, sha512, essence_sha256, levels_dbfs, encrypted })
+    Ok(Rendered { legs, rate_hz, samples, bytes, sha256, sha512, essence_sha256, levels_dbfs, encrypted, peaks })
 }
 
 /// Decrypts what was written, which proves that it can be, and hashes it.
@@ -198,7 +207,7 @@ fn read_through(path: &Path, each: impl FnMut(&[u8])) -> io::Result<u64> {
 }
 
 fn pump(file: &mut impl Read, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 256 * 1024];
     let mut bytes = 0;
     loop {
         let length = file.read(&mut buffer)?;
@@ -313,14 +322,21 @@ impl Ear {
     }
 }
 
-/// Mixes all lanes into the WAV's temporary file, a second at a time; the essence's hash and the levels.
+/// What was learned of the samples while they were written.
+struct Written {
+    essence_sha256: String,
+    levels_dbfs: [f64; 2],
+    outline: Peaks,
+}
+
+/// Mixes all lanes into the WAV's temporary file, a second at a time.
 fn write_wav(
     (path, call): (&Path, CallId),
     lanes: &mut [Lane],
     steps: u64,
     rate_hz: u32,
     key: Option<&AudioKey>,
-) -> Result<(String, [f64; 2]), RenderError> {
+) -> Result<Written, RenderError> {
     let part = part_of(path);
     let file = create_file(&part).map_err(fault("creating", &part))?;
     let mut out = AudioWriter::new(file, AUDIO_FILE, key).map_err(fault("beginning", &part))?;
@@ -328,7 +344,7 @@ fn write_wav(
     let wav_fault = |source| RenderError::Wav { path: part.clone(), source };
     let mut wav = WavWriter::new(BufWriter::new(&mut out), spec).map_err(wav_fault)?;
     let mut essence = Sha256::new();
-    let mut energy = [0.0; 2];
+    let (mut energy, mut outline) = ([0.0; 2], Peaks::new(rate_hz));
     let samples = steps * u64::from(rate_hz / STEP_HZ);
     let block = rate_hz as usize;
     let (mut one, mut sides) = (vec![0i16; block], [vec![0i16; block], vec![0i16; block]]);
@@ -348,8 +364,9 @@ fn write_wav(
         }
         bytes.clear();
         let mut writer = wav.get_i16_writer(length as u32 * 2);
-        let [left, right] = &sides;
-        for pair in left.iter().zip(right).take(length).map(|(l, r)| [*l, *r]) {
+        let [left, right] = sides.each_ref().map(|side| side.get(..length).unwrap_or_default());
+        outline.take(left, right);
+        for pair in left.iter().zip(right).map(|(l, r)| [*l, *r]) {
             for (sample, energy) in pair.iter().zip(&mut energy) {
                 writer.write_sample(*sample);
                 bytes.extend_from_slice(&sample.to_le_bytes());
@@ -361,10 +378,10 @@ fn write_wav(
         start += length as u64;
     }
     wav.finalize().map_err(wav_fault)?;
-    let essence = hex(&essence.finalize());
-    tag::append(&mut out, call, &essence).map_err(fault("adding the tag to", &part))?;
+    let essence_sha256 = hex(&essence.finalize());
+    tag::append(&mut out, call, &essence_sha256).map_err(fault("adding the tag to", &part))?;
     out.finish().map_err(fault("ending", &part))?;
-    Ok((essence, energy.map(|e| level_dbfs(e, samples))))
+    Ok(Written { essence_sha256, levels_dbfs: energy.map(|e| level_dbfs(e, samples)), outline })
 }
 
 /// RMS level of `samples` samples whose squares sum to `energy`, rounded to a tenth.

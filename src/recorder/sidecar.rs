@@ -12,6 +12,7 @@ use super::history::{PartyEvent, history_of, parties_of};
 use super::kept::Kept;
 use super::layout::{AUDIO_FILE, frames_file};
 use super::one_sided::Silence;
+use super::peaks::PeaksFile;
 use super::place::{GapReason, STEP_HZ};
 use super::render::{Rendered, RenderedLeg};
 use crate::model::{AskedBy, CallId, CallRecord, RegulatorId, Side, Utc};
@@ -113,6 +114,9 @@ pub struct Block {
     pub encryption: Option<Encryption>,
     /// The WAV.
     pub audio: Audio,
+    /// Its outline, how loud each tenth of a second is; recordings of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peaks: Option<PeaksFile>,
     /// The frame files: the master that the WAV was rendered from.
     pub frames: Vec<Frames>,
     /// Holes in the sound, at most [`GAPS_MAX`].
@@ -298,6 +302,7 @@ impl Sidecar {
                 plain_sha256: encrypted.sha256.clone(),
             }),
             audio: audio_of(rendered),
+            peaks: Some(rendered.peaks.clone()),
             frames,
             gaps: holes.iter().take(GAPS_MAX).map(gap).collect(),
             gaps_total: holes.len() as u32,

@@ -26,6 +26,7 @@ mod burying;
 mod guards;
 mod keeping;
 mod late;
+mod listening;
 mod one_sided;
 mod pausing;
 mod wideband;

@@ -92,6 +92,36 @@ pub struct ReasonQuery {
     reason: Option<String>,
 }
 
+/// Why somebody wants to listen, and from where on.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListenQuery {
+    /// Why, in words, 3 to 500 characters; written to the audit. The header `X-Access-Reason` (UTF-8) does as well.
+    #[param(value_type = Option<String>, min_length = 3, max_length = 500)]
+    reason: Option<String>,
+    /// The second to begin at; without it, or with 0, the beginning.
+    from: Option<u64>,
+}
+
+/// What a [`ListenQuery`] or its header says.
+pub struct Listening {
+    /// Why.
+    pub reason: Reason,
+    /// From which second on, when it is said.
+    pub from_s: Option<u64>,
+}
+
+impl FromRequestParts<Arc<Desk>> for Listening {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Listening, Problem> {
+        let QueryOf(query) = QueryOf::<ListenQuery>::from_request_parts(parts, desk).await?;
+        let text = query.reason.or_else(|| reason_in_header(parts)).unwrap_or_default();
+        Ok(Listening { reason: parse(&text)?, from_s: query.from })
+    }
+}
+
 /// The reason that a request gives, in its query or its header.
 pub struct Given(pub Reason);
 
@@ -118,8 +148,12 @@ impl FromRequestParts<Arc<Desk>> for MaybeGiven {
 
 async fn read_reason(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Option<String>, Problem> {
     let QueryOf(query) = QueryOf::<ReasonQuery>::from_request_parts(parts, desk).await?;
-    let header = parts.headers.get(REASON_HEADER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    Ok(query.reason.or_else(|| header.map(str::to_owned)))
+    Ok(query.reason.or_else(|| reason_in_header(parts)))
+}
+
+fn reason_in_header(parts: &Parts) -> Option<String> {
+    let header = parts.headers.get(REASON_HEADER)?;
+    std::str::from_utf8(header.as_bytes()).ok().map(str::to_owned)
 }
 
 fn parse(text: &str) -> Result<Reason, Problem> {

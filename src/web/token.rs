@@ -124,7 +124,7 @@ impl FromRequestParts<Arc<Desk>> for Bearer {
 
 /// The routes that look at whose call or recording it is ([`Bearer::demand`]): all that a token for some associations may
 /// ask. A route that is added and not named here is closed to it.
-const SCOPED: [&str; 19] = [
+const SCOPED: [&str; 22] = [
     "/api/v1/calls",
     "/api/v1/calls/{call}",
     "/api/v1/calls/{call}/ladder",
@@ -133,6 +133,9 @@ const SCOPED: [&str; 19] = [
     "/api/v1/recordings/{call}",
     "/api/v1/recordings/{call}/audio",
     "/api/v1/recordings/{call}/manifest",
+    "/api/v1/recordings/{call}/parties",
+    "/api/v1/recordings/{call}/peaks",
+    "/api/v1/recordings/{call}/preview",
     "/api/v1/recordings/{call}/signature",
     "/api/v1/recordings/{call}/addenda",
     "/api/v1/recordings/{call}/redactions",

@@ -8,5 +8,7 @@ mod disk;
 mod disks;
 mod encrypted;
 mod killed;
+mod listening;
+mod measured;
 mod pace;
 mod power;

@@ -11,6 +11,7 @@ mod desk;
 mod doors;
 mod exports;
 mod input;
+mod listening;
 mod reading;
 mod reloader;
 mod routing;

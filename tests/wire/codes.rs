@@ -15,7 +15,7 @@ use super::sound::length_of_tone_ms;
 use super::voice::Words;
 
 /// Keys as a person presses them.
-async fn press(ear: &Ear, keys: &str) {
+pub(super) async fn press(ear: &Ear, keys: &str) {
     for key in keys.chars() {
         ear.command("sndcode", &key.to_string());
         let_pass(Duration::from_millis(350)).await;
@@ -23,7 +23,7 @@ async fn press(ear: &Ear, keys: &str) {
 }
 
 /// Anne on a baresip, and a caller who hears her.
-async fn talk(server: &Server) -> (Baresip, Phone, String) {
+pub(super) async fn talk(server: &Server) -> (Baresip, Phone, String) {
     let anne = Baresip::regulator(server, "anne", ANNE).await;
     let caller = Phone::caller(server, "+33612345678").await;
     caller.dial_in("0261910101").await;
@@ -32,13 +32,13 @@ async fn talk(server: &Server) -> (Baresip, Phone, String) {
     (anne, caller, id)
 }
 
-async fn acts(server: &Server) -> Vec<(String, String)> {
+pub(super) async fn acts(server: &Server) -> Vec<(String, String)> {
     let rows = server.api.json("/audit").await["items"].as_array().expect("items").clone();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     rows.iter().map(|row| (text(row, "actor"), text(row, "act"))).collect()
 }
 
-fn did(act: &str, by: &str) -> (String, String) {
+pub(super) fn did(act: &str, by: &str) -> (String, String) {
     (format!("regulator:{by}"), act.to_owned())
 }
 

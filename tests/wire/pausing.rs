@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::api::event_types;
+use super::codes::{acts, did, press, talk};
+use super::harness::let_pass;
+use super::joining::{ANNE, CALLER};
 use super::phone::Phone;
-use super::server::Setup;
+use super::server::{Server, Setup};
 use super::sound::length_of_tone_ms;
 use super::voice::Words;
 
@@ -41,6 +44,49 @@ async fn what_is_said_in_a_pause_is_heard_by_both_and_kept_nowhere() {
     assert_eq!((&pause["by"]["token"], &pause["reason"]), (&json!("admin"), &json!("a card's number")), "{pause:#}");
     let marked = manifest["vigie"]["gaps"].as_array().expect("gaps").iter().filter(|gap| gap["reason"] == "paused");
     assert_eq!(marked.count(), 2, "a gap a leg: {:#}", manifest["vigie"]["gaps"]);
+    server.assert_sound();
+}
+
+/// Waits until the newest call has told this last.
+async fn last_told(server: &Server, kind: &str) {
+    let is_last = |story: &serde_json::Value| event_types(story).last().is_some_and(|last| last == kind);
+    server.api.story(kind, is_last).await;
+}
+
+#[tokio::test]
+async fn a_regulator_pauses_the_recording_and_lets_it_go_on_by_keys_of_a_softphone() {
+    let server = Setup::new().start().await;
+    let (anne, caller, id) = talk(&server).await;
+    let ear = anne.listens();
+    let_pass(Duration::from_secs(1)).await;
+    press(&ear, "*9").await;
+    last_told(&server, "recording.paused").await;
+    caller.voice.says(Words::Tone(1700.0));
+    anne.hears(1700.0, 1000).await;
+    caller.voice.says(Words::Tone(CALLER));
+    let before = anne.heard_ms(CALLER);
+    anne.hears(CALLER, before + 500).await;
+    press(&ear, "*9").await;
+    last_told(&server, "recording.resumed").await;
+    let_pass(Duration::from_secs(1)).await;
+    caller.hang_up().await;
+    assert_eq!(ear.keys(), "1#", "a low tone says paused, a high one recorded");
+
+    let story = server.api.sealed().await;
+    let [left, right] = server.api.audio(&story).await;
+    assert_eq!(length_of_tone_ms(&left, 1700.0), 0, "what was said in the pause");
+    assert!(length_of_tone_ms(&left, CALLER) >= 1500 && length_of_tone_ms(&right, ANNE) >= 1500);
+    let manifest = server.api.json(&format!("/recordings/{id}/manifest")).await;
+    let pause = &manifest["vigie"]["pauses"][0];
+    assert_eq!(
+        (&pause["by"]["regulator"], &pause["resumed_by"]["regulator"]),
+        (&json!("anne"), &json!("anne")),
+        "{pause:#}"
+    );
+    let acts = acts(&server).await;
+    for act in ["recording.pause", "recording.resume"] {
+        assert!(acts.contains(&did(act, "anne")), "{act}: {acts:?}");
+    }
     server.assert_sound();
 }
 

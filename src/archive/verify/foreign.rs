@@ -11,6 +11,7 @@ use crate::recorder::layout::{
     AUDIO_FILE, CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, LOCK_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE,
     SIGNATURE_FILE, leg_of, name_of_part,
 };
+use crate::recorder::peaks::PEAKS_FILE;
 use crate::vault::{FLAC_FILE, KEY_FILE};
 
 /// Notes the entries of a recording's folder that no recording has.
@@ -20,6 +21,7 @@ pub(super) fn note_in_recording(folder: &Path, verdict: &mut Verdict) {
         let is_ours = |name: &str| {
             [AUDIO_FILE, FLAC_FILE, SIDECAR_FILE, SIGNATURE_FILE, KEPT_FILE, KEY_FILE].contains(&name)
                 || [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE].contains(&name)
+                || name == PEAKS_FILE
                 || leg_of(name).is_some()
                 || addendum_of(name.strip_suffix(".sig").unwrap_or(name)).is_some()
         };

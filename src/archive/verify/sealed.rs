@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Verdict;
-use super::audio::{Hashes, hash};
+use super::audio::{Hashes, hash, hash_whole};
 use crate::recorder::layout::AUDIO_FILE;
 use crate::recorder::sidecar::{Encryption, Sidecar};
 use crate::vault::{self, AudioKey, AudioReader, KEY_FILE, Keys, VaultError};
@@ -48,6 +48,14 @@ impl Lock {
             Lock::Shut => None,
         }
     }
+}
+
+/// Whether the WAV at `path` decrypts to what was sealed; in no words.
+pub(super) fn is_as_sealed(path: &Path, told: &Encryption, key: &AudioKey) -> bool {
+    let opened = AudioReader::open(path, AUDIO_FILE, || Ok(Some(key.clone())));
+    let reader = opened.ok().filter(|reader| reader.is_sealed() && reader.is_whole());
+    let found = reader.and_then(|reader| hash_whole(reader).ok());
+    found.is_some_and(|(bytes, sha256)| bytes == told.plain_bytes && sha256 == told.plain_sha256)
 }
 
 /// Hashes the WAV at `path` decrypted, and tells when that is not what was sealed; `None`: it cannot be decrypted.

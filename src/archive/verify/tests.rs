@@ -193,9 +193,9 @@ fn no_flipped_byte_in_any_file_goes_unseen_and_the_right_file_is_named() {
     enrich(&mut world);
     let root = world.parts.settings.folder.clone();
     let files: Vec<_> = world.tree().into_iter().filter(|(path, _)| path.starts_with(&root)).collect();
-    // Audio, two frame files, sidecar, two addenda, an hour's root, a second key with a signature each, the new key's word
+    // Audio, its outline, two frame files, sidecar, two addenda, an hour's root, a second key with a signature each, the new key's word
     // for the old one, the log and the first key.
-    assert_eq!(files.len(), 16, "{:?}", files.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert_eq!(files.len(), 17, "{:?}", files.iter().map(|(path, _)| path).collect::<Vec<_>>());
     assert!(check(&root, &[]).is_sound(), "{:?}", check(&root, &[]));
     for (path, bytes) in files {
         for at in 0..bytes.len() {

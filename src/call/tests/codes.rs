@@ -3,7 +3,7 @@
 use super::consulting::anne_talks;
 use super::joining::hears;
 use super::*;
-use crate::model::Deed;
+use crate::model::{AskedBy, Deed};
 
 /// Anne's tutor is Bruno; he supervises nobody else.
 fn trainee() -> Room {
@@ -207,4 +207,49 @@ fn what_a_person_does_to_the_own_state_by_code_is_in_the_audit_too() {
         room.dialled("anne", digits);
     }
     assert_eq!(deeds(&room), [deed("anne", "regulator.pause", ""), deed("anne", "regulator.ready", "")]);
+}
+
+#[test]
+fn a_recording_pauses_and_goes_on_by_the_regulators_own_keys_and_a_dialled_code() {
+    let mut room = Room::new(|_| {});
+    let (caller, anne) = anne_talks(&mut room);
+    let taps = |orders: &[Order]| {
+        let tap = |order: &Order| match order {
+            Order::Media(MediaCommand::Record { leg, on }) => Some((leg.number, *on)),
+            _ => None,
+        };
+        orders.iter().filter_map(tap).collect::<Vec<_>>()
+    };
+    let tone = |orders: &[Order]| {
+        orders.iter().find_map(|order| match order {
+            Order::Media(MediaCommand::Tone { leg, duration_ms, .. }) if *leg == anne => Some(*duration_ms),
+            _ => None,
+        })
+    };
+    let own = AskedBy::Regulator("anne".into());
+    let paused = press(&mut room, anne, "*9");
+    assert_eq!((taps(&paused), tone(&paused)), (vec![(0, false), (1, false)], Some(200)));
+    let is_marked =
+        |order: &Order| matches!(order, Order::Recorder(RecorderCommand::Pause { by, reason: None, .. }) if *by == own);
+    assert!(paused.iter().any(is_marked), "{paused:?}");
+    let resumed = press(&mut room, anne, "*9");
+    assert_eq!((taps(&resumed), tone(&resumed)), (vec![(0, true), (1, true)], Some(200)));
+    let (_, dialled) = room.dialled("anne", "*9");
+    assert_eq!((refused_with(&dialled), taps(&dialled)), (None, vec![(0, false), (1, false)]));
+    let acts = ["recording.pause", "recording.resume", "recording.pause"];
+    assert_eq!(deeds(&room), acts.map(|act| deed("anne", act, "")));
+    let names: Vec<&str> = room.events(caller).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names[names.len() - 3..], ["recording.paused", "recording.resumed", "recording.paused"]);
+}
+
+#[test]
+fn keys_that_may_not_pause_a_recording_are_refused_and_no_deed() {
+    let mut room = Room::new(|line| line.recording_terms.pause_max = Duration::ZERO);
+    let (_, anne) = anne_talks(&mut room);
+    let refused = press(&mut room, anne, "*9");
+    assert!(is_refused(&refused, anne) && deeds(&room).is_empty());
+    let (_, orders) = room.dialled("anne", "*9");
+    assert_eq!(refused_with(&orders), Some(Unserved::Unavailable));
+    let (_, orders) = room.dialled("bruno", "*9");
+    assert_eq!(refused_with(&orders), Some(Unserved::NotFound), "he talks with nobody");
 }

@@ -11,12 +11,13 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::listening::from_second;
 use super::recordings::{find, open_audio};
 use super::sound::SoundBody;
 use crate::model::{CallId, SealedRecording};
 use crate::vault::AudioReader;
 use crate::web::Desk;
-use crate::web::access::{Given, ReasonQuery, Wish, permit};
+use crate::web::access::{Given, ListenQuery, Listening, ReasonQuery, Wish, permit};
 use crate::web::input::PathOf;
 use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
@@ -26,13 +27,13 @@ use crate::web::words::Octets;
 /// A recording's audio
 ///
 /// The WAV file, stereo: left the caller, right the regulator. One byte range is honoured (`Range`, `If-Range` with
-/// the ETag); several are answered with the whole. Each request is written to the audit before the first byte leaves;
-/// when that fails, nothing is sent.
+/// the ETag); several are answered with the whole. With `?from=SECOND` a WAV of its own with what follows that second, and
+/// no ranges. Each request is written to the audit before the first byte leaves; when that fails, nothing is sent.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/audio", operation_id = "fetchAudio", tag = "recordings",
     params(
         ("call" = String, Path, format = "uuid", description = "The call's id"),
-        ReasonQuery,
+        ListenQuery,
         ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
         ("range" = Option<String>, Header, description = "One byte range: `bytes=0-499`, `bytes=500-`, `bytes=-500`"),
         ("if-range" = Option<String>, Header, description = "The ETag for which the range holds; else the whole comes"),
@@ -51,12 +52,15 @@ use crate::web::words::Octets;
 )]
 pub async fn fetch(
     Keeper(bearer): Keeper,
-    Given(reason): Given,
+    Listening { reason, from_s }: Listening,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let sealed = find(&desk, call).await?;
+    if let Some(from_s) = from_s.filter(|second| *second > 0) {
+        return from_second(&desk, &bearer, &sealed, (reason.as_str(), from_s)).await;
+    }
     // Only its length is needed before it is permitted; what is wrong with it is nobody's business until then.
     let reader = open_sealed(&desk, &sealed).await;
     let length = reader.as_ref().map_or_else(|_| sealed.wav_bytes(), AudioReader::length);
@@ -117,7 +121,7 @@ pub async fn measure(
 }
 
 /// The recording's file, whose length must be what was sealed.
-async fn open_sealed(desk: &Desk, sealed: &SealedRecording) -> Result<AudioReader, Problem> {
+pub async fn open_sealed(desk: &Desk, sealed: &SealedRecording) -> Result<AudioReader, Problem> {
     let call = sealed.call;
     let reader = open_audio(desk, &sealed.path).await?;
     let length = reader.disk_bytes();

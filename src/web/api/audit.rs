@@ -121,6 +121,7 @@ pub struct AuditView {
     /// From which address; `phone` for a feature code.
     source: String,
     /// What: `recording.listen`, `recording.measure`, `recording.manifest`, `recording.signature`, `recording.export`,
+    /// `recording.pause`, `recording.resume`,
     /// `recording.hold`, `recording.release`, `recording.deleted`, `deletion.propose`, `deletion.approve`,
     /// `deletion.withdraw`, `clock.confirm`, `alarm.bulk-listening`, `regulator.pause`, `regulator.ready`, `call.end`,
     /// `call.hold`, `call.resume`, `call.add`, `call.join`, `call.drop`, `call.leave`, `call.samu`, `call.requeue`,

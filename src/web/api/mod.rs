@@ -30,6 +30,7 @@ mod exports;
 mod health;
 mod holds;
 mod ladder;
+mod listening;
 mod outbox;
 mod page;
 mod pausing;
@@ -156,6 +157,9 @@ fn recordings() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(recordings::manifest))
         .routes(routes!(recordings::signature))
         .routes(routes!(audio::fetch, audio::measure))
+        .routes(routes!(listening::peaks))
+        .routes(routes!(listening::preview))
+        .routes(routes!(listening::parties))
         .routes(routes!(holds::list, holds::place))
         .routes(routes!(holds::release))
         .routes(routes!(custody::show))

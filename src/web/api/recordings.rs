@@ -72,8 +72,14 @@ pub struct RecordingView {
     region: String,
     /// Who answered.
     regulator: Option<String>,
-    /// Where the audio is fetched.
+    /// Where the audio is fetched; with `?from=SECOND` from any second on.
     audio_url: String,
+    /// Where its outline is fetched, to look for a place in it; 404 when it was sealed without one.
+    peaks_url: String,
+    /// Where a light preview (Opus) is fetched.
+    preview_url: String,
+    /// Where it is fetched with a channel a party.
+    parties_url: String,
     /// Where the sidecar is fetched.
     manifest_url: String,
     /// Where the signature is fetched.
@@ -109,6 +115,9 @@ impl RecordingView {
             region: record.region.to_string(),
             regulator: record.regulator.map(|regulator| regulator.to_string()),
             audio_url: format!("{base}/audio"),
+            peaks_url: format!("{base}/peaks"),
+            preview_url: format!("{base}/preview"),
+            parties_url: format!("{base}/parties"),
             manifest_url: format!("{base}/manifest"),
             signature_url: format!("{base}/signature"),
         }
@@ -274,7 +283,7 @@ fn refuse(relative: &str, why: &str) -> Problem {
 }
 
 /// Where a file of the recordings folder is.
-async fn locate(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
+pub async fn locate(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
     let refuse = |why: &str| refuse(relative, why);
     let folder = &desk.parts.recordings;
     let path = join_inside(folder, relative).ok_or_else(|| refuse("lies outside the recordings folder"))?;
