@@ -11,9 +11,9 @@ use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, fold
 /// A key file has a few hundred bytes; nothing longer is overwritten: on many disks that destroys nothing.
 const KEY_BYTES_MAX: u64 = 4096;
 
-/// Removes every file of a recording but its certificate, and what was set aside of it. The wrapped data key is overwritten and removed before anything
-/// else and for certain: from then on no copy of encrypted audio, wherever it lies, can be read. Doing it twice changes
-/// nothing.
+/// Removes every file of a recording but its certificate, and what was set aside of it. The wrapped data key is overwritten
+/// and removed before its audio and for certain: from then on no copy of encrypted audio, wherever it lies, can be read.
+/// Doing it twice changes nothing.
 pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
     let folder = recordings.join(folder_of(call));
     let aside = recordings.join(QUARANTINE).join(folder_of(call));

@@ -106,7 +106,7 @@ async fn a_recording_lies_in_two_places_and_each_mends_the_other() {
     assert_eq!(archive(&server, &["check"]).0, Some(0));
 
     // What comes later is copied, too.
-    let note = serde_json::json!({ "kind": "note", "reason": "wire test", "body": { "text": "later" } });
+    let note = serde_json::json!({ "text": "later", "reason": "wire test" });
     assert_eq!(server.api.post(&format!("/recordings/{call}/addenda"), Some(note)).await, 201);
     let addendum = second.join(&folder).join("addendum-0001.json");
     until("the addendum is there", || async { addendum.exists().then_some(()) }).await;

@@ -139,6 +139,7 @@ impl Proofs<'_> {
             if archived.is_empty() {
                 proofs.files.insert(AUDIO_FILE.to_owned(), Proof::Hash(block.audio.sha256));
             }
+            proofs.files.extend(block.peaks.map(|peaks| (peaks.file, Proof::Hash(peaks.sha256))));
             proofs.files.extend(block.frames.into_iter().map(|frames| (frames.file, Proof::Hash(frames.sha256))));
         }
         proofs.files.extend(archived.into_iter().map(|one| (one.file, Proof::Hash(one.sha256))));
