@@ -50,13 +50,13 @@ impl ListeningError {
 /// # Errors
 /// When it cannot be read, or its key is not at hand.
 pub fn outline(folder: &Path, keys: &Keys) -> Result<Option<Vec<u8>>, ListeningError> {
-    let path = folder.join(PEAKS_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
+    let opened = match vault::open_audio(folder, PEAKS_FILE, keys) {
+        Err(VaultError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     let mut bytes = Vec::new();
-    let read = vault::open_audio(folder, PEAKS_FILE, keys)?.take(OUTLINE_BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|source| ListeningError::File { path, source })?;
+    let read = opened.take(OUTLINE_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|source| ListeningError::File { path: folder.join(PEAKS_FILE), source })?;
     Ok(Some(bytes))
 }
 
@@ -74,6 +74,10 @@ pub fn preview<R: Read + Seek>(audio: R, from_s: u64) -> io::Result<Preview<R>> 
 /// [`ListeningError`], when its sidecar or its frame files cannot be read, or its key is not at hand.
 pub fn parties(folder: &Path, keys: &Keys, from_s: u64) -> Result<Parties, ListeningError> {
     let path = folder.join(SIDECAR_FILE);
+    if let Some(elsewhere) = keys.elsewhere().filter(|_| !path.exists()) {
+        let back = elsewhere.bring_back(folder);
+        back.map_err(|source| ListeningError::File { path: path.clone(), source })?;
+    }
     let read = std::fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice::<Sidecar>(&bytes)?));
     let sidecar = read.map_err(|source| ListeningError::File { path, source })?;
     let key = vault::key_of(folder, keys)?;

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use utoipa::ToSchema;
 
 use super::audio::open_sealed;
-use super::recordings::{find, locate};
+use super::recordings::{find, locate_audio};
 use super::sound::SoundBody;
 use crate::archive::listening::{self, HEADER_BYTES, ListeningError, Wav};
 use crate::model::{CallId, SealedRecording};
@@ -204,7 +204,7 @@ fn describe(wav: &Wav) -> [(HeaderName, String); 2] {
 
 /// The folder in which the recording rests.
 async fn folder_of(desk: &Desk, sealed: &SealedRecording) -> Result<PathBuf, Problem> {
-    let path = locate(desk, &sealed.path).await?;
+    let path = locate_audio(desk, &sealed.path).await?;
     Ok(path.parent().map(PathBuf::from).unwrap_or_default())
 }
 

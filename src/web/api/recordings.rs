@@ -298,7 +298,7 @@ pub async fn locate(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
 
 /// The same for audio, which may rest as FLAC, or be in the second place alone: then its folder is found, or where it
 /// would be.
-async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
+pub async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Problem> {
     let (folder, name) = relative.rsplit_once('/').unwrap_or(("", relative));
     let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     if !is_plain || name.is_empty() {
