@@ -26,7 +26,12 @@ const HISTOGRAMS_OTHER: [(&str, &str, &[f64]); 2] = [
 ];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 27] = [
+const COUNTERS: [(&str, &str); 32] = [
+    ("vigie_archive_files_total", "Files copied to the second place"),
+    ("vigie_archive_bytes_total", "Bytes copied to the second place"),
+    ("vigie_archive_failures_total", "Copies to the second place that failed, and are tried again"),
+    ("vigie_archive_reads_total", "Files read from the second place, because they are not here"),
+    ("vigie_archive_flac_total", "Recordings whose WAV became a FLAC"),
     ("vigie_sip_malformed_total", "SIP messages that could not be parsed"),
     ("vigie_sip_unauthorised_total", "SIP requests refused for want of credentials or of a trunk"),
     ("vigie_sip_retransmitted_total", "SIP messages sent again"),
@@ -69,7 +74,10 @@ const COUNTERS: [(&str, &str); 27] = [
 ];
 
 /// Gauges: name and meaning.
-const GAUGES: [(&str, &str); 19] = [
+const GAUGES: [(&str, &str); 22] = [
+    ("vigie_archive_waiting", "Folders that wait to be copied to the second place"),
+    ("vigie_archive_lag_seconds", "For how long the oldest of them waits, in seconds"),
+    ("vigie_archive_differences", "Files that differed from what was sealed at the last comparison of both places"),
     ("vigie_reconciliation_differences", "What calls, events and files disagreed on at the last comparison"),
     ("vigie_recording_key_absent", "1 while recordings wait for the key-encryption key before they are sealed, else 0"),
     ("vigie_info", "1, with the version as a label"),

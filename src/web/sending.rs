@@ -73,7 +73,9 @@ impl Pieces {
 
 impl io::Write for &Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(Ok(Bytes::copy_from_slice(bytes))).map(|()| bytes.len())
+        // What is written in one stroke does not make a piece as large.
+        let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
+        self.send(Ok(Bytes::copy_from_slice(piece))).map(|()| piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
