@@ -53,13 +53,19 @@ pub(super) async fn open(url: &str) -> Result<(Pool, Pool), StorageError> {
         // this connection, however well the disk is again: it is closed, and another one opened.
         pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
     };
-    let write = pool().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+    // Of a disk that is read-only or full for a while SQLite makes a connection that only reads, and it would stay one.
+    let writer = pool().max_connections(1).after_connect(|connection, _| Box::pin(must_write(connection)));
+    let write = writer.connect_with(options.clone()).await.map_err(failed)?;
     sqlx::migrate!("src/storage/migrations/sqlite")
         .run(&write)
         .await
         .map_err(|source| StorageError::Migrate { path: path.clone(), source })?;
     let read = pool().max_connections(READERS_MAX).connect_with(options).await.map_err(failed)?;
     Ok((write, read))
+}
+
+async fn must_write(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    connection.begin_with("BEGIN IMMEDIATE").await?.rollback().await
 }
 
 /// Opens a reading pool alone: the file must be there, and is not changed.
