@@ -1,5 +1,6 @@
 //! Recordings: which there are, and the sidecar and signature that prove them.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::page::{CallQuery, Page};
 use crate::model::{CallId, SealedRecording};
 use crate::storage::deletions::{self, ItemState};
 use crate::storage::recordings;
-use crate::vault::{self, AudioReader};
+use crate::vault::{self, AudioReader, VaultError};
 use crate::web::Desk;
 use crate::web::access::{MaybeGiven, ReasonQuery, Wish, permit};
 use crate::web::input::{PathOf, QueryOf};
@@ -271,7 +272,8 @@ pub async fn open_audio(desk: &Desk, relative: &str) -> Result<AudioReader, Prob
         }
         Ok(Err(error)) => {
             tracing::error!(path = relative, %error, "a recording cannot be opened");
-            Err(refuse(relative, "cannot be read"))
+            let is_gone = matches!(&error, VaultError::File { source, .. } if source.kind() == ErrorKind::NotFound);
+            Err(refuse(relative, if is_gone { "is not there" } else { "cannot be read" }))
         }
         Err(_) => Err(refuse(relative, "cannot be read")),
     }
