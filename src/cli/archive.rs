@@ -19,7 +19,7 @@ use crate::storage::{Storage, StorageError};
 /// Progress is told after so many recordings.
 const PROGRESS_EVERY: u64 = 1000;
 
-/// The second place of recordings ([archive] in the configuration): compare it with the first, mend the one from the other,
+/// The second place of recordings (`[archive]` in the configuration): compare it with the first, mend the one from the other,
 /// see what waits to be copied.
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveArguments {

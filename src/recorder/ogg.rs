@@ -7,7 +7,7 @@ use ropus::{Application, Bitrate, Channels, Encoder};
 use super::wav::Wav;
 
 /// Two sides of telephone speech.
-const BITS_PER_SECOND: u32 = 24_000;
+const BITS_PER_SECOND: u32 = 48_000;
 /// Half the time of the best, for a difference that nobody hears in a preview.
 const COMPLEXITY: u8 = 3;
 /// Packets of 20 ms.

@@ -84,7 +84,7 @@ pub async fn peaks(
 
 /// A light preview of a recording
 ///
-/// Opus in Ogg, stereo, about 24 kbit/s, from any second on (`?from=`), made while it is sent. Written to the audit before
+/// Opus in Ogg, stereo, about 48 kbit/s, from any second on (`?from=`), made while it is sent. Written to the audit before
 /// the first byte leaves.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/preview", operation_id = "fetchPreview", tag = "recordings",
