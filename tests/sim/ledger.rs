@@ -169,12 +169,8 @@ impl Ledger {
                 Ok(())
             }
             Fact::Abandoned(task) => {
-                demand!(
-                    task.closed.is_some() || task.wait_ms >= 10_000,
-                    "the task {} after {} ms",
-                    task.id,
-                    task.wait_ms
-                );
+                let is_owed = task.closed.is_some() || task.wait_ms >= 10_000 || self.is_promised(task.id, beside);
+                demand!(is_owed, "the task {} after {} ms", task.id, task.wait_ms);
                 match task.closed {
                     Some(_) => self.tasks.remove(&task.id),
                     None => self.tasks.insert(task.id),
@@ -311,6 +307,14 @@ impl Ledger {
             EventKind::RegulatorState { .. } => return Err(format!("{call} got a regulator's event")),
         }
         Ok(())
+    }
+
+    /// Whether the caller was promised a call: owed one however short the wait was.
+    fn is_promised(&self, call: CallId, beside: &[Fact]) -> bool {
+        let of_a_promise =
+            |record: &CallRecord| record.choices.callback_of.is_some() || record.outcome == Some(Outcome::CallBack);
+        let told = beside.iter().any(|fact| matches!(fact, Fact::Call(r) if r.id == call && of_a_promise(r)));
+        told || self.calls.get(&call).and_then(|story| story.record.as_ref()).is_some_and(of_a_promise)
     }
 
     /// Whether the call was ever offered to this regulator.
