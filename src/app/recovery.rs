@@ -157,7 +157,8 @@ impl Story {
         let kept = Duration::from_millis(record.person.kept_wait_ms);
         // When it was killed nobody knows: counted is the time until now, within bounds.
         let wait = self.at.since(queued).min(rules.return_within.max(rules.abandoned_after)) + kept;
-        if wait < rules.abandoned_after || record.person.is_test {
+        let is_owed = record.choices.is_call_back_promised || wait >= rules.abandoned_after;
+        if !is_owed || record.person.is_test {
             return;
         }
         let until = Utc(self.at.0.saturating_add(rules.return_within.as_micros() as i64));
@@ -240,6 +241,18 @@ mod tests {
         let nameless = [left(4, "anonymous", &mut open), left(5, "anonymous", &mut open)];
         assert_eq!(nameless.map(|task| task.map(|task| task.times)), [Some(1), Some(1)]);
         assert_eq!(open.len(), 4);
+    }
+
+    #[test]
+    fn who_was_promised_a_call_when_it_was_killed_is_owed_it_however_short_the_wait_was() {
+        let mut record = record("+33600000001", "0233010101", "rouen", "");
+        let (mut story, mut open) = (story(1), Vec::new());
+        record.queued_at = Some(story.at);
+        story.leave_task(&record, CallerRules::default(), &mut open);
+        assert!(open.is_empty(), "nobody waited");
+        record.choices.is_call_back_promised = true;
+        story.leave_task(&record, CallerRules::default(), &mut open);
+        assert_eq!(open.len(), 1);
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub fn goes_on(call: &Call, outcome: Outcome) -> bool {
 /// The wish is noted: said so, and then the call ends; its end puts the call-back in line.
 pub fn noted(call: &mut Call, now: Now, out: &mut Vec<Decision>) {
     ways::leave_room(call, now, out);
+    // A kill before the end must not lose the promise.
+    call.record.choices.is_call_back_promised = true;
+    out.push(Decision::Keep);
     let detail = "the caller wants to be called back".to_owned();
     call.say_farewell(call.line.voice.callback_noted.clone(), (Outcome::CallBack, detail), now, out);
 }
@@ -118,7 +121,7 @@ fn begin_recall(of: &Call, id: CallId, (recall, after): (Recall, Duration), now:
         detail: None,
         offers: Vec::new(),
         legs: Vec::new(),
-        choices: Box::new(Choices { keys: Vec::new(), callback_of: Some(first), attempt: recall.attempt }),
+        choices: Box::new(Choices { callback_of: Some(first), attempt: recall.attempt, ..Choices::default() }),
         ..of.record.clone()
     };
     let mut call = Call {

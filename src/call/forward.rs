@@ -6,13 +6,12 @@ use super::consult::CONSULT_RING_MAX;
 use super::decision::{CallInput, Decision};
 use super::ending::{self, Ending};
 use super::leg::{Leg, LegState};
-use super::life::{Call, LEGS_MAX, State};
+use super::life::{Call, LEGS_MAX, SOUND_DURATION_MAX, State};
 use super::onward::{self, Unmet};
 use super::signal::Party;
-use super::{talking, ways};
-use crate::model::{
-    EndedBy, EventKind, LegId, MediaCommand, Moment, Now, Outcome, RemoteMedia, Side, SoundId, TrunkId,
-};
+use super::{opening, talking, ways};
+use crate::model::media::AfterSounds;
+use crate::model::{EndedBy, EventKind, LegId, MediaCommand, Now, Outcome, RemoteMedia, Side, SoundId, TrunkId};
 use crate::routing;
 
 /// A caller for whom it rings at an outside number.
@@ -20,9 +19,8 @@ use crate::routing;
 pub struct Forward {
     trunk: TrunkId,
     number: String,
-    /// The leg that is dialled.
-    leg: LegId,
-    until: Moment,
+    /// The leg that is dialled; none while the caller hears that the call is recorded.
+    leg: Option<LegId>,
     if_failed: IfFailed,
 }
 
@@ -35,7 +33,8 @@ pub enum IfFailed {
     End(Unmet),
 }
 
-/// The number is dialled; the caller hears `say` and then music. Nobody else rings for the caller meanwhile.
+/// The number is dialled; the caller hears `say` and then music. Nobody else rings for the caller meanwhile. Who was not told
+/// yet that the call is recorded hears that to its end first.
 pub fn begin(
     call: &mut Call,
     number: &str,
@@ -44,17 +43,32 @@ pub fn begin(
     out: &mut Vec<Decision>,
 ) {
     ways::leave_room(call, now, out);
-    let leg = LegId { call: call.id, number: call.legs.len() as u16 };
-    let dialled = routing::outside(&call.centre, number).filter(|_| leg.number < LEGS_MAX);
+    let has_room = call.legs.len() < usize::from(LEGS_MAX);
+    let dialled = routing::outside(&call.centre, number).filter(|_| has_room);
     let Some((trunk, number)) = dialled else { return give_up(call, if_failed, now, out) };
+    let notice = opening::unheard_notice(call);
+    call.state = State::Forwarding(Box::new(Forward { trunk, number, leg: None, if_failed }));
+    match notice {
+        Some(notice) => {
+            call.deadline = Some(now.moment + SOUND_DURATION_MAX);
+            let told = say.into_iter().chain([notice]).collect();
+            call.play(call.caller_leg(), told, AfterSounds::Report, out);
+        }
+        None => open(call, say, now, out),
+    }
+}
+
+/// The caller knows that the call is recorded: the number is dialled.
+fn open(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+    let State::Forwarding(forward) = &mut call.state else { return };
+    let leg = LegId { call: call.id, number: call.legs.len() as u16 };
+    forward.leg = Some(leg);
     let mut outside = Leg::new(leg, Side::Outside, now);
-    outside.dialled = Some(number.clone());
+    outside.dialled = Some(forward.number.clone());
     call.legs.push(outside);
+    call.deadline = Some(now.moment + CONSULT_RING_MAX);
     out.push(Decision::Media(MediaCommand::Open { leg }));
     ways::play_then_music(call, say, out);
-    let until = now.moment + CONSULT_RING_MAX;
-    call.deadline = Some(until);
-    call.state = State::Forwarding(Box::new(Forward { trunk, number, leg, until, if_failed }));
 }
 
 /// It rings at the outside number.
@@ -62,21 +76,25 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
     let State::Forwarding(forward) = &call.state else { return };
     let dialled = forward.leg;
     match input {
-        CallInput::Opened { leg, rtp } if leg == dialled => dial(call, rtp, out),
-        CallInput::Accepted { leg, remote } if leg == dialled => answered(call, remote, now, out),
+        CallInput::Opened { leg, rtp } if Some(leg) == dialled => dial(call, rtp, out),
+        CallInput::Accepted { leg, remote } if Some(leg) == dialled => answered(call, remote, now, out),
         CallInput::OpenFailed { leg, .. } | CallInput::Refused { leg, .. } | CallInput::Ended { leg, .. }
-            if leg == dialled =>
+            if Some(leg) == dialled =>
         {
             failed(call, now, out);
         }
-        CallInput::Due => {
-            call.hang_up(dialled, EndedBy::NoAnswer, now, out);
-            failed(call, now, out);
-        }
+        CallInput::Played { leg } if leg.number == 0 && dialled.is_none() => open(call, Vec::new(), now, out),
+        CallInput::Due => match dialled {
+            Some(dialled) => {
+                call.hang_up(dialled, EndedBy::NoAnswer, now, out);
+                failed(call, now, out);
+            }
+            None => open(call, Vec::new(), now, out),
+        },
         CallInput::Ended { leg, .. } if leg.number == 0 => ending::abandon(call, now, out),
         CallInput::Silent { leg } if leg.number == 0 => ending::caller_is_silent(call, now, out),
         CallInput::Closed { leg, .. } if leg.number == 0 => ending::media_is_lost(call, now, out),
-        CallInput::Closed { leg, .. } if leg == dialled => failed(call, now, out),
+        CallInput::Closed { leg, .. } if Some(leg) == dialled => failed(call, now, out),
         CallInput::End(by) => ending::end(call, Ending::new(Outcome::Interrupted, by), now, out),
         CallInput::RecordingFailed(reason) => ending::fail_recording(call, reason, out),
         CallInput::Opened { .. }
@@ -105,7 +123,8 @@ pub fn step(call: &mut Call, input: CallInput, now: Now, out: &mut Vec<Decision>
 
 fn dial(call: &mut Call, rtp: SocketAddr, out: &mut Vec<Decision>) {
     let State::Forwarding(forward) = &call.state else { return };
-    let (leg, to) = (forward.leg, Party::Number { trunk: forward.trunk.clone(), number: forward.number.clone() });
+    let Some(leg) = forward.leg else { return };
+    let to = Party::Number { trunk: forward.trunk.clone(), number: forward.number.clone() };
     if call.leg(leg).is_some_and(|leg| leg.state == LegState::Opening) {
         call.dial(leg, to, rtp, out);
     }
@@ -113,7 +132,8 @@ fn dial(call: &mut Call, rtp: SocketAddr, out: &mut Vec<Decision>) {
 
 fn answered(call: &mut Call, remote: RemoteMedia, now: Now, out: &mut Vec<Decision>) {
     let State::Forwarding(forward) = &call.state else { return };
-    let (leg, to) = (forward.leg, forward.number.clone());
+    let Some(leg) = forward.leg else { return };
+    let to = forward.number.clone();
     if let Some(answered) = call.leg_mut(leg) {
         answered.connect(remote.clone(), now);
     }

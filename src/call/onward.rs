@@ -3,7 +3,7 @@
 use super::decision::Decision;
 use super::forward::{self, IfFailed};
 use super::life::Call;
-use super::{opening, voicemail, ways};
+use super::{voicemail, ways};
 use crate::model::centre::Farewell;
 use crate::model::record::KEYS_KEPT_MAX;
 use crate::model::{Destination, KeyChosen, Now, Outcome, SoundId};
@@ -61,10 +61,7 @@ pub fn lead(call: &mut Call, why: Unmet, now: Now, out: &mut Vec<Decision>) {
     let say: Vec<SoundId> = message.into_iter().collect();
     match to {
         Destination::Line(line) => ways::led_to_line(call, &line, say, now, out),
-        Destination::Number(number) => {
-            let say = say.into_iter().chain(opening::unheard_notice(call)).collect();
-            forward::begin(call, &number, (say, IfFailed::End(why)), now, out);
-        }
+        Destination::Number(number) => forward::begin(call, &number, (say, IfFailed::End(why)), now, out),
         Destination::Voicemail => voicemail::begin(call, say, now, out),
         // The configuration offers the three above; whatever else stands here, the caller is not lost.
         Destination::Wait | Destination::Menu(_) | Destination::CallBack | Destination::HangUp => {

@@ -126,16 +126,21 @@ pub fn unheard_notice(call: &mut Call) -> Option<SoundId> {
     notice
 }
 
-/// Who was led on before any greeting hears that of the line that takes the call; `false`: there is none to hear.
-pub fn greet(call: &mut Call, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) -> bool {
-    let greeting = call.line.greeting.iter().chain(&call.surge).cloned();
-    if call.hears.greeted || call.line.greeting.is_none() {
+/// Who was led on hears to its end, before anybody answers, what was not heard yet: that the call is recorded, and the greeting
+/// of the line that takes it; `false`: there is nothing to hear.
+pub fn greet(call: &mut Call, say: &[SoundId], now: Now, out: &mut Vec<Decision>) -> bool {
+    let is_greeted = call.hears.greeted || call.line.greeting.is_none();
+    let mut unheard: Vec<SoundId> = unheard_notice(call).into_iter().collect();
+    if !is_greeted {
+        unheard.extend(call.line.greeting.iter().chain(&call.surge).cloned());
+        call.hears.greeted = true;
+    }
+    if unheard.is_empty() {
         return false;
     }
-    call.hears.greeted = true;
     call.state = State::Greeting;
     call.deadline = Some(now.moment + SOUND_DURATION_MAX);
-    call.play(call.caller_leg(), say.into_iter().chain(greeting).collect(), AfterSounds::Report, out);
+    call.play(call.caller_leg(), say.iter().cloned().chain(unheard).collect(), AfterSounds::Report, out);
     true
 }
 

@@ -252,7 +252,9 @@ fn change_demand(call: &mut Call, demand: Demand, out: &mut Vec<Decision>) {
 pub(super) fn tell_demand(call: &mut Call, out: &mut Vec<Decision>) {
     let Demand { needs, priority, region, reach, .. } = call.demand.clone();
     let (skills, needs) = (needs.levels(), needs.to_string());
-    call.tell(EventKind::CallDemandChanged { skills, priority, region, needs, reach }, out);
+    let (line, association) = (Some(call.record.line.clone()), Some(call.record.association.clone()));
+    let changed = EventKind::CallDemandChanged { line, association, skills, priority, region, needs, reach };
+    call.tell(changed, out);
     out.push(Decision::Keep);
 }
 

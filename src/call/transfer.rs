@@ -324,6 +324,8 @@ pub fn ring_on(
     now: Now,
     out: &mut Vec<Decision>,
 ) {
+    // Nobody is left to resume what was paused.
+    pausing::resume(call, AskedBy::Vigie, now, out);
     let offer = to.regulator().cloned().map(|regulator| {
         out.push(Decision::Room(RoomChange::TakesOver { regulator: regulator.clone() }));
         offer_record(call, &regulator, by, now, out)

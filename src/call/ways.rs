@@ -160,7 +160,7 @@ pub fn led_to_line(call: &mut Call, id: &LineId, say: Vec<SoundId>, now: Now, ou
 }
 
 /// With the line's demand; the wait is kept. Who has heard a greeting hears none again.
-fn go_to(call: &mut Call, line: Line, mut say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
+fn go_to(call: &mut Call, line: Line, say: Vec<SoundId>, now: Now, out: &mut Vec<Decision>) {
     // Who goes first on one line does so on the next.
     call.demand = line.demand.changed_by(&call.listed);
     call.record.language = line.language.clone();
@@ -171,8 +171,7 @@ fn go_to(call: &mut Call, line: Line, mut say: Vec<SoundId>, now: Now, out: &mut
     if !is_open {
         return onward::lead(call, Unmet::Closed, now, out);
     }
-    say.extend(opening::unheard_notice(call));
-    if opening::greet(call, say.clone(), now, out) {
+    if opening::greet(call, &say, now, out) {
         return;
     }
     match call.line.voice.menu.clone() {

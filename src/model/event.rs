@@ -150,7 +150,19 @@ pub enum EventKind {
     CallSupervised { by: RegulatorId, way: Supervision, leg: u16 },
     /// Somebody has changed what the call needs, or the caller by a key while waiting.
     #[serde(rename = "call.demand-changed")]
-    CallDemandChanged { skills: BTreeMap<SkillId, u8>, priority: u8, region: RegionId, needs: String, reach: Reach },
+    CallDemandChanged {
+        /// The line that the caller stands in line for from now on; unknown in events of an earlier version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<LineId>,
+        /// The line's association.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        association: Option<AssociationId>,
+        skills: BTreeMap<SkillId, u8>,
+        priority: u8,
+        region: RegionId,
+        needs: String,
+        reach: Reach,
+    },
     /// Sound began to go one way only on one of its legs, or does so no more (`is_over`).
     #[serde(rename = "call.one-way-audio")]
     CallOneWayAudio { leg: u16, side: Side, way: OneWay, is_over: bool },

@@ -328,6 +328,9 @@ pub struct Choices {
     pub callback_of: Option<CallId>,
     /// Which attempt of the call-back this is, from 1.
     pub attempt: u8,
+    /// The caller was told that somebody calls back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_call_back_promised: bool,
 }
 
 /// The most keys kept of one call: a caller who presses more is playing.

@@ -328,6 +328,14 @@ fn a_call_made_urgent_while_it_waits_is_served_first() {
     let change = crate::model::DemandChange { priority: Some(1), ..Default::default() };
     done(&mut room, second, Control::Demand(change));
     assert_eq!(names(&room, second).last(), Some(&"call.demand-changed"));
+    let line = room.facts().find_map(|fact| match fact {
+        Fact::Event(event) => match &event.kind {
+            EventKind::CallDemandChanged { line, .. } => line.clone(),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(line, Some("cherbourg".into()));
     ends(&mut room, anne);
     room.wait(10);
     assert_eq!(room.state("anne"), RegulatorState::Ringing { call: second.call });

@@ -35,6 +35,10 @@ fn heard(room: &Room, leg: LegId) -> Vec<String> {
     last.into_iter().flatten().map(|sound| sound.to_string()).collect()
 }
 
+fn tapped(room: &Room) -> bool {
+    room.orders.iter().any(|order| matches!(order, Order::Media(MediaCommand::Record { on: true, .. })))
+}
+
 /// The port of the leg to the outside number is open; the number that is dialled.
 fn number_dialled(room: &mut Room, call: LegId) -> Option<String> {
     let leg = LegId { number: 1, ..call };
@@ -204,13 +208,22 @@ fn nobody_is_recorded_without_having_been_told_where_a_closed_line_leads_on() {
     };
     let (room, caller) = lead(helping(), own);
     assert_eq!(heard(&room, caller), ["sorry", "recorded-there", "their-greeting"]);
+    // It greets nobody: nobody is offered the caller, and nothing is recorded, before the notice was heard to its end.
+    let ungreeted = |line: &mut Line| {
+        (line.greeting, line.recording) = (None, RecordingPolicy::Always);
+        (line.recording_terms.notice, line.recording_terms.waiting) = (Some("recorded-there".into()), true);
+    };
+    let (mut room, caller) = lead(helping(), ungreeted);
+    assert_eq!(heard(&room, caller), ["sorry", "recorded-there"]);
+    assert_eq!((room.state("zoe"), tapped(&room)), (RegulatorState::Ready, false));
+    room.media(MediaReport::Played { leg: caller });
+    assert_eq!((room.state("zoe"), tapped(&room)), (RegulatorState::Ringing { call: caller.call }, true));
+    // An outside number is dialled when it was heard.
     let (mut room, caller) = lead(Destination::Number("15".into()), |_| {});
+    assert_eq!(heard(&room, caller), ["sorry", "recorded"]);
+    assert_eq!(number_dialled(&mut room, caller), None);
+    room.media(MediaReport::Played { leg: caller });
     assert_eq!(number_dialled(&mut room, caller).as_deref(), Some("15"));
-    let said = room.orders.iter().any(|order| {
-        let is_notice = |sounds: &[crate::model::SoundId]| sounds.iter().any(|sound| sound.to_string() == "recorded");
-        matches!(order, Order::Media(MediaCommand::Play { leg, sounds, .. }) if *leg == caller && is_notice(sounds))
-    });
-    assert!(said, "{:?}", room.orders);
 }
 
 #[test]

@@ -132,6 +132,14 @@ fn a_pause_does_not_outlast_whoever_hands_the_caller_on() {
     let to = crate::call::signal::TransferTo::User("bruno".into());
     let handed = room.signal(Signal::TransferAsked { leg: anne, to });
     assert_eq!(taps(&handed), [(0, true), (1, true)]);
+    // Nor whoever hangs up while the SAMU rings.
+    let mut room = Room::new(|_| {});
+    let (caller, anne) = anne_talks(&mut room);
+    done(&mut room, caller, pause());
+    done(&mut room, caller, Control::HandToSamu);
+    room.dial(caller, 2);
+    let left = room.signal(Signal::Ended { leg: anne, by: Gone::HungUp, detail: None });
+    assert!(left.iter().any(|order| matches!(order, Order::Recorder(RecorderCommand::Resume { .. }))), "{left:?}");
 }
 
 #[test]
