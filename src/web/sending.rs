@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use futures_core::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::Problem;
 
@@ -26,20 +26,44 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
 
-/// A body that `make` writes, on a thread that may wait. When it fails the connection is cut, so that nobody takes a part
-/// for the whole.
-pub fn made(make: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static) -> Result<Body, Problem> {
-    let place = PLACES.try_acquire().map_err(|_| {
+/// Whoever makes something stands back behind live calls (sched(7)): a listener may wait, a caller's packet may not.
+const BACKGROUND_NICE: i32 = 10;
+
+/// One of the places of those who are served at once; asked for before anything dear is done, and before it is told in the
+/// audit that somebody listens.
+pub struct Place {
+    _permit: SemaphorePermit<'static>,
+}
+
+/// A place, or that all are taken.
+pub fn place() -> Result<Place, Problem> {
+    PLACES.try_acquire().map(|permit| Place { _permit: permit }).map_err(|_| {
         Problem::unavailable(format!(
-            "{AT_ONCE_MAX} recordings are being fetched already; ask again when one is through"
+            "{AT_ONCE_MAX} recordings, copies or exports are being fetched already; ask again when one is through"
         ))
-    })?;
-    let (pieces, sent) = mpsc::channel(PIECES_MAX);
-    tokio::task::spawn_blocking(move || {
-        let _place = place;
-        fill(&Pieces { to: pieces, runtime: Handle::current() }, make);
-    });
-    Ok(Body::from_stream(Sent(sent)))
+    })
+}
+
+impl Place {
+    /// A body that `make` writes, on a thread of its own that may wait. When it fails the connection is cut, so that nobody
+    /// takes a part for the whole.
+    pub fn made(
+        self,
+        make: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<Body, Problem> {
+        let (to, sent) = mpsc::channel(PIECES_MAX);
+        let pieces = Pieces { to, runtime: Handle::current() };
+        let thread = std::thread::Builder::new().name("sending".into()).spawn(move || {
+            let _place = self;
+            // Where it cannot be set, all stays as it is.
+            let _ = rustix::process::nice(BACKGROUND_NICE);
+            fill(&pieces, make);
+        });
+        match thread {
+            Ok(_) => Ok(Body::from_stream(Sent(sent))),
+            Err(error) => Err(Problem::unavailable(format!("no thread can be started to send it: {error}; ask again"))),
+        }
+    }
 }
 
 fn fill(pieces: &Pieces, make: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
@@ -49,7 +73,14 @@ fn fill(pieces: &Pieces, make: impl FnOnce(&mut dyn io::Write) -> io::Result<()>
     let done =
         std::panic::catch_unwind(write).unwrap_or_else(|_| Err(io::Error::other("a fault of Vigie; see its log")));
     if let Err(error) = done {
-        tracing::error!("what was being sent broke off: {error}");
+        match error.kind() {
+            // Players close when they have heard enough, and seek by asking anew.
+            io::ErrorKind::BrokenPipe => tracing::debug!("whoever was being sent a recording has gone"),
+            io::ErrorKind::TimedOut => {
+                tracing::warn!("a reader of a recording took nothing for {} s and was given up", PATIENCE.as_secs())
+            }
+            _ => tracing::error!("what was being sent broke off: {error}"),
+        }
         // Whoever asked may have gone: then nobody is to be told.
         let _ = pieces.send(Err(error));
     }
@@ -105,11 +136,14 @@ mod tests {
     #[tokio::test]
     async fn what_breaks_off_is_no_whole_answer_and_stalled_readers_keep_few_threads() {
         for _ in 0..2 * AT_ONCE_MAX {
-            let whole = made(|out| out.write_all(&[7; 200_000])).expect("a place");
+            let whole = place().expect("a place").made(|out| out.write_all(&[7; 200_000])).expect("a thread");
             assert_eq!(read(whole).await.expect("whole"), 200_000);
-            let broken = made(|out| out.write_all(&[7; 100]).and(Err(io::Error::other("the disk")))).expect("a place");
+            let broken = place()
+                .expect("a place")
+                .made(|out| out.write_all(&[7; 100]).and(Err(io::Error::other("the disk"))))
+                .expect("a place");
             assert!(read(broken).await.is_err());
-            let fault = made(|out| {
+            let fault = place().expect("a place").made(|out| {
                 out.write_all(&[7; 100])?;
                 panic!("a fault")
             });
@@ -119,8 +153,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
-        let stalled: Vec<_> = (0..AT_ONCE_MAX).map_while(|_| made(|out| out.write_all(&[7; 4_000_000])).ok()).collect();
-        let refused = made(|_| Ok(())).expect_err("full");
+        let stalled: Vec<_> =
+            (0..AT_ONCE_MAX).map_while(|_| place().ok()?.made(|out| out.write_all(&[7; 4_000_000])).ok()).collect();
+        let refused = place().err().expect("full");
         assert!(refused.detail().contains("ask again"), "{}", refused.detail());
         drop(stalled);
         while PLACES.available_permits() < AT_ONCE_MAX {

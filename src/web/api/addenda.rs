@@ -241,7 +241,7 @@ pub async fn redacted(
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{call}-redacted-{number}.wav\"")),
     ];
     let evidence = desk.parts.evidence.clone();
-    let body = sending::made(move |out| evidence.write_redacted(call, &copy, out))?;
+    let body = sending::place()?.made(move |out| evidence.write_redacted(call, &copy, out))?;
     Ok((headers, body).into_response())
 }
 

@@ -341,7 +341,7 @@ pub async fn archive(
     }
     let contents = export::gather(&desk.parts.storage, wanted, &desk.parts.zone).await.map_err(failed)?;
     let evidence = desk.parts.evidence.clone();
-    let body = sending::made(move |out| {
+    let body = sending::place()?.made(move |out| {
         export::write(&evidence, &contents, out, clock::utc()).map(|_| ()).map_err(io::Error::other)
     })?;
     let headers = [

@@ -223,7 +223,7 @@ async fn blocking<T: Send + 'static>(
 
 /// What is made piece by piece, sent as it is made; who stops listening stops it.
 fn send(pieces: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Result<Body, Problem> {
-    sending::made(move |out| {
+    sending::place()?.made(move |out| {
         for piece in pieces {
             out.write_all(&piece?)?;
             // The first second is heard before the next one is made.
