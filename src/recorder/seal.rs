@@ -103,18 +103,26 @@ impl Sealer {
     pub fn seal(&mut self, call: CallId, recovered: bool, at: Utc) -> Result<Seal, SealError> {
         self.log_waiting()?;
         let folder = self.folder(call);
-        let sealed = match seal_there(&self.parts.settings.folder, call)? {
-            Some(sealed) => sealed,
-            None => {
-                let written = self.write_seal(call, recovered, at);
-                match written {
-                    Ok(_) => self.doubtful.remove(&call),
-                    Err(_) => self.doubtful.insert(call),
-                };
-                written?
+        let (sealed, logged) = match seal_there(&self.parts.settings.folder, call)? {
+            Some(sealed) => {
+                let logged = self.sync_names(&folder).and_then(|()| self.add_line(&sealed.recording));
+                (sealed, logged)
             }
+            None => match self.write_seal(call, recovered, at) {
+                Ok(sealed) => {
+                    let logged = self.add_line(&sealed.recording);
+                    (sealed, logged)
+                }
+                Err(error) => {
+                    self.doubtful.insert(call);
+                    // The sidecar may have got its name all the same: then its number is taken.
+                    self.unlogged = sealed_there(&self.parts.settings.folder, call).ok().flatten();
+                    return Err(error);
+                }
+            },
         };
-        if let Err(error) = self.add_line(&sealed.recording) {
+        self.doubtful.remove(&call);
+        if let Err(error) = logged {
             self.unlogged = Some(sealed.recording);
             return Err(error);
         }
@@ -127,13 +135,13 @@ impl Sealer {
 
     /// Adds the line of a sidecar that has none yet: its number is taken.
     pub(super) fn log_waiting(&mut self) -> Result<(), SealError> {
-        if let Some(waiting) = self.unlogged.take()
-            && let Err(error) = self.add_line(&waiting)
-        {
+        let Some(waiting) = self.unlogged.take() else { return Ok(()) };
+        let folder = self.folder(waiting.call);
+        let logged = self.sync_names(&folder).and_then(|()| self.add_line(&waiting));
+        if logged.is_err() {
             self.unlogged = Some(waiting);
-            return Err(error);
         }
-        Ok(())
+        logged
     }
 
     /// A call whose sidecar names its place in the log while its line is not there yet, as a crash may leave it: nothing
@@ -189,6 +197,13 @@ impl Sealer {
         put_file(&path, &bytes).map_err(fault("writing", &path))?;
         self.sync_above(&folder)?;
         Ok(tell(&sidecar, &bytes))
+    }
+
+    /// Brings the names of a sidecar that stands already to the disk, and its folder's: whoever wrote it may have ended, or
+    /// failed, before that. The log must never speak of a sidecar that goes with the power.
+    fn sync_names(&mut self, folder: &Path) -> Result<(), SealError> {
+        sync_file(folder).map_err(fault("syncing", folder))?;
+        self.sync_above(folder)
     }
 
     /// Syncs the folders in which the call's own has its name: the day's each time, those above it once, because nothing

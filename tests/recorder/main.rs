@@ -12,3 +12,4 @@ mod listening;
 mod measured;
 mod pace;
 mod power;
+mod syncs;

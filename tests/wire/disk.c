@@ -34,7 +34,10 @@ struct control {
     volatile uint32_t early;       /* of 256 pages written, so many reach the disk before they are synced */
     volatile uint32_t faults;      /* told: so many faults there were */
     volatile uint32_t syncs;       /* told: so many syncs succeeded */
-    volatile char scope[2048];     /* faults only in files below it; "": all */
+    volatile char scope[2048];     /* faults only in files below it, or, ending in "/.", in that one; "": all */
+    volatile uint32_t sync_spared; /* so many syncs pass before sync_errno strikes */
+    volatile uint32_t sync_strikes; /* then so many fail; 0: all */
+    volatile uint32_t sync_count;  /* told: so many syncs it was asked about */
 };
 
 #define REAL(name, result, ...) \
@@ -85,7 +88,9 @@ static int is_in_scope(const char *path) {
     char scope[2048];
     memcpy(scope, (const void *)control->scope, sizeof scope - 1);
     scope[sizeof scope - 1] = 0;
-    return !*scope || is_below(path, scope, strlen(scope));
+    size_t length = strlen(scope);
+    if (length > 2 && !strcmp(scope + length - 2, "/.")) return !strncmp(path, scope, length - 2) && !path[length - 2];
+    return !length || is_below(path, scope, length);
 }
 
 /* The path of an open file, when it is one of ours. */
@@ -104,6 +109,12 @@ static int fails(uint32_t with) {
     __sync_fetch_and_add(&control->faults, 1);
     errno = with;
     return 1;
+}
+
+/* Whether it is this sync's turn to fail. */
+static int strikes(void) {
+    uint32_t before = __sync_fetch_and_add(&control->sync_count, 1), spared = control->sync_spared;
+    return before >= spared && (!control->sync_strikes || before - spared < control->sync_strikes);
 }
 
 static void stall(uint32_t which) {
@@ -353,7 +364,7 @@ static int sync_any(int file, int (*really)(int)) {
     int is_lost = 0;
     if (is_in_scope(path)) {
         stall(2);
-        is_lost = control->sync_errno && fails(control->sync_errno);
+        is_lost = control->sync_errno && strikes() && fails(control->sync_errno);
     }
     if (safe) {
         struct stat now;

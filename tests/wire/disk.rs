@@ -38,6 +38,9 @@ const FAULTS: u64 = 24;
 const SYNCED: u64 = 28;
 const SCOPE: u64 = 32;
 const SCOPE_BYTES: usize = 2047;
+const SYNC_SPARED: u64 = 2080;
+const SYNC_STRIKES: u64 = 2084;
+const SYNC_COUNT: u64 = 2088;
 
 /// The disk of one process: some folders.
 pub struct Disk {
@@ -91,6 +94,16 @@ impl Disk {
         disk
     }
 
+    /// The disk under this very process, which a parent put there.
+    pub fn of_this_process() -> Disk {
+        let given = |name: &str| std::env::var(name).expect("a parent's disk");
+        let control = File::options().read(true).write(true).open(given("VIGIE_DISK_CONTROL"));
+        let roots = given("VIGIE_DISK_ROOTS");
+        let (first, second) = roots.split_once(':').expect("two roots");
+        let (control, roots) = (control.expect("the control file"), [first.into(), second.into()]);
+        Disk { control, environment: Vec::new(), roots, safe: None }
+    }
+
     /// From now on it does this.
     pub fn set(&self, lever: Lever, value: u32) {
         self.control.write_all_at(&value.to_le_bytes(), lever as u64).expect("told");
@@ -104,11 +117,25 @@ impl Disk {
         self.control.write_all_at(&bytes, SCOPE).expect("told");
     }
 
+    /// Faults strike this one file or folder alone.
+    pub fn only_at(&self, path: &Path) {
+        self.only_in(&path.join("."));
+    }
+
+    /// `strikes` syncs fail after so many more that pass; 0: all that follow.
+    pub fn fails_to_sync(&self, spared: u32, strikes: u32) {
+        for (at, value) in [(SYNC_SPARED, spared), (SYNC_STRIKES, strikes), (SYNC_COUNT, 0)] {
+            self.control.write_all_at(&value.to_le_bytes(), at).expect("told");
+        }
+        self.set(Lever::Sync, EIO);
+    }
+
     /// It works again.
     pub fn heals(&self) {
         for lever in [Lever::Write, Lever::Name, Lever::Sync, Lever::Stall, Lever::Short] {
             self.set(lever, 0);
         }
+        self.control.write_all_at(&[0; 12], SYNC_SPARED).expect("told");
     }
 
     /// So many faults there were.
