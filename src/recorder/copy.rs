@@ -15,7 +15,7 @@ use super::work::{SyncJob, Workers};
 use super::{Message, Parts, RecorderError};
 use crate::clock;
 use crate::journal::{EndedSegment, Journal, RingReader};
-use crate::model::{CallId, Moment, RecorderCommand, RecorderReport};
+use crate::model::{CallId, LegId, Moment, RecorderCommand, RecorderReport};
 
 pub(super) mod watch;
 
@@ -139,13 +139,14 @@ impl Copier {
         match message {
             Message::Command(command) => self.obey(command, now),
             Message::Sealed { call, result } => self.end(call, result, now),
-            Message::Unsynced { job, error } => {
+            Message::Unsynced { mut job, error } => {
                 self.voice.alarm(
                     "recording-disk",
                     None,
                     format!("files could not be synced: {error}; trying again"),
                     now,
                 );
+                job.grow(|leg| self.live.get(&leg.call)?.file_of(leg.number));
                 self.unsynced.push_back(job);
                 self.unsynced_until = now + UNSYNCED_AGAIN_AFTER;
             }
@@ -271,6 +272,7 @@ impl Copier {
             match live.keep(&self.parts.state, now) {
                 Ok(false) => (),
                 Ok(true) => self.unsynced.push_back(SyncJob::Kept {
+                    call: *call,
                     folder: live.folder().to_owned(),
                     root: self.parts.settings.folder.clone(),
                     marks: open_folder(&self.parts.state),
@@ -354,7 +356,8 @@ impl Copier {
             if !is_written {
                 return;
             }
-            let files = segment.legs.iter().filter_map(|leg| live.get(&leg.call)?.file_of(leg.number)).collect();
+            let file_of = |leg: &LegId| Some((*leg, live.get(&leg.call)?.file_of(leg.number)?));
+            let files = segment.legs.iter().filter_map(file_of).collect();
             let folders: HashSet<_> =
                 segment.legs.iter().filter_map(|leg| Some(live.get(&leg.call)?.folder().to_owned())).collect();
             let path = segment.path.clone();

@@ -19,6 +19,7 @@ use crate::vault::{Keys, VaultError};
 mod bury;
 mod copy;
 pub mod deposit;
+mod doubts;
 mod history;
 mod kept;
 mod late;

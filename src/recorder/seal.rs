@@ -10,6 +10,7 @@ use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
 
 use super::Parts;
+use super::doubts::Unsettled;
 use super::kept::{Kept, unfinished};
 use super::layout::{
     AUDIO_FILE, KEPT_FILE, SIDECAR_FILE, SIGNATURE_FILE, folder_of, frames_file, leg_of, open_folder, put_file,
@@ -77,6 +78,8 @@ pub struct Sealer {
     unlogged: Option<SealedRecording>,
     /// Calls whose frame files may not be on the disk, whatever a sync says now: an earlier attempt failed.
     doubtful: BTreeSet<CallId>,
+    /// What the threads that sync have not settled.
+    unsettled: Unsettled,
     /// The day whose folders, up to the root, were synced last.
     synced_day: Option<PathBuf>,
 }
@@ -86,7 +89,13 @@ impl Sealer {
     pub fn open(parts: &Parts) -> Result<Sealer, SealError> {
         let log = SealLog::open(&parts.settings.folder, &parts.node, &parts.key)?;
         let unlogged = next_in_line(parts, log.next_sequence());
-        Ok(Sealer { parts: parts.clone(), log, unlogged, doubtful: BTreeSet::new(), synced_day: None })
+        let (doubtful, unsettled) = (BTreeSet::new(), Unsettled::default());
+        Ok(Sealer { parts: parts.clone(), log, unlogged, doubtful, unsettled, synced_day: None })
+    }
+
+    /// Heeds what these threads have not settled.
+    pub(super) fn heed(&mut self, unsettled: Unsettled) {
+        self.unsettled = unsettled;
     }
 
     /// What it was opened with.
@@ -166,6 +175,11 @@ impl Sealer {
         let folder = self.folder(call);
         let mut kept = Kept::read(&folder).map_err(fault("reading the kept", &folder.join(KEPT_FILE)))?;
         let key = key_for(&folder, &self.parts)?;
+        if key.is_some() {
+            // Without it all the rest is noise. What an earlier run was told of its syncs nobody knows any more.
+            let is_doubtful = || recovered || self.doubtful.contains(&call) || self.unsettled.kept.has(call);
+            bring_to_disk(&folder.join(KEY_FILE), is_doubtful)?;
+        }
         // An announced leg from which nothing came gets a frame file without frames: that, too, is evidence.
         let mut legs: BTreeSet<u16> = kept.legs.keys().copied().collect();
         legs.extend(list_legs(&folder).map_err(fault("listing", &folder))?);
@@ -177,8 +191,7 @@ impl Sealer {
             // Cuts a torn end; changes nothing when there is none.
             FrameFile::end(&path, key.as_ref(), |_, frame| last = last.max(frame.arrival))
                 .map_err(fault("opening", &path))?;
-            let synced = if self.doubtful.contains(&call) { write_and_sync(&path) } else { sync_file(&path) };
-            synced.map_err(fault("syncing", &path))?;
+            bring_to_disk(&path, || self.doubtful.contains(&call) || self.unsettled.frames.has(call))?;
             hashes.push(hash_short(&path).map_err(fault("reading", &path))?);
         }
         let rendered = render(&folder, &kept, &legs, key.as_ref())?;
@@ -313,6 +326,14 @@ pub(super) fn key_for(folder: &Path, parts: &Parts) -> Result<Option<AudioKey>, 
     ensure_key(folder, &key)?;
     sync_file(&folder.join(KEY_FILE)).map_err(file_fault(folder))?;
     Ok(Some(key))
+}
+
+/// Syncs a file. Asked after that, because another thread's sync of the same file may begin and fail at any time before:
+/// what is in doubt then is written again.
+fn bring_to_disk(path: &Path, is_doubtful: impl FnOnce() -> bool) -> Result<(), SealError> {
+    let synced = sync_file(path);
+    let synced = if is_doubtful() { write_and_sync(path) } else { synced };
+    synced.map_err(fault("syncing", path))
 }
 
 fn list_legs(folder: &Path) -> io::Result<Vec<u16>> {

@@ -1,7 +1,7 @@
 //! The threads that may wait for a disk: one renders and seals, one syncs the
 //! journal, one what is kept of calls, one frame files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 
 use super::bury::{Burial, Told};
 use super::deposit::{Claim, Deposit, DepositError, Deposited, Notary};
+use super::doubts::{Doubts, Unsettled};
 use super::late::{Late, LateWork};
 use super::layout::{KEPT_FILE, remove_file, sync_file, sync_folders, write_and_sync};
 use super::seal::Sealer;
 use super::{Message, RecorderError, spawn};
 use crate::clock;
 use crate::journal::Written;
-use crate::model::CallId;
+use crate::model::{CallId, LegId};
 use crate::vault::KEY_FILE;
 
 /// Jobs that may wait; what does not fit is offered again at the next turn.
@@ -54,27 +55,29 @@ pub(super) enum SealJob {
 #[derive(Clone, Debug)]
 pub(super) enum SyncJob {
     /// A call's kept file, its folders up to the root, and the folder of marks.
-    Kept { folder: PathBuf, root: PathBuf, marks: PathBuf, is_again: bool },
+    Kept { call: CallId, folder: PathBuf, root: PathBuf, marks: PathBuf, is_again: bool },
     /// The frame files that a journal segment touched, and their names; then the segment goes.
-    Segment { path: PathBuf, files: Vec<Written>, folders: HashSet<PathBuf>, is_again: bool },
+    Segment { path: PathBuf, files: Vec<(LegId, Written)>, folders: HashSet<PathBuf>, is_again: bool },
 }
 
 /// Starts the threads; results come to `done`.
-pub(super) fn start(sealer: Sealer, done: SyncSender<Message>) -> Result<Workers, RecorderError> {
+pub(super) fn start(mut sealer: Sealer, done: SyncSender<Message>) -> Result<Workers, RecorderError> {
     let (seals, seal_jobs) = sync_channel(JOBS_MAX);
     let (keeps, keep_jobs) = sync_channel(JOBS_MAX);
     let (syncs, sync_jobs) = sync_channel(JOBS_MAX);
     let (journals, journal_jobs) = sync_channel(1);
     let (sealed, kept, journalled) = (done.clone(), done.clone(), done.clone());
+    let unsettled = Unsettled::default();
+    sealer.heed(unsettled.clone());
     let journalling = spawn("recorder-journal", move || sync_journals(&journal_jobs, &journalled))?;
     let sealing = spawn("recorder-seal", move || {
         stand_back();
         seal_all(sealer, &seal_jobs, &sealed);
     })?;
-    let keeping = spawn("recorder-keep", move || sync_each(&keep_jobs, &kept))?;
+    let keeping = spawn("recorder-keep", move || sync_each(&keep_jobs, &unsettled.kept, &kept))?;
     let syncing = spawn("recorder-sync", move || {
         stand_back();
-        sync_each(&sync_jobs, &done);
+        sync_each(&sync_jobs, &unsettled.frames, &done);
     })?;
     Ok(Workers { seals, keeps, syncs, journals, threads: [sealing, keeping, syncing, journalling] })
 }
@@ -195,9 +198,16 @@ fn sync_journals(jobs: &Receiver<Vec<Written>>, done: &SyncSender<Message>) {
     }
 }
 
-fn sync_each(jobs: &Receiver<SyncJob>, done: &SyncSender<Message>) {
+/// `doubts` is of this thread's kind of jobs.
+fn sync_each(jobs: &Receiver<SyncJob>, doubts: &Doubts, done: &SyncSender<Message>) {
     for job in jobs {
-        let Err(error) = sync(&job) else { continue };
+        let calls = job.calls();
+        // A job that failed is in doubt since then. What its fault has taken may be another job's, too.
+        let again = if job.is_again() { calls.clone() } else { doubts.begin(&calls) };
+        let Err(error) = sync(&job, &again) else {
+            doubts.settle(&calls);
+            continue;
+        };
         if done.send(Message::Unsynced { job: job.again(), error }).is_err() {
             return;
         }
@@ -208,18 +218,46 @@ impl SyncJob {
     /// The same after a sync that failed.
     fn again(self) -> SyncJob {
         match self {
-            SyncJob::Kept { folder, root, marks, .. } => SyncJob::Kept { folder, root, marks, is_again: true },
+            SyncJob::Kept { call, folder, root, marks, .. } => {
+                SyncJob::Kept { call, folder, root, marks, is_again: true }
+            }
             SyncJob::Segment { path, files, folders, .. } => SyncJob::Segment { path, files, folders, is_again: true },
+        }
+    }
+
+    fn is_again(&self) -> bool {
+        match self {
+            SyncJob::Kept { is_again, .. } | SyncJob::Segment { is_again, .. } => *is_again,
+        }
+    }
+
+    /// Whose files it syncs.
+    fn calls(&self) -> BTreeSet<CallId> {
+        match self {
+            SyncJob::Kept { call, .. } => BTreeSet::from([*call]),
+            SyncJob::Segment { files, .. } => files.iter().map(|(leg, _)| leg.call).collect(),
+        }
+    }
+
+    /// What a failed sync has taken may have been written after the job was made: by then the files of `leg` have grown to
+    /// what `written` says now.
+    pub(super) fn grow(&mut self, written: impl Fn(LegId) -> Option<Written>) {
+        match self {
+            SyncJob::Kept { .. } => (),
+            SyncJob::Segment { files, .. } => {
+                files.iter_mut().for_each(|(leg, file)| *file = written(*leg).unwrap_or_else(|| file.clone()));
+            }
         }
     }
 }
 
-fn sync(job: &SyncJob) -> io::Result<()> {
+/// The files of the calls `again` are written once more: a sync of them has failed.
+fn sync(job: &SyncJob, again: &BTreeSet<CallId>) -> io::Result<()> {
     match job {
-        SyncJob::Kept { folder, root, marks, is_again } => {
+        SyncJob::Kept { call, folder, root, marks, is_again: _ } => {
             for file in [KEY_FILE, KEPT_FILE] {
                 let path = folder.join(file);
-                match if *is_again { write_and_sync(&path) } else { sync_file(&path) } {
+                match if again.contains(call) { write_and_sync(&path) } else { sync_file(&path) } {
                     // A plain recording has no key; what is kept goes when it is sealed.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => (),
                     result => result?,
@@ -228,9 +266,10 @@ fn sync(job: &SyncJob) -> io::Result<()> {
             sync_folders(folder, root)?;
             sync_file(marks)
         }
-        SyncJob::Segment { path, files, folders, is_again } => {
-            let again = |file: &Written| Written { is_doubtful: *is_again, ..file.clone() };
-            files.iter().try_for_each(|file| again(file).sync())?;
+        SyncJob::Segment { path, files, folders, is_again: _ } => {
+            let is_doubtful = |leg: &LegId| again.contains(&leg.call);
+            let as_told = |(leg, file): &(LegId, Written)| Written { is_doubtful: is_doubtful(leg), ..file.clone() };
+            files.iter().try_for_each(|file| as_told(file).sync())?;
             folders.iter().try_for_each(|folder| sync_file(folder))?;
             remove_file(path)
         }

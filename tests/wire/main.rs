@@ -8,6 +8,7 @@ mod api;
 mod baresip;
 mod certificates;
 mod digest;
+#[allow(dead_code, reason = "tests/recorder uses the rest of it")]
 mod disk;
 mod harness;
 mod link;
