@@ -125,14 +125,16 @@ impl Sealer {
                 Err(error) => {
                     self.doubtful.insert(call);
                     // The sidecar may have got its name all the same: then its number is taken.
-                    self.unlogged = sealed_there(&self.parts.settings.folder, call).ok().flatten();
+                    if let Ok(Some(sealed)) = sealed_there(&self.parts.settings.folder, call) {
+                        self.hold(sealed);
+                    }
                     return Err(error);
                 }
             },
         };
         self.doubtful.remove(&call);
         if let Err(error) = logged {
-            self.unlogged = Some(sealed.recording);
+            self.hold(sealed.recording);
             return Err(error);
         }
         let kept = folder.join(KEPT_FILE);
@@ -148,18 +150,24 @@ impl Sealer {
         let folder = self.folder(waiting.call);
         let logged = self.sync_names(&folder).and_then(|()| self.add_line(&waiting));
         if logged.is_err() {
-            self.unlogged = Some(waiting);
+            self.hold(waiting);
         }
         logged
     }
 
-    /// A call whose sidecar names its place in the log while its line is not there yet, as a crash may leave it: nothing
-    /// else may take that place.
+    /// Lets nothing be sealed before this sidecar has its line, when its number is the next one: anything else would take it.
+    /// One out of place takes nobody's; it is told, and the rest goes on.
+    fn hold(&mut self, sealed: SealedRecording) {
+        self.unlogged = Some(sealed).filter(|sealed| sealed.seal_sequence == self.log.next_sequence());
+    }
+
+    /// A call whose sidecar names the next place in the log while its line is not there yet, as a crash may leave it: nothing
+    /// else may take that place. One that names another is out of place.
     pub(super) fn without_line(&self) -> Result<Option<CallId>, SealError> {
         let state = &self.parts.state;
         for call in unfinished(state).map_err(fault("listing unfinished recordings in", state))? {
             let sealed = sealed_there(&self.parts.settings.folder, call)?;
-            if sealed.is_some_and(|sealed| sealed.seal_sequence >= self.log.next_sequence()) {
+            if sealed.is_some_and(|sealed| sealed.seal_sequence == self.log.next_sequence()) {
                 return Ok(Some(call));
             }
         }

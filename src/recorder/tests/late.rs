@@ -135,3 +135,24 @@ fn a_number_that_a_sidecar_has_is_given_to_no_other_call_though_recovery_could_n
     assert_eq!((first.seal_sequence, world.seal_one(3).seal_sequence), (1, 2));
     assert!(fs::read_to_string(&log).expect("a log").starts_with(&line));
 }
+
+#[test]
+fn a_sidecar_out_of_place_keeps_nothing_else_from_being_sealed() {
+    let mut world = World::new();
+    for number in [2, 3, 4] {
+        world.call = CallId::new(world.begin.utc, &mut Chance::from_number(number));
+        world.seal_one(3);
+    }
+    // Killed before it was forgotten, and the log was begun anew: the third's number fits nowhere.
+    fs::write(open_folder(&world.parts.state).join(world.call.to_string()), "").expect("a mark");
+    let log = log_paths(&world.parts.settings.folder, "node-1").0;
+    let damaged = fs::read_to_string(&log).expect("a log").replace("2023", "2024");
+    fs::write(&log, damaged).expect("damaged");
+    let waiting = leave(&world, 5);
+    let sealed = recover(&world.parts, &[]).expect("recovered");
+    assert_eq!(sealed.iter().map(|one| (one.call, one.seal_sequence)).collect::<Vec<_>>(), [(waiting, 1)]);
+    let running = world.start(1 << 20);
+    let note = Deposit::File { call: None, path: "paper".into(), bytes: b"x".to_vec() };
+    assert_eq!(running.notary().deposit(note).expect("kept").sequence, 2, "nor does a document wait for it");
+    running.recorder.stop();
+}
