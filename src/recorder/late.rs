@@ -68,7 +68,9 @@ impl LateWork {
         let segments = segments.into_iter().map(|(path, _)| path).collect();
         let orphans = rescue.take_unknown();
         let rings = scan_rings(left_rings(&parts.ring_folder), |frame| rescue.take(&frame));
-        self.read = rescue.finish().then_some(Read { segments, rings, orphans });
+        let rescued = rescue.finish();
+        calls.retain(|call| !rescued.failed.contains(call));
+        self.read = rescued.is_safe.then_some(Read { segments, rings, orphans });
         // What has a sidecar has its number in the seal log: nothing may come before it.
         let (numbered, rest): (Vec<_>, Vec<_>) =
             in_sealing_order(&parts, calls).into_iter().partition(|call| has_sidecar(&parts, *call));

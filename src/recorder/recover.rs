@@ -23,8 +23,8 @@ const ORPHANS: &str = "orphans";
 
 /// Finishes what an earlier run left: to be called before media starts, and before the rings are made anew.
 ///
-/// A recording that cannot be sealed now (a full disk) is told in the log and left for the next start, with all its
-/// frames; it keeps nobody from answering calls. What an earlier run sealed without forgetting it is reported again.
+/// A recording that cannot be sealed now (a full disk), or whose frames cannot be brought to the disk, is told in the log
+/// and left for the next attempt, with all its frames; it keeps nobody from answering calls. What an earlier run sealed without forgetting it is reported again.
 ///
 /// # Errors
 /// [`RecorderError::InUse`], [`RecorderError::Ring`] and [`SealError::Log`](super::SealError) before anything is changed,
@@ -63,9 +63,10 @@ pub fn recover(parts: &Parts, live: &[CallRecord]) -> Result<Vec<SealedRecording
     // Rings hold old frames of recordings long sealed; the journal's are at most a minute old and should all be known.
     let orphans = rescue.take_unknown();
     let rings = scan_rings(rings, |frame| rescue.take(&frame));
-    let is_safe = rescue.finish();
+    let rescued = rescue.finish();
+    calls.retain(|call| !rescued.failed.contains(call));
     let sealed = seal_each(&mut sealer, in_sealing_order(parts, calls));
-    if is_safe {
+    if rescued.is_safe {
         let segments = segments.into_iter().map(|(path, _)| path).collect();
         forget(segments, &rings, &orphans)?;
         remove_idle_keys(&journal, u64::MAX).map_err(fault("removing keys from"))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Parts;
 use super::kept::Kept;
-use super::layout::{KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, sync_file};
+use super::layout::{KEPT_FILE, SIDECAR_FILE, folder_of, frames_file, sync_file, write_and_sync};
 use super::seal::key_for;
 use crate::journal::{Frame, FrameFile};
 use crate::model::CallId;
@@ -19,7 +19,17 @@ pub(super) struct Rescue<'a> {
     unknown: BTreeSet<CallId>,
     /// Calls whose frames are in a sealed recording.
     sealed: BTreeSet<CallId>,
+    /// Calls that would be short of what was found, were they sealed now.
+    failed: BTreeSet<CallId>,
     is_safe: bool,
+}
+
+/// What became of the frames that were found.
+pub(super) struct Outcome {
+    /// All are safe in frame files: journal and rings may go.
+    pub(super) is_safe: bool,
+    /// Calls that must not be sealed before the next attempt: their frames are in journal and rings alone.
+    pub(super) failed: BTreeSet<CallId>,
 }
 
 struct Rescued {
@@ -32,8 +42,14 @@ struct Rescued {
 impl Rescue<'_> {
     /// For these unfinished calls.
     pub(super) fn new<'a>(parts: &'a Parts, calls: &[CallId]) -> Rescue<'a> {
-        let mut rescue =
-            Rescue { parts, calls: BTreeMap::new(), unknown: BTreeSet::new(), sealed: BTreeSet::new(), is_safe: true };
+        let mut rescue = Rescue {
+            parts,
+            calls: BTreeMap::new(),
+            unknown: BTreeSet::new(),
+            sealed: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            is_safe: true,
+        };
         for call in calls {
             let folder = rescue.parts.settings.folder.join(folder_of(*call));
             if folder.join(SIDECAR_FILE).exists() {
@@ -42,7 +58,7 @@ impl Rescue<'_> {
             if let Err(error) = Kept::read(&folder) {
                 let path = folder.join(KEPT_FILE);
                 tracing::error!(%call, "what was kept of a call cannot be read ({}): {error}", path.display());
-                rescue.is_safe = false;
+                rescue.fail(*call);
                 continue;
             }
             match key_for(&folder, rescue.parts) {
@@ -51,15 +67,23 @@ impl Rescue<'_> {
                 }
                 Err(error) => {
                     tracing::error!(%call, "an unfinished recording waits for its key: {error}");
-                    rescue.is_safe = false;
+                    rescue.fail(*call);
                 }
             }
         }
         rescue
     }
 
+    fn fail(&mut self, call: CallId) {
+        self.is_safe = false;
+        self.failed.insert(call);
+    }
+
     /// A frame of a recording that is sealed, or of none, is left.
     pub(super) fn take(&mut self, frame: &Frame<'_>) {
+        if self.failed.contains(&frame.call) {
+            return;
+        }
         let Some(rescued) = self.calls.get_mut(&frame.call) else {
             if !self.sealed.contains(&frame.call) && !self.unknown.contains(&frame.call) {
                 let sidecar = self.parts.settings.folder.join(folder_of(frame.call)).join(SIDECAR_FILE);
@@ -77,7 +101,7 @@ impl Rescue<'_> {
                 Ok(file) => rescued.legs.insert(frame.leg, (file, known)),
                 Err(error) => {
                     tracing::error!(call = %frame.call, leg = frame.leg, "a frame file cannot be opened: {error}");
-                    self.is_safe = false;
+                    self.fail(frame.call);
                     return;
                 }
             };
@@ -94,18 +118,20 @@ impl Rescue<'_> {
         std::mem::take(&mut self.unknown)
     }
 
-    /// Writes and syncs; whether everything found is safe, so that journal and rings may go.
-    pub(super) fn finish(mut self) -> bool {
-        for (call, rescued) in &mut self.calls {
+    /// Writes and syncs. The whole of each file is written again: of what it held before, an earlier run, or an earlier
+    /// attempt, may have been told that it is on no disk, and nobody is told twice (decision 34).
+    pub(super) fn finish(mut self) -> Outcome {
+        let mut calls = std::mem::take(&mut self.calls);
+        for (call, rescued) in &mut calls {
             for (file, _) in rescued.legs.values_mut() {
                 let written =
-                    file.write().and_then(|()| sync_file(file.path())).and_then(|()| sync_file(&rescued.folder));
+                    file.write().and_then(|()| write_and_sync(file.path())).and_then(|()| sync_file(&rescued.folder));
                 if let Err(error) = written {
-                    tracing::error!(%call, "rescued frames cannot be written: {error}");
-                    self.is_safe = false;
+                    tracing::error!(%call, "rescued frames cannot be written; its recording is not sealed yet: {error}");
+                    self.fail(*call);
                 }
             }
         }
-        self.is_safe
+        Outcome { is_safe: self.is_safe, failed: self.failed }
     }
 }

@@ -11,10 +11,12 @@ use vigie::recorder::layout::{SIDECAR_FILE, frames_file};
 use vigie::recorder::{self, Parts};
 
 use super::bench::{DEADLINE, Talk, call_of, child, given_folder, numbers_of, parts, recording_of, until};
-use super::disk::Disk;
+use super::disk::{Disk, EIO, Lever};
 
 /// More syncs of a call's folder than one seal makes.
 const SYNCS_MAX: u32 = 8;
+/// More syncs of a leg's frame file than there are in a recovery.
+const RESCUES: u32 = 5;
 
 /// Runs the child to its end on a disk of its own; then the power goes.
 fn cut_after(test: &str) -> (tempfile::TempDir, Parts) {
@@ -105,4 +107,47 @@ fn hurried_child() {
     talk.finish(&recorder, 60);
     let told = told.recv_timeout(DEADLINE).expect("a report");
     assert!(matches!(told, RecorderReport::Sealed(_)), "{told:?}");
+}
+
+#[test]
+fn an_interrupted_call_is_not_sealed_before_what_was_found_of_it_is_on_the_disk() {
+    let (_folder, parts) = cut_after("syncs::rescuing_child");
+    assert_sealed(&parts, u64::from(RESCUES), 40);
+}
+
+#[test]
+#[ignore = "the child whose frame files are not synced when they are rescued"]
+fn rescuing_child() {
+    let Some(folder) = given_folder() else { return };
+    let (parts, disk) = (parts(&folder), Disk::of_this_process());
+    for number in 0..RESCUES {
+        leave(&parts, u64::from(number), 40, 10);
+        disk.only_at(&recording_of(&parts, call_of(u64::from(number))).join(frames_file(1)));
+        // Once: the system tells a fault to one descriptor, and the next sync is well.
+        disk.fails_to_sync(number, 1);
+        let mut sealed = recorder::recover(&parts, &[]).expect("recovered").len();
+        disk.heals();
+        sealed += recorder::recover(&parts, &[]).expect("recovered again").len();
+        assert_eq!(sealed, 1, "call {number}");
+    }
+    assert!(disk.faults() > 0, "no sync failed");
+}
+
+#[test]
+fn a_write_that_fails_in_a_rescue_costs_no_frame() {
+    let (_folder, parts) = cut_after("syncs::unwritten_child");
+    assert_sealed(&parts, 1, 40);
+}
+
+#[test]
+#[ignore = "the child whose frame file cannot be written when it is rescued"]
+fn unwritten_child() {
+    let Some(folder) = given_folder() else { return };
+    let (parts, disk) = (parts(&folder), Disk::of_this_process());
+    leave(&parts, 0, 40, 10);
+    disk.only_at(&recording_of(&parts, call_of(0)).join(frames_file(1)));
+    disk.set(Lever::Write, EIO);
+    assert!(recorder::recover(&parts, &[]).expect("recovered").is_empty(), "sealed short of its frames");
+    disk.heals();
+    assert_eq!(recorder::recover(&parts, &[]).expect("recovered again").len(), 1);
 }
