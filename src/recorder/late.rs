@@ -1,4 +1,5 @@
-//! Recordings of an earlier run that waited for the key-encryption key: finished when it is there, beside live calls.
+//! Recordings of an earlier run that the start could not finish, for want of a key or of a disk that works: finished beside
+//! live calls.
 //!
 //! One at a time: between two of them the sealing thread does whatever else it was asked for meanwhile.
 
@@ -16,6 +17,17 @@ use crate::journal::ring::LeftRing;
 use crate::journal::segment::{read_all, remove_idle_keys};
 use crate::model::{CallId, SealedRecording};
 
+/// What became of recordings that an earlier run had left.
+#[derive(Debug, Default)]
+pub struct LateSeals {
+    /// Sealed now.
+    pub sealed: Vec<SealedRecording>,
+    /// Still unfinished: the log says why. They are tried again when it is asked for.
+    pub waiting: usize,
+    /// What was damaged and set aside, in words.
+    pub damaged: Vec<String>,
+}
+
 /// What to seal, and whom to tell.
 #[derive(Debug)]
 pub(super) struct Late {
@@ -23,8 +35,8 @@ pub(super) struct Late {
     pub(super) left: BTreeSet<CallId>,
     /// Segments from this number on are of this run.
     pub(super) first_segment: u64,
-    /// Gets what was sealed.
-    pub(super) answer: SyncSender<Vec<SealedRecording>>,
+    /// Gets what came of it; dropped unanswered when nobody does it.
+    pub(super) answer: SyncSender<LateSeals>,
 }
 
 /// The work on it, under way.
@@ -32,6 +44,7 @@ pub(super) struct LateWork {
     late: Late,
     calls: VecDeque<CallId>,
     sealed: Vec<SealedRecording>,
+    damaged: Vec<String>,
     /// What may go when all are sealed; nothing, when not all of it is safe elsewhere.
     read: Option<Read>,
 }
@@ -47,10 +60,10 @@ impl LateWork {
     /// Does for an earlier run what [`recover`](super::recover()) does before a start, but for the seals; `None`: there is
     /// nothing more to do.
     pub(super) fn begin(late: Late, sealer: &mut Sealer) -> Option<LateWork> {
-        let mut work = LateWork { late, calls: VecDeque::new(), sealed: Vec::new(), read: None };
+        let mut work = LateWork { late, calls: VecDeque::new(), sealed: Vec::new(), damaged: Vec::new(), read: None };
         if let Err(error) = work.rescue(sealer) {
             tracing::error!("recordings that waited for their keys still do: {error}");
-            work.tell();
+            work.tell(sealer.parts());
             return None;
         }
         Some(work)
@@ -62,7 +75,7 @@ impl LateWork {
         let mut calls = unfinished(&parts.state).map_err(fault("listing unfinished recordings in", &parts))?;
         calls.retain(|call| self.late.left.contains(call));
         let end = self.late.first_segment;
-        set_aside_damaged(&journal, (&parts.keys, end))?;
+        self.damaged = set_aside_damaged(&journal, (&parts.keys, end))?;
         let mut rescue = Rescue::new(&parts, &calls);
         let segments = read_all(&journal, (&parts.keys, end), |frame| rescue.take(&frame))?;
         let segments = segments.into_iter().map(|(path, _)| path).collect();
@@ -88,7 +101,7 @@ impl LateWork {
         if let Err(error) = self.forget(sealer.parts()) {
             tracing::error!("what was read of an earlier run is read again at the next start: {error}");
         }
-        self.tell();
+        self.tell(sealer.parts());
         None
     }
 
@@ -99,10 +112,15 @@ impl LateWork {
         removed.map_err(fault("removing keys from", parts))
     }
 
-    /// Tells what was sealed so far; the rest, if there is one, is left for the next start.
-    pub(super) fn tell(self) {
+    /// Tells what was sealed so far; the rest, if there is one, is left for the next time.
+    pub(super) fn tell(self, parts: &Parts) {
+        let left = self.late.left;
+        let waiting = match unfinished(&parts.state) {
+            Ok(calls) => calls.iter().filter(|call| left.contains(call)).count(),
+            Err(_) => left.len(),
+        };
         // Nobody waits any more when Vigie stops.
-        let _ = self.late.answer.try_send(self.sealed);
+        let _ = self.late.answer.try_send(LateSeals { sealed: self.sealed, waiting, damaged: self.damaged });
     }
 }
 

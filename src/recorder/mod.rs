@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::settings::RecordingSettings;
 use crate::journal::{Journal, RingError, RingReader};
-use crate::model::{CallId, RecorderCommand, RecorderReport, SealedRecording};
+use crate::model::{CallId, RecorderCommand, RecorderReport};
 use crate::vault::{Keys, VaultError};
 
 mod bury;
@@ -45,6 +45,7 @@ mod work;
 
 pub use bury::{Burial, BuryError};
 pub use deposit::{Deposit, DepositError, Deposited, Notary};
+pub use late::LateSeals;
 pub use recover::recover;
 pub use seal::{SealError, sealed_there};
 
@@ -133,8 +134,8 @@ enum Message {
     },
     /// The journal's sync, begun with [`work::Workers::sync_journal`], ended.
     JournalSynced(std::io::Result<()>),
-    /// Keys that were away are there: what waits for them is to be sealed, and handed back.
-    SealLate(SyncSender<Vec<SealedRecording>>),
+    /// What an earlier run left is to be sealed, and handed back.
+    SealLate(SyncSender<LateSeals>),
     Stop,
 }
 
@@ -181,14 +182,12 @@ impl Recorder {
         self.notary.clone()
     }
 
-    /// Seals what an earlier run recorded and could not be sealed for want of its keys; waits until that is done. Empty
-    /// when the recorder is stopping.
-    pub fn seal_late(&self) -> Vec<SealedRecording> {
+    /// Seals what an earlier run recorded and the start could not seal, for want of its keys or of a disk that works; waits
+    /// until that is tried. `None` when nobody does it now: the recorder is stopping, or has too much to do.
+    pub fn seal_late(&self) -> Option<LateSeals> {
         let (sender, receiver) = sync_channel(1);
-        match self.sender.send(Message::SealLate(sender)) {
-            Ok(()) => receiver.recv().unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        self.sender.send(Message::SealLate(sender)).ok()?;
+        receiver.recv().ok()
     }
 
     /// Drains the rings, seals what is finished (for at most 30 s), and leaves the rest for [`recover`].

@@ -120,15 +120,19 @@ fn set_aside(segments: Vec<PathBuf>, orphans: &BTreeSet<CallId>) -> Vec<PathBuf>
     Vec::new()
 }
 
-/// Sets segments aside that no key will open: they are evidence, and must not keep the rest from being sealed.
-pub(super) fn set_aside_damaged(journal: &Path, segments: (&Keys, u64)) -> Result<(), RecorderError> {
+/// Sets segments aside that no key will open: they are evidence, and must not keep the rest from being sealed. What is told
+/// of them.
+pub(super) fn set_aside_damaged(journal: &Path, segments: (&Keys, u64)) -> Result<Vec<String>, RecorderError> {
+    let mut told = Vec::new();
     for (path, error) in set_damaged_aside(journal, segments)? {
-        tracing::error!(
-            "a journal segment of an earlier run cannot be read ({error}); kept as {}: what it alone held is missing in its recordings, as a gap",
+        let text = format!(
+            "a journal segment of an earlier run cannot be read ({error}); kept as {}: what it alone held is missing in its recordings, as a gap or as an earlier end",
             path.display()
         );
+        tracing::error!("{text}");
+        told.push(text);
     }
-    Ok(())
+    Ok(told)
 }
 
 /// Whether a recording's sidecar is there: then its number in the seal log is taken, line or no.

@@ -93,7 +93,7 @@ impl Workers {
         Notary::new(self.seals.clone())
     }
 
-    /// Has what waited for its keys sealed; with too much to do, nobody is answered.
+    /// Has what an earlier run left sealed; with too much to do, nobody is answered, and it is asked again.
     pub(super) fn seal_late(&self, late: Late) {
         let _ = self.seals.try_send(SealJob::Late(late));
     }
@@ -170,7 +170,7 @@ pub(super) fn seal_all(mut sealer: Sealer, jobs: &Receiver<SealJob>, done: &Sync
             }
             SealJob::Stop => {
                 if let Some(late) = late.take() {
-                    late.tell();
+                    late.tell(sealer.parts());
                 }
                 return;
             }

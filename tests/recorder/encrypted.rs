@@ -264,8 +264,14 @@ fn without_the_key_at_a_restart_audio_is_kept_calls_are_recorded_and_sealing_wai
     // The key comes back: what waited is sealed beside the running recorder.
     fs::copy(away.path().join("kek"), &there).expect("back");
     assert!(parts.keys.try_again());
-    let late: Vec<_> =
-        running.recorder.seal_late().into_iter().map(|sealed| (sealed.call, sealed.duration_ms)).collect();
+    let late: Vec<_> = running
+        .recorder
+        .seal_late()
+        .expect("tried")
+        .sealed
+        .into_iter()
+        .map(|sealed| (sealed.call, sealed.duration_ms))
+        .collect();
     assert_eq!(late, [(cut.call, 6200)]);
     running.recorder.stop();
     let verdict = check(&parts);
@@ -293,7 +299,10 @@ fn a_start_without_the_key_gives_no_number_away_that_a_sidecar_has() {
     assert_eq!(running.seal(&talk, 50).seal_sequence, 2);
     fs::rename(&away, &there).expect("back");
     assert!(parts.keys.try_again());
-    assert_eq!(running.recorder.seal_late().iter().map(|one| one.call).collect::<Vec<_>>(), [cut.call]);
+    assert_eq!(
+        running.recorder.seal_late().expect("tried").sealed.iter().map(|one| one.call).collect::<Vec<_>>(),
+        [cut.call]
+    );
     running.recorder.stop();
     let verdict = check(&parts);
     assert_eq!((verdict.recordings, verdict.findings), (3, vec![]));

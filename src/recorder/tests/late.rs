@@ -70,7 +70,8 @@ fn a_call_that_begins_while_the_sealing_thread_is_busy_is_not_taken_for_one_of_a
         world.in_folder(KEPT_FILE).exists() && world.in_folder("leg-1.frames").exists()
     });
     brake.release();
-    let sealed = sealed.recv_timeout(DEADLINE).expect("answered");
+    let LateSeals { sealed, waiting: still, .. } = sealed.recv_timeout(DEADLINE).expect("answered");
+    assert_eq!(still, 0);
     assert_eq!(sealed.iter().map(|one| one.call).collect::<Vec<_>>(), [waiting], "and not the live one");
     assert!(!world.in_folder(SIDECAR_FILE).exists());
     world.talk(&mut running.ring, 50..100);
@@ -92,7 +93,7 @@ fn between_two_recordings_that_are_sealed_late_live_ones_are_sealed() {
     jobs.send(SealJob::Seal(live)).expect("queued");
     let sealer = Sealer::open(&world.parts).expect("a sealer");
     let sealing = std::thread::spawn(move || seal_all(sealer, &queue, &done));
-    let late_sealed = sealed.recv_timeout(DEADLINE).expect("answered");
+    let late_sealed = sealed.recv_timeout(DEADLINE).expect("answered").sealed;
     assert_eq!(late_sealed.iter().map(|one| one.call).collect::<std::collections::BTreeSet<_>>(), late);
     let Message::Sealed { call, result } = results.recv_timeout(DEADLINE).expect("a result") else { panic!("a seal") };
     let live_seal = result.expect("sealed").recording;
@@ -154,5 +155,25 @@ fn a_sidecar_out_of_place_keeps_nothing_else_from_being_sealed() {
     let running = world.start(1 << 20);
     let note = Deposit::File { call: None, path: "paper".into(), bytes: b"x".to_vec() };
     assert_eq!(running.notary().deposit(note).expect("kept").sequence, 2, "nor does a document wait for it");
+    running.recorder.stop();
+}
+
+#[test]
+fn what_could_not_be_sealed_late_waits_and_is_sealed_when_it_is_asked_for_again() {
+    let world = World::new();
+    let waiting = [leave(&world, 2), leave(&world, 3)];
+    let audio = world.parts.settings.folder.join(folder_of(waiting[0])).join(AUDIO_FILE);
+    let part = layout::part_of(&audio);
+    for path in [&audio, &part] {
+        fs::create_dir(path).expect("a folder in its place");
+    }
+    let running = world.start(1 << 20);
+    let first = running.recorder.seal_late().expect("tried");
+    assert_eq!((first.sealed.iter().map(|one| one.call).collect::<Vec<_>>(), first.waiting), (vec![waiting[1]], 1));
+    for path in [&audio, &part] {
+        fs::remove_dir(path).expect("out of the way");
+    }
+    let second = running.recorder.seal_late().expect("tried");
+    assert_eq!((second.sealed.iter().map(|one| one.call).collect::<Vec<_>>(), second.waiting), (vec![waiting[0]], 0));
     running.recorder.stop();
 }
