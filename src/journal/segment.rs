@@ -2,7 +2,7 @@
 //!
 //! A segment ends by size or age; it may be removed when the frame files of the legs in it are synced.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
@@ -41,11 +41,18 @@ pub struct Journal {
     legs: BTreeSet<LegId>,
     batch: Vec<u8>,
     /// Segments that ended and are not synced to their ends yet; nor are the frame files that hold the same.
-    tails: Vec<Written>,
-    /// So many of them are being synced.
-    tails_begun: usize,
+    tails: VecDeque<Tail>,
+    /// What is being synced, as far as it was written then.
+    begun: Vec<(PathBuf, u64)>,
     /// Encrypts the segments of this run.
     key: Option<AudioKey>,
+}
+
+/// A segment that ended, to be synced.
+#[derive(Debug)]
+struct Tail {
+    path: PathBuf,
+    written: Written,
 }
 
 #[derive(Debug)]
@@ -117,8 +124,8 @@ impl Journal {
             segment: None,
             legs: BTreeSet::new(),
             batch: Vec::new(),
-            tails: Vec::new(),
-            tails_begun: 0,
+            tails: VecDeque::new(),
+            begun: Vec::new(),
             key,
         })
     }
@@ -158,37 +165,53 @@ impl Journal {
 
     /// Brings everything written to the disk for certain: a power cut loses it no more.
     pub fn sync(&mut self) -> io::Result<()> {
-        let result = self.begin_sync().iter().try_for_each(Written::sync);
-        self.end_sync(result.is_ok());
-        result
+        let results: Vec<io::Result<()>> = self.begin_sync().iter().map(Written::sync).collect();
+        self.end_sync(&results.iter().map(Result::is_ok).collect::<Vec<_>>());
+        results.into_iter().collect()
     }
 
-    /// What another thread is to sync, when something was written since the last time; then [`Journal::end_sync`].
+    /// What another thread is to sync, each whatever became of the others; then [`Journal::end_sync`]. The present segment
+    /// comes first, since its frames are nowhere else; of ended ones that failed before, and are written again, one at a time.
     pub fn begin_sync(&mut self) -> Vec<Written> {
-        let mut due = self.tails.clone();
-        self.tails_begun = due.len();
+        let mut due = Vec::new();
+        self.begun.clear();
         if let Some(segment) = self.segment.as_mut().filter(|segment| segment.synced < segment.written) {
             segment.synced = segment.written;
+            self.begun.push((segment.path.clone(), segment.so_far().bytes));
             due.push(segment.so_far());
+        }
+        let mut is_one_again = false;
+        for tail in &self.tails {
+            if tail.written.is_doubtful && std::mem::replace(&mut is_one_again, true) {
+                continue;
+            }
+            self.begun.push((tail.path.clone(), tail.written.bytes));
+            due.push(tail.written.clone());
         }
         due
     }
 
-    /// A sync that was begun has ended. One that came to nothing leaves all of it to do.
-    pub fn end_sync(&mut self, is_done: bool) {
-        if is_done {
-            self.tails.drain(..self.tails_begun.min(self.tails.len()));
-        } else {
-            self.tails.iter_mut().for_each(|tail| tail.is_doubtful = true);
-        }
-        self.tails_begun = 0;
-        if let Some(segment) = &mut self.segment {
-            segment.is_doubtful = !is_done;
-            segment.is_named |= is_done && segment.synced > 0;
-            if !is_done {
-                segment.synced = 0;
+    /// A sync that was begun has ended: whether each of what was to be synced is, in its order. What is missing is not.
+    pub fn end_sync(&mut self, done: &[bool]) {
+        let mut done = done.iter();
+        for (path, bytes) in std::mem::take(&mut self.begun) {
+            let is_done = *done.next().unwrap_or(&false);
+            if let Some(segment) = self.segment.as_mut().filter(|segment| segment.path == path) {
+                segment.settle(is_done);
+            }
+            let Some(place) = self.tails.iter().position(|tail| tail.path == path) else { continue };
+            // One that ended meanwhile is synced only as far as it went then.
+            let is_whole = |tail: &Tail| is_done && tail.written.bytes <= bytes;
+            if let Some(mut tail) = self.tails.remove(place).filter(|tail| !is_whole(tail)) {
+                tail.written.is_doubtful |= !is_done;
+                self.tails.push_back(tail);
             }
         }
+    }
+
+    /// A segment has gone: its frames are safe elsewhere.
+    pub fn forget(&mut self, path: &Path) {
+        self.tails.retain(|tail| tail.path != path);
     }
 
     /// Ends the segment when it is full or old; the next write begins another.
@@ -200,7 +223,7 @@ impl Journal {
         }
         let segment = self.segment.take()?;
         // Even when all of it is being synced: that may fail.
-        self.tails.push(segment.so_far());
+        self.tails.push_back(Tail { path: segment.path.clone(), written: segment.so_far() });
         Some(EndedSegment { path: segment.path, legs: std::mem::take(&mut self.legs) })
     }
 }
@@ -210,6 +233,14 @@ impl Segment {
         let bytes = self.appender.as_ref().map_or(self.written, Appender::place);
         let named_in = self.path.parent().filter(|_| !self.is_named).map(Path::to_owned);
         Written { file: self.file.clone(), bytes, is_doubtful: self.is_doubtful, named_in }
+    }
+
+    fn settle(&mut self, is_done: bool) {
+        self.is_doubtful = !is_done;
+        self.is_named |= is_done;
+        if !is_done {
+            self.synced = 0;
+        }
     }
 
     /// Writes the batch and empties it; after an error it may be tried again.
@@ -406,5 +437,51 @@ mod tests {
         let bytes = std::fs::read(&paths[0].1).expect("read");
         std::fs::write(&paths[0].1, &bytes[..bytes.len() - 5]).expect("torn");
         assert_eq!(numbers_in(folder.path()), (0..9).chain(10..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_ended_segment_that_cannot_be_synced_keeps_nothing_else_waiting_and_goes_with_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(folder.path(), 100, None).expect("a journal");
+        let write = |journal: &mut Journal, number| {
+            journal.append(&frame_of(1, 0, number, &[0; 160]));
+            journal.write(Moment(0)).expect("written");
+        };
+        let ends = |journal: &mut Journal| journal.end_if_due(Moment(1)).expect("an ended segment").path;
+        write(&mut journal, 0);
+        let bad = ends(&mut journal);
+        assert_eq!(journal.begin_sync().len(), 1);
+        journal.end_sync(&[false]);
+        // What is doubtful is read back, and there is nothing to read.
+        File::options().write(true).open(&bad).and_then(|file| file.set_len(0)).expect("cut short");
+        write(&mut journal, 1);
+        assert!(journal.sync().is_err());
+        assert!(journal.begin_sync().iter().all(|due| due.is_doubtful), "the present one is synced");
+        journal.end_sync(&[]);
+        write(&mut journal, 2);
+        ends(&mut journal);
+        assert!(journal.sync().is_err());
+        assert_eq!(journal.begin_sync().len(), 1, "nor does another that ended wait");
+        journal.end_sync(&[false]);
+        journal.forget(&bad);
+        assert!(journal.begin_sync().is_empty() && journal.sync().is_ok());
+    }
+
+    #[test]
+    fn a_segment_that_ends_while_it_is_synced_is_synced_to_its_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(folder.path(), 100, None).expect("a journal");
+        let write = |journal: &mut Journal, number| {
+            journal.append(&frame_of(1, 0, number, &[0; 160]));
+            journal.write(Moment(0)).expect("written");
+        };
+        write(&mut journal, 0);
+        assert_eq!(journal.begin_sync().len(), 1);
+        write(&mut journal, 1);
+        journal.end_if_due(Moment(1)).expect("an ended segment");
+        journal.end_sync(&[true]);
+        assert_eq!(journal.begin_sync().len(), 1, "its last frame is not on the disk");
+        journal.end_sync(&[true]);
+        assert!(journal.begin_sync().is_empty());
     }
 }

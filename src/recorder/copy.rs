@@ -150,7 +150,8 @@ impl Copier {
                 self.unsynced.push_back(job);
                 self.unsynced_until = now + UNSYNCED_AGAIN_AFTER;
             }
-            Message::JournalSynced(result) => self.end_sync(result, now),
+            Message::JournalSynced(results) => self.end_sync(results, now),
+            Message::SegmentGone(path) => self.journal.forget(&path),
             Message::SealLate(answer) => {
                 let left = self.left.iter().filter(|call| !self.live.contains_key(call)).copied().collect();
                 self.workers.seal_late(Late { left, first_segment: self.first_segment, answer });
@@ -328,14 +329,14 @@ impl Copier {
         if self.workers.sync_journal(due) {
             self.syncing = Some(now);
         } else {
-            self.journal.end_sync(false);
+            self.journal.end_sync(&[]);
         }
     }
 
-    fn end_sync(&mut self, result: io::Result<()>, now: Moment) {
+    fn end_sync(&mut self, results: Vec<io::Result<()>>, now: Moment) {
         self.syncing = None;
-        self.journal.end_sync(result.is_ok());
-        if let Err(error) = result {
+        self.journal.end_sync(&results.iter().map(Result::is_ok).collect::<Vec<_>>());
+        if let Some(error) = results.into_iter().find_map(Result::err) {
             // All of the segment is written again first: not five times a second, on a disk that is failing.
             self.synced_at = now + SYNC_AGAIN_AFTER;
             self.voice.alarm("recording-disk", None, format!("the journal cannot be synced: {error}"), now);

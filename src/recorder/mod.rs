@@ -132,8 +132,10 @@ enum Message {
         job: work::SyncJob,
         error: std::io::Error,
     },
-    /// The journal's sync, begun with [`work::Workers::sync_journal`], ended.
-    JournalSynced(std::io::Result<()>),
+    /// The journal's sync, begun with [`work::Workers::sync_journal`], ended: each of what was due.
+    JournalSynced(Vec<std::io::Result<()>>),
+    /// The frame files of a journal segment are synced, and it is removed.
+    SegmentGone(PathBuf),
     /// What an earlier run left is to be sealed, and handed back.
     SealLate(SyncSender<LateSeals>),
     Stop,

@@ -192,7 +192,7 @@ fn next_job(late: &mut Option<LateWork>, jobs: &Receiver<SealJob>, sealer: &mut 
 
 fn sync_journals(jobs: &Receiver<Vec<Written>>, done: &SyncSender<Message>) {
     for due in jobs {
-        if done.send(Message::JournalSynced(due.iter().try_for_each(Written::sync))).is_err() {
+        if done.send(Message::JournalSynced(due.iter().map(Written::sync).collect())).is_err() {
             return;
         }
     }
@@ -204,11 +204,14 @@ fn sync_each(jobs: &Receiver<SyncJob>, doubts: &Doubts, done: &SyncSender<Messag
         let calls = job.calls();
         // A job that failed is in doubt since then. What its fault has taken may be another job's, too.
         let again = if job.is_again() { calls.clone() } else { doubts.begin(&calls) };
-        let Err(error) = sync(&job, &again) else {
-            doubts.settle(&calls);
-            continue;
+        let told = match sync(&job, &again) {
+            Ok(()) => {
+                doubts.settle(&calls);
+                job.gone()
+            }
+            Err(error) => Some(Message::Unsynced { job: job.again(), error }),
         };
-        if done.send(Message::Unsynced { job: job.again(), error }).is_err() {
+        if told.is_some_and(|told| done.send(told).is_err()) {
             return;
         }
     }
@@ -228,6 +231,14 @@ impl SyncJob {
     fn is_again(&self) -> bool {
         match self {
             SyncJob::Kept { is_again, .. } | SyncJob::Segment { is_again, .. } => *is_again,
+        }
+    }
+
+    /// What its success is told with.
+    fn gone(self) -> Option<Message> {
+        match self {
+            SyncJob::Kept { .. } => None,
+            SyncJob::Segment { path, .. } => Some(Message::SegmentGone(path)),
         }
     }
 
