@@ -6,16 +6,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::frame::{Frame, HEADER_LENGTH};
 use super::scan::{FILE_HEADER_LENGTH, FileScan, scan_records};
 use super::written::Written;
 use crate::vault::{Appender, AudioKey, AudioReader, CHUNK_BYTES_MAX};
 
 const MAGIC: &[u8; 8] = b"VIGFRM1\n";
-/// The batch grows by this.
-const BATCH_STEP_BYTES: usize = 2048;
-/// Room that a batch keeps between two writes: half a second of G.711 in packets of 20 ms.
-const BATCH_KEPT_BYTES: usize = 6 * 1024;
 
 /// The frame file of one leg, being written.
 #[derive(Debug)]
@@ -25,16 +22,16 @@ pub struct FrameFile {
     file: Option<Arc<File>>,
     /// Plain bytes in the file, or encrypted and on their way there.
     written: u64,
-    batch: Vec<u8>,
-    /// Encrypts; without one the file is plain.
-    appender: Option<Appender>,
+    batch: Batch,
+    /// Encrypts; without one the file is plain. Apart, for its cipher is a kilobyte.
+    appender: Option<Box<Appender>>,
 }
 
 impl FrameFile {
     /// A new file, made by the first [`FrameFile::write`]; it must not be there yet. Encrypted when there is a key.
     pub fn new(path: PathBuf, key: Option<&AudioKey>) -> FrameFile {
-        let appender = key.map(|key| Appender::new(key.clone(), &name_of(&path)));
-        FrameFile { path, file: None, written: 0, batch: MAGIC.to_vec(), appender }
+        let appender = key.map(|key| Box::new(Appender::new(key.clone(), &name_of(&path))));
+        FrameFile { path, file: None, written: 0, batch: Batch::beginning(MAGIC), appender }
     }
 
     /// Opens a file of an earlier run, cut at the first broken record (a missing file is made, encrypted when there is a
@@ -46,11 +43,12 @@ impl FrameFile {
         // What was plain stays so: the rest of it is on the disk already.
         let key = key.filter(|_| reader.is_sealed() || found.sound_bytes == 0);
         let appender = key.map(|key| Appender::after(key.clone(), &name_of(&path), &reader, found.sound_bytes));
+        let appender = appender.map(Box::new);
         if found.sound_bytes < found.total_bytes {
-            file.set_len(appender.as_ref().map_or(found.sound_bytes, Appender::place))?;
+            file.set_len(appender.as_ref().map_or(found.sound_bytes, |appender| appender.place()))?;
             file.sync_all()?;
         }
-        let batch = if found.sound_bytes == 0 { MAGIC.to_vec() } else { Vec::new() };
+        let batch = if found.sound_bytes == 0 { Batch::beginning(MAGIC) } else { Batch::default() };
         Ok(FrameFile { path, file: Some(Arc::new(file)), written: found.sound_bytes, batch, appender })
     }
 
@@ -72,15 +70,11 @@ impl FrameFile {
     /// Takes a frame into memory; [`FrameFile::write`] puts it into the file.
     pub fn append(&mut self, frame: &Frame<'_>) {
         let length = frame.record_length();
-        if self.batch.len() + length > CHUNK_BYTES_MAX {
+        if self.batch.bytes() + length > CHUNK_BYTES_MAX {
             // A chunk holds whole records, so that one that was torn takes none of another with it.
             self.seal_batch();
         }
-        if self.batch.capacity() - self.batch.len() < length {
-            // Not doubled: what waits is a few kilobytes a leg, and the room is kept for the whole call.
-            self.batch.reserve_exact(length.max(BATCH_STEP_BYTES));
-        }
-        frame.encode(self.written + self.batch.len() as u64, &mut self.batch);
+        self.batch.append(frame, self.written);
     }
 
     /// Writes what was appended. After an error it may be tried again: the same bytes go to the same place.
@@ -99,33 +93,30 @@ impl FrameFile {
         match &mut self.appender {
             Some(appender) if self.batch.is_empty() => return appender.write(file),
             Some(_) => return Err(io::Error::other("the system gives no random numbers to encrypt with")),
-            None => file.write_all_at(&self.batch, self.written)?,
+            None => file.write_all_at(&self.batch.joined(), self.written)?,
         }
-        self.written += self.batch.len() as u64;
+        self.written += self.batch.bytes() as u64;
         self.batch.clear();
-        // A burst must not keep its memory for the rest of the call.
-        self.batch.shrink_to(BATCH_KEPT_BYTES);
         Ok(())
     }
 
     /// Bytes appended and not yet written.
     pub fn waiting_bytes(&self) -> usize {
-        self.batch.len() + self.appender.as_ref().map_or(0, Appender::pending_bytes)
+        self.batch.bytes() + self.appender.as_ref().map_or(0, |appender| appender.pending_bytes())
     }
 
     /// Encrypts the batch, when the file is an encrypted one; what cannot be encrypted stays in the batch.
     fn seal_batch(&mut self) {
         let Some(appender) = &mut self.appender else { return };
-        if !self.batch.is_empty() && appender.seal(&self.batch, false).is_ok() {
-            self.written += self.batch.len() as u64;
+        if !self.batch.is_empty() && appender.seal(&self.batch.joined(), false).is_ok() {
+            self.written += self.batch.bytes() as u64;
             self.batch.clear();
-            self.batch.shrink_to(BATCH_KEPT_BYTES);
         }
     }
 
     /// The open file as far as it is written, to be synced by another thread; `None` before the first write.
     pub fn written(&self) -> Option<Written> {
-        let bytes = self.appender.as_ref().map_or(self.written, Appender::place);
+        let bytes = self.appender.as_ref().map_or(self.written, |appender| appender.place());
         Some(Written { file: self.file.clone()?, bytes, is_doubtful: false, named_in: None })
     }
 
@@ -223,17 +214,15 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_wait_take_little_more_room_than_they_are_long() {
+    fn a_leg_that_waits_for_nothing_holds_nothing_and_is_small_itself() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut file = FrameFile::new(folder.path().join("leg-0.frames"), None);
-        for number in 0..500 {
-            file.append(&frame_of(1, 0, number, &[0; 160]));
-            assert!(file.batch.capacity() < file.waiting_bytes() + BATCH_STEP_BYTES + BATCH_KEPT_BYTES);
-            if number % 25 == 24 {
-                file.write().expect("written");
-                assert!(file.batch.capacity() <= BATCH_KEPT_BYTES);
-            }
-        }
+        (0..500).for_each(|number| file.append(&frame_of(1, 0, number, &[0; 160])));
+        assert!(file.waiting_bytes() > 500 * 232 && file.batch.room_bytes() < file.waiting_bytes() * 5 / 4);
+        file.write().expect("written");
+        assert_eq!((file.waiting_bytes(), file.batch.room_bytes()), (0, 0));
+        // Eleven lie in one node of a recording's map, however few legs it has.
+        assert!(size_of::<FrameFile>() <= 128, "{} bytes", size_of::<FrameFile>());
     }
 
     #[test]

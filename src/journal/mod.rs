@@ -1,5 +1,6 @@
 //! Append-only, CRC-checked files: the ring of audio frames, the shared journal, one frame file a leg.
 
+mod batch;
 pub mod frame;
 pub mod frames;
 pub mod ring;

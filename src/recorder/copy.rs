@@ -19,8 +19,11 @@ use crate::model::{CallId, LegId, Moment, RecorderCommand, RecorderReport};
 
 pub(super) mod watch;
 
-/// The rings are looked at this often.
+/// The rings, the recordings and their files are looked after this often.
 const TURN_EVERY: Duration = Duration::from_millis(20);
+/// The rings so often while sound comes: a little each time, so that on a machine with few cores no packet of a call waits
+/// behind 20 ms of everybody's.
+const COPY_EVERY: Duration = Duration::from_millis(5);
 /// Frames that may wait in memory for their frame files; beyond that they wait in the rings. Minutes at the call limit.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Frames of a call that nobody announced are dropped after this.
@@ -73,6 +76,11 @@ pub(super) struct Copier {
     left: BTreeSet<CallId>,
     /// Since then frames stay in the rings.
     blocked: Option<Moment>,
+    /// Frames that wait for their frame files, in bytes; counted anew each turn.
+    backlog_bytes: usize,
+    /// The rings held something when they were looked at last.
+    is_sounding: bool,
+    turned_at: Moment,
     pulse: Arc<watch::Pulse>,
 }
 
@@ -103,6 +111,9 @@ impl Copier {
             unsynced_until: Moment(0),
             refused: 0,
             blocked: None,
+            backlog_bytes: 0,
+            is_sounding: false,
+            turned_at: Moment(0),
             pulse: Arc::default(),
         })
     }
@@ -116,14 +127,23 @@ impl Copier {
     pub(super) fn run(mut self, receiver: &Receiver<Message>) {
         let mut stop: Option<Moment> = None;
         loop {
-            let first = receiver.recv_timeout(TURN_EVERY);
+            let first = receiver.recv_timeout(if self.is_sounding { COPY_EVERY } else { TURN_EVERY });
             let mut is_told_to_stop = matches!(first, Err(RecvTimeoutError::Disconnected));
             let now = clock::moment();
+            let has_news = first.is_ok();
             for message in first.into_iter().chain(receiver.try_iter()) {
                 is_told_to_stop |= matches!(message, Message::Stop);
                 self.take(message, now);
             }
-            self.turn(now);
+            let is_due = has_news || is_told_to_stop || now.since(self.turned_at) >= TURN_EVERY;
+            if is_due {
+                // Before the first write, which may hang.
+                self.beat(now);
+            }
+            let is_drained = self.copy(now);
+            if is_due {
+                self.turn(is_drained, now);
+            }
             if is_told_to_stop {
                 stop.get_or_insert(now + STOP_MAX);
             }
@@ -186,12 +206,12 @@ impl Copier {
         self.live.entry(call).or_insert_with(|| new_live(call, &self.parts, now))
     }
 
-    fn turn(&mut self, now: Moment) {
-        self.beat(now);
-        let is_drained = self.copy(now);
+    fn turn(&mut self, is_drained: bool, now: Moment) {
+        self.turned_at = now;
         self.tell_refused(now);
         self.keep_calls(now);
         self.write_frames(false, now);
+        self.backlog_bytes = self.live.values().map(Live::waiting_bytes).sum();
         self.tell_unwritten(is_drained, now);
         self.sync_journal(now);
         self.retire_segments(now);
@@ -201,16 +221,17 @@ impl Copier {
         self.forget_unannounced(now);
     }
 
-    /// Copies what the rings held when the turn began. `false`: the disk does not follow and frames stay in the rings.
+    /// Copies what the rings hold now. `false`: the disk does not follow and frames stay in the rings.
     fn copy(&mut self, now: Moment) -> bool {
+        self.is_sounding = false;
         if !self.write_journal(now) {
             return false;
         }
-        let mut backlog: usize = self.live.values().map(Live::waiting_bytes).sum();
         for index in 0..self.rings.len() {
             let Some(mut left) = self.rings.get(index).map(RingReader::waiting_bytes) else { break };
             while left > 0 {
-                if backlog > BACKLOG_BYTES_MAX {
+                self.is_sounding = true;
+                if self.backlog_bytes > BACKLOG_BYTES_MAX {
                     return false;
                 }
                 let Some(ring) = self.rings.get_mut(index) else { break };
@@ -234,7 +255,9 @@ impl Copier {
                     return false;
                 }
                 left = left.saturating_sub(copied.max(1));
-                backlog += copied as usize;
+                self.backlog_bytes += copied as usize;
+                // A packet may wait for this core.
+                std::thread::yield_now();
             }
             if let Some(ring) = self.rings.get_mut(index) {
                 ring.release();
