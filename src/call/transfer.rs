@@ -1,6 +1,7 @@
 //! A regulator hands the caller on (RFC 5589): the other party rings or is there already, and the caller follows.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::bridge;
 use super::consult::{CONSULT_RING_MAX, LEAVE_WITHIN, Partner};
@@ -19,7 +20,7 @@ use super::waiting::close_offer_record;
 use crate::model::event::{TransferKind, TransferParty};
 use crate::model::{
     AskedBy, Counter, EndedBy, EventKind, LegId, MediaCommand, Moment, Now, OfferEnd, OfferNumber, OfferRecord,
-    Reasoning, RegulatorId, RemoteMedia,
+    RegulatorId, RemoteMedia,
 };
 
 pub use super::taking::{TakeOver, Taking};
@@ -162,7 +163,7 @@ pub fn offer_record(
         ended_at: None,
         end: None,
         detail: None,
-        reasoning: Reasoning::default(),
+        reasoning: Arc::default(),
         handed_by: call.leg(by).and_then(|leg| leg.regulator.clone()),
     };
     let queued_at = call.record.queued_at.unwrap_or(now.utc);

@@ -1,6 +1,7 @@
 //! A call in the waiting room: alone with its music, or ringing at a regulator.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::decision::{CallInput, Decision, RoomChange};
 use super::ending::Ending;
@@ -84,7 +85,7 @@ fn offer(call: &mut Call, choice: Choice, now: Now, out: &mut Vec<Decision>) {
         ended_at: None,
         end: None,
         detail: None,
-        reasoning: choice.reasoning,
+        reasoning: Arc::new(choice.reasoning),
         handed_by: None,
     };
     let queued_at = call.record.queued_at.unwrap_or(now.utc);

@@ -1,6 +1,7 @@
 //! The call record (CDR) and its parts: written once, with `call.ended`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -253,8 +254,9 @@ pub struct OfferRecord {
     pub end: Option<OfferEnd>,
     /// In words for people: `486 Busy Here`, `no answer in 15 s`.
     pub detail: Option<String>,
-    /// Why this person; empty when somebody handed the caller on.
-    pub reasoning: Reasoning,
+    /// Why this person; empty when somebody handed the caller on. Shared: it is the greater part of a record, of which a live
+    /// call has a second one with its recorder.
+    pub reasoning: Arc<Reasoning>,
     /// Who handed the caller on to this person; without it the waiting room chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_by: Option<RegulatorId>,

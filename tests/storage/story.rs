@@ -10,7 +10,7 @@ use vigie::config::settings::{EndpointSettings, StorageSettings};
 use vigie::model::centre::RecordingPolicy;
 use vigie::model::{
     Alarm, CallId, CallRecord, Caller, Chance, E164, EndedBy, Event, EventId, EventKind, Fact, LegQuality, LegRecord,
-    OfferEnd, OfferNumber, OfferRecord, Outcome, Reasoning, RegulatorState, SealedRecording, Side, Subject, Utc,
+    OfferEnd, OfferNumber, OfferRecord, Outcome, RegulatorState, SealedRecording, Side, Subject, Utc,
 };
 use vigie::storage::writer::AlarmSink;
 use vigie::storage::{Storage, Writer, WriterSettings};
@@ -135,7 +135,7 @@ pub fn offer(number: u16, end: Option<OfferEnd>) -> OfferRecord {
         ended_at: end.map(|_| Utc(T0 + i64::from(number) + 1)),
         end,
         detail: None,
-        reasoning: Reasoning::default(),
+        reasoning: Default::default(),
         handed_by: None,
     }
 }

@@ -295,7 +295,7 @@ pub fn record(call: CallId) -> CallRecord {
         ended_at: Some(after(4000)),
         end: Some(OfferEnd::Accepted),
         detail: None,
-        reasoning,
+        reasoning: reasoning.into(),
         handed_by: None,
     };
     let leg = |number, side, regulator: Option<&str>| LegRecord {

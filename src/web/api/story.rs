@@ -1,6 +1,7 @@
 //! The parts of a call's story as the API writes them: record, offers with their reasoning, legs, events.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -282,7 +283,7 @@ impl OfferView {
             ended_at: Stamp::maybe(offer.ended_at, zone),
             end: offer.end.map(OfferEndWord::from),
             detail: offer.detail,
-            reasoning: offer.reasoning.into(),
+            reasoning: Arc::unwrap_or_clone(offer.reasoning).into(),
             handed_by: offer.handed_by.map(|regulator| regulator.to_string()),
         }
     }
