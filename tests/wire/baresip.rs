@@ -144,7 +144,17 @@ impl Baresip {
 
     /// A regulator's phone whose media are protected as its `mediaenc` says: `srtp`, `srtp-mand`.
     pub async fn regulator_protected(server: &Server, user: &str, tone: f64, how: &str) -> Baresip {
-        let (to, password) = (server.centre.sip, server.password(user));
+        Baresip::regulator_protected_over(server, user, tone, (how, server.centre.sip)).await
+    }
+
+    /// The same over a network that begins there.
+    pub async fn regulator_protected_over(
+        server: &Server,
+        user: &str,
+        tone: f64,
+        (how, to): (&str, SocketAddr),
+    ) -> Baresip {
+        let password = server.password(user);
         let account = format!(
             "<sip:{user}@{to}>;auth_user={user};auth_pass={password};answermode=auto;regint=600;mediaenc={how}"
         );

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use vigie::model::Codec;
+use vigie::model::srtp::Profile;
 
 use super::baresip::{Baresip, Speaks};
 use super::harness::until;
@@ -13,12 +14,12 @@ use super::sound::{amplitude_at, frequency, length_at};
 use super::voice::Words;
 
 /// A count of the media plane's.
-async fn counted(server: &Server, what: &str) -> u64 {
+pub(super) async fn counted(server: &Server, what: &str) -> u64 {
     server.metric(&format!("vigie_media_total{{what=\"{what}\"}}")).await as u64
 }
 
 /// The call's recording: its rate, each leg's codec, and each voice alone in its channel. The story.
-async fn is_recorded(server: &Server, rate: u32, codecs: [&str; 2], tones: [f64; 2]) -> Value {
+pub(super) async fn is_recorded(server: &Server, rate: u32, codecs: [&str; 2], tones: [f64; 2]) -> Value {
     let story = server.api.sealed().await;
     let (told, sides) = server.api.audio_at(&story).await;
     assert_eq!(told, rate, "{story:#}");
@@ -162,7 +163,7 @@ async fn a_trunk_with_codecs_of_its_own_refuses_others_with_488_and_its_alarm_sa
 }
 
 /// Where the marks of one pitch begin, in milliseconds.
-fn marks_ms(rate: u32, side: &[i16], pitch: f64) -> Vec<i64> {
+pub(super) fn marks_ms(rate: u32, side: &[i16], pitch: f64) -> Vec<i64> {
     const STEP_MS: usize = 5;
     let (step, window) = (rate as usize / 1000 * STEP_MS, rate as usize / 50);
     let is_on = |at: usize| side.get(at..at + window).is_some_and(|piece| amplitude_at(rate, piece, pitch) > 2500.0);
@@ -181,7 +182,7 @@ fn marks_ms(rate: u32, side: &[i16], pitch: f64) -> Vec<i64> {
 }
 
 /// Marks that both sides said together, as far apart as the recording has them: the median of the distances.
-fn distance_ms(left: &[i64], right: &[i64]) -> i64 {
+pub(super) fn distance_ms(left: &[i64], right: &[i64]) -> i64 {
     let nearest = |mark: &i64| right.iter().map(|other| mark - other).min_by_key(|distance| distance.abs());
     let mut distances: Vec<i64> = left.iter().filter_map(nearest).filter(|distance| distance.abs() < 500).collect();
     distances.sort_unstable();
@@ -189,10 +190,12 @@ fn distance_ms(left: &[i64], right: &[i64]) -> i64 {
     distances[distances.len() / 2]
 }
 
-/// A caller over a bad network and a phone in another codec, their clocks 200 ppm apart: each hears the other, and what they said together stands
-/// together in the recording, before a hold and after it.
-async fn over_a_bad_network(codecs: [Codec; 2]) {
-    let server = Setup::new().start().await;
+/// A caller over a bad network, protected or not, and a phone in this or another codec, their clocks 200 ppm apart: each hears
+/// the other, and what they said together stands together in the recording, before a hold and after it.
+async fn over_a_bad_network(codecs: [Codec; 2], shield: Option<Profile>) {
+    let policy = if shield.is_some() { "required" } else { "off" };
+    let setup = Setup::new().change("calls_max = 40", &format!("calls_max = 40\nsrtp = \"{policy}\""));
+    let server = setup.start().await;
     let anne = Phone::regulator(&server, "anne").await;
     let caller = Phone::caller(&server, "+33612345678").await;
     let rough = caller.voice.goes_through(7).await;
@@ -200,6 +203,9 @@ async fn over_a_bad_network(codecs: [Codec; 2]) {
         phone.voice.runs_fast(ppm);
         phone.voice.speaks(codec);
         phone.voice.says(Words::Tone(pitch));
+    }
+    if let Some(profile) = shield {
+        caller.voice.protects(profile);
     }
     caller.dial_in("0261910101").await;
     anne.voice.hears(1200.0, 1500).await;
@@ -235,14 +241,33 @@ async fn over_a_bad_network(codecs: [Codec; 2]) {
     assert!(harm.iter().all(|count| *count > 10), "lost, overtaken, twice: {harm:?}");
     let quality = &story["legs"][0]["quality"];
     assert!(quality["packets_lost"].as_u64() > Some(10), "{quality:#}");
+    // What came twice is a replay where it is protected, and a repetition where it is not.
+    let twice = if shield.is_some() { "replayed" } else { "packets_repeated" };
+    assert!(quality[twice].as_u64() > Some(10) && quality["forged"] == 0, "{quality:#}");
+    if codecs[0] == codecs[1] {
+        until("the counts are published", || async { (counted(&server, "packets_relayed").await > 500).then_some(()) })
+            .await;
+        assert_eq!(counted(&server, "packets_mixed").await, 0, "the same codec is relayed");
+    }
 }
 
 #[tokio::test]
 async fn pcma_over_a_bad_network_and_g722_hear_each_other_and_are_recorded_together() {
-    over_a_bad_network([Codec::Pcma, Codec::G722]).await;
+    over_a_bad_network([Codec::Pcma, Codec::G722], None).await;
 }
 
 #[tokio::test]
 async fn opus_over_a_bad_network_and_pcma_hear_each_other_and_are_recorded_together() {
-    over_a_bad_network([Codec::Opus, Codec::Pcma]).await;
+    over_a_bad_network([Codec::Opus, Codec::Pcma], None).await;
+}
+
+#[tokio::test]
+async fn pcma_over_a_bad_network_that_is_only_relayed_is_recorded_together_with_the_other_side() {
+    over_a_bad_network([Codec::Pcma; 2], None).await;
+}
+
+#[tokio::test]
+async fn srtp_over_a_bad_network_is_recorded_together_with_the_other_side_relayed_or_in_two_codecs() {
+    over_a_bad_network([Codec::Pcma; 2], Some(Profile::Sha1Tag80)).await;
+    over_a_bad_network([Codec::Opus, Codec::Pcma], Some(Profile::Gcm)).await;
 }

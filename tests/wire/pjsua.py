@@ -169,6 +169,10 @@ class Phone:
             "preferred": pj.PJMEDIA_SRTP_OPTIONAL,
             "required": pj.PJMEDIA_SRTP_MANDATORY,
         }[setup.get("srtp", "off")]
+        if "suite" in setup:
+            alone = pj.SrtpCrypto()
+            alone.name, alone.flags = setup["suite"], 0
+            one.mediaConfig.srtpOpt.cryptos.append(alone)
         # Keys over whatever carries the SIP: the test's own wish.
         one.mediaConfig.srtpSecureSignaling = 0
         one.mediaConfig.transportConfig.boundAddress = setup["address"]

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use vigie::model::Codec;
-use vigie::rtp::codec::{Decoder, Encoder, SAMPLES_MAX, packet_samples};
+use vigie::model::srtp::Profile;
+use vigie::rtp::codec::{Decoder, Encoder, SAMPLES_MAX};
 use vigie::rtp::g711::{self, Law};
 
 use super::harness::until;
 use super::rough::Rough;
+use super::shield::Shield;
 use super::sound;
 
 /// Samples, and bytes of G.711, in a frame of 20 ms.
@@ -30,6 +32,20 @@ pub enum Words {
     Nothing,
 }
 
+impl Words {
+    /// The frequency that is said so many milliseconds from now; 0 is silence.
+    fn pitch(self, ahead_ms: u64) -> f64 {
+        match self {
+            Words::Tone(frequency) => frequency,
+            Words::Marks(frequency) => {
+                let is_mark = (begun().elapsed().as_millis() + u128::from(ahead_ms)) % 1000 < MARK_MS;
+                if is_mark { frequency } else { 0.0 }
+            }
+            Words::Numbers | Words::Nothing => 0.0,
+        }
+    }
+}
+
 /// How long a mark is.
 pub const MARK_MS: u128 = 200;
 
@@ -45,8 +61,13 @@ struct Wide {
     encoder: Encoder,
     decoder: Decoder,
     heard: Vec<i16>,
+    /// Pieces of [`PIECE_MS`].
     said: u64,
+    packets: u64,
 }
+
+/// What goes into packets, whatever their length.
+const PIECE_MS: usize = 10;
 
 struct State {
     words: Words,
@@ -68,6 +89,9 @@ struct State {
     rough: Option<Arc<Rough>>,
     /// Its clock runs so much faster, in parts of a million.
     skew_ppm: f64,
+    /// How much sound a packet holds.
+    packet_ms: u64,
+    shield: Option<Shield>,
 }
 
 /// A key that is being pressed: RFC 4733 §2.5.1.
@@ -148,6 +172,8 @@ impl Voice {
             wide: None,
             rough: None,
             skew_ppm: 0.0,
+            packet_ms: 20,
+            shield: None,
         };
         Voice { local, socket, state: Mutex::new(state) }
     }
@@ -164,7 +190,17 @@ impl Voice {
     /// From the next call on it speaks this codec alone.
     pub fn speaks(&self, codec: Codec) {
         let (encoder, decoder) = (Encoder::new(codec), Decoder::new(codec));
-        self.state().wide = Some(Wide { codec, encoder, decoder, heard: Vec::new(), said: 0 });
+        self.state().wide = Some(Wide { codec, encoder, decoder, heard: Vec::new(), said: 0, packets: 0 });
+    }
+
+    /// From the next call on its packets hold so much sound, 10 to 60 ms; it must have been told its codec.
+    pub fn packs(&self, packet_ms: u64) {
+        self.state().packet_ms = packet_ms;
+    }
+
+    /// From the next call that it makes its media are SRTP under this profile.
+    pub fn protects(&self, profile: Profile) {
+        self.state().shield = Some(Shield::new(profile));
     }
 
     /// Its clock runs so much faster than it should, in parts of a million.
@@ -173,7 +209,8 @@ impl Voice {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_secs_f64(0.02 / (1.0 + self.state().skew_ppm / 1e6))
+        let state = self.state();
+        Duration::from_secs_f64(state.packet_ms as f64 / 1e3 / (1.0 + state.skew_ppm / 1e6))
     }
 
     /// From the next call on its packets go over a bad network, both ways.
@@ -245,9 +282,14 @@ impl Voice {
         if let Some(wide) = &state.wide {
             let (number, name, clock) = (wide.codec.payload_type(), wide.codec.name(), wide.codec.clock_rate());
             let voices = if wide.codec == Codec::Opus { "/2" } else { "" };
+            let (profile, key) = match &state.shield {
+                Some(shield) => ("RTP/SAVP", shield.line()),
+                None => ("RTP/AVP", String::new()),
+            };
             return format!(
-                "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\n\
-                 a=rtpmap:{number} {name}/{clock}{voices}\r\na={direction}\r\n"
+                "v=0\r\no=- 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\nm=audio {port} {profile} {number}\r\n\
+                 a=rtpmap:{number} {name}/{clock}{voices}\r\n{key}a=ptime:{}\r\na={direction}\r\n",
+                state.packet_ms
             );
         }
         let (keys, map) = match state.has_keys {
@@ -267,6 +309,9 @@ impl Voice {
         let address = line("c=IN IP4 ").or_else(|| line("c=IN IP6 ")).and_then(|ip| ip.parse::<IpAddr>().ok());
         let port = line("m=audio ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         let mut state = self.state();
+        if let Some(shield) = &mut state.shield {
+            shield.agree(sdp);
+        }
         let server = address.zip(port).map(SocketAddr::from);
         state.far_end = match (&state.rough, server) {
             (Some(rough), Some(server)) => {
@@ -347,17 +392,31 @@ impl Voice {
                     // What is missed is caught up with.
                     next += self.period();
                     if let Some((packet, to)) = self.next_packet() {
-                    // A far end that is gone refuses the packet: nobody's fault here.
-                    let _ = self.socket.send_to(&packet, to).await;
+                        let packet = self.protected(packet);
+                        // A far end that is gone refuses the packet: nobody's fault here.
+                        let _ = self.socket.send_to(&packet, to).await;
                     }
                 },
             }
         }
     }
 
+    fn protected(&self, packet: Vec<u8>) -> Vec<u8> {
+        match &mut self.state().shield {
+            Some(shield) => shield.protect(packet),
+            None => packet,
+        }
+    }
+
     fn hear(&self, packet: &[u8]) {
-        let is_audio = packet.len() == 12 + FRAME && packet[1] & 0x7f == Codec::Pcma.payload_type();
         let mut state = self.state();
+        let opened = match &mut state.shield {
+            Some(shield) => shield.open(packet),
+            None => Some(packet.to_vec()),
+        };
+        // What it cannot open it does not hear.
+        let Some(packet) = opened.as_deref() else { return };
+        let is_audio = packet.len() == 12 + FRAME && packet[1] & 0x7f == Codec::Pcma.payload_type();
         if let Some(wide) = &mut state.wide {
             return wide.hear(packet);
         }
@@ -380,20 +439,15 @@ impl Voice {
     fn next_packet(&self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut state = self.state();
         let to = state.far_end?;
-        let words = match state.words {
-            Words::Marks(_) if begun().elapsed().as_millis() % 1000 >= MARK_MS => Words::Tone(0.0),
-            Words::Marks(frequency) => Words::Tone(frequency),
-            words @ (Words::Tone(_) | Words::Numbers | Words::Nothing) => words,
-        };
-        let payload = match words {
-            Words::Numbers => numbered(state.said),
-            Words::Tone(frequency) | Words::Marks(frequency) => {
-                if let Some(wide) = &mut state.wide {
-                    return Some((wide.say(frequency), to));
-                }
-                tone_frame(frequency, state.said)
+        let (words, pieces) = (state.words, state.packet_ms / PIECE_MS as u64);
+        let payload = match (words, &mut state.wide) {
+            (Words::Nothing, _) => return None,
+            (Words::Tone(_) | Words::Marks(_), Some(wide)) => {
+                let pitches: Vec<f64> = (0..pieces).map(|piece| words.pitch(piece * PIECE_MS as u64)).collect();
+                return Some((wide.say(&pitches), to));
             }
-            Words::Nothing => return None,
+            (Words::Tone(_) | Words::Marks(_), None) => tone_frame(words.pitch(0), state.said),
+            (Words::Numbers, _) => numbered(state.said),
         };
         state.said += 1;
         state.sequence = state.sequence.wrapping_add(1);
@@ -409,19 +463,24 @@ impl Voice {
 }
 
 impl Wide {
-    /// The next 20 ms of a tone, as an RTP packet.
-    fn say(&mut self, frequency: f64) -> Vec<u8> {
-        let samples = packet_samples(self.codec) as u64;
-        let step = 2.0 * std::f64::consts::PI * frequency / f64::from(self.codec.sample_rate());
-        let first = self.said * samples;
-        let pcm: Vec<i16> = (first..first + samples).map(|n| ((n as f64 * step).sin() * 8000.0) as i16).collect();
+    /// The next packet: 10 ms of each of these tones.
+    fn say(&mut self, pitches: &[f64]) -> Vec<u8> {
+        let rate = u64::from(self.codec.sample_rate());
+        let samples = rate * PIECE_MS as u64 / 1000;
+        let mut pcm: Vec<i16> = Vec::new();
+        for (piece, pitch) in (self.said..).zip(pitches) {
+            let step = std::f64::consts::TAU * pitch / rate as f64;
+            let piece = piece * samples..(piece + 1) * samples;
+            pcm.extend(piece.map(|n| ((n as f64 * step).sin() * 8000.0) as i16));
+        }
         let mut payload = [0; 1500];
         let length = self.encoder.encode(&pcm, &mut payload);
-        let timestamp = (self.said * u64::from(self.codec.clock_rate()) / 50) as u32;
-        let mut packet = packet(self.said as u16, 0x0051_ED01, &payload[..length]);
+        let timestamp = (self.said * u64::from(self.codec.clock_rate()) * PIECE_MS as u64 / 1000) as u32;
+        let mut packet = packet(self.packets as u16, 0x0051_ED01, &payload[..length]);
         packet[1] = self.codec.payload_type();
         packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
-        self.said += 1;
+        self.said += pitches.len() as u64;
+        self.packets += 1;
         packet
     }
 
