@@ -50,6 +50,13 @@ const SEALING_PATIENCE: Duration = Duration::from_secs(120);
 ///
 ///   vigie load --callers-to sip:600@192.0.2.1 --from 192.0.2.7 --answer-at 192.0.2.7:5070 --calls 100
 ///
+/// Against one that answers by itself and sends back what it hears (a PBX's echo test, `sipp -sn uas -rtp_echo`): then
+/// nobody is rung, a packet counts as lost whichever way it was lost, and the delay is there and back:
+///
+///   vigie load --callers-to sip:600@192.0.2.1 --from 192.0.2.7 --echo --codec pcmu --calls 100
+///
+/// What a run could not check is said at its end ("not checked", in JSON `not_checked`).
+///
 /// Against a media relay that speaks rtpengine's ng protocol, media alone:
 ///
 ///   vigie load --ng 127.0.0.1:2223 --from 127.0.0.1 --calls 400 --rate 50 --duration 60
@@ -104,6 +111,9 @@ pub struct LoadArguments {
     /// The regulators' media are SRTP, with keys by SDP (SDES): the server must offer it to them.
     #[arg(long, conflicts_with = "ng")]
     pub srtp: bool,
+    /// The far end answers by itself and sends back what it hears: nobody is rung.
+    #[arg(long, conflicts_with_all = ["ng", "passwords", "regulators", "regulator_codec", "srtp", "recordings"])]
+    pub echo: bool,
     /// The first caller's number, digits; 10000 callers from there on take turns. The default is kept for fiction.
     #[arg(long, value_name = "NUMBER", default_value_t = 33_639_980_000)]
     pub caller: u64,
@@ -139,6 +149,7 @@ fn play(arguments: &LoadArguments) -> anyhow::Result<bool> {
         regulator_codec: arguments.regulator_codec.unwrap_or(arguments.codec),
         is_protected: arguments.srtp,
         duration: Duration::from_secs(arguments.duration),
+        is_echoed: arguments.echo,
     };
     let pace = Pace { calls: arguments.calls, rate: arguments.rate, patience: Duration::from_secs(arguments.patience) };
     let plan = plan(arguments, run)?;
@@ -180,9 +191,9 @@ fn plan(arguments: &LoadArguments, run: u32) -> anyhow::Result<SetupPlan> {
     };
     accounts.truncate(arguments.regulators.unwrap_or(usize::MAX));
     anyhow::ensure!(
-        !accounts.is_empty() || arguments.answer_at.port() != 0,
-        "nobody would answer: give --passwords, so that regulators register, or --answer-at with the port that the \
-         server sends its calls to"
+        arguments.echo || !accounts.is_empty() || arguments.answer_at.port() != 0,
+        "nobody would answer: give --passwords, so that regulators register, --answer-at with the port that the server \
+         sends its calls to, or --echo when it answers by itself and sends back what it hears"
     );
     let plan = SipPlan {
         run,

@@ -97,6 +97,7 @@ impl LoadResult {
                 "starved": starved, "lateness": counts.lateness.summary(), "left_out": counts.left_out,
             },
             "recordings": found,
+            "not_checked": not_checked(fleet, found.is_some()),
         });
         LoadResult { value, is_good, starved }
     }
@@ -125,7 +126,12 @@ impl LoadResult {
                 calls["wanted"], calls["accepted"], calls["talked"], calls["one_sided"], calls["at_once"]
             ),
             format!("accepted    {} after the INVITE", ms(&set_up["accepted"])),
-            format!("rung        {} from the caller's INVITE to the regulator's phone", ms(&set_up["rung"])),
+            match set_up["rung"]["count"].as_u64() {
+                None | Some(0) => "rung        not known: nobody was rung here".to_owned(),
+                Some(_) => {
+                    format!("rung        {} from the caller's INVITE to the regulator's phone", ms(&set_up["rung"]))
+                }
+            },
             format!("talked      {} from the INVITE to the first word heard", ms(&set_up["talked"])),
             format!(
                 "RTP         {} counted, {} lost ({:.4} %), {} twice, {} out of order, {} in another call",
@@ -155,11 +161,31 @@ impl LoadResult {
         if let Some(faults) = calls["faults"].as_object() {
             lines.extend(faults.iter().map(|(why, count)| format!("fault       {count} × {why}")));
         }
+        let not_checked = self.value["not_checked"].as_array().into_iter().flatten();
+        lines.extend(not_checked.filter_map(Value::as_str).map(|what| format!("not checked {what}")));
         if self.starved {
             lines.push("STARVED     this program did not get enough of the machine: its delays are its own".to_owned());
         }
         lines.join("\n")
     }
+}
+
+/// What this run says nothing of, in words.
+fn not_checked(fleet: &Fleet, looked_for_recordings: bool) -> Vec<&'static str> {
+    let speech = fleet.voices.speech();
+    let all = [
+        (speech.is_echoed, "that a regulator's phone is rung, and when: the far end answers by itself"),
+        (
+            speech.is_echoed,
+            "which way a packet was lost, and the delay of one way: what is told of both is there and back",
+        ),
+        (
+            speech.is_transcoded(),
+            "the delay, and packets lost before the server encoded them: what is transcoded bears no number",
+        ),
+        (!looked_for_recordings, "whether anything was recorded: without --recordings nobody looks"),
+    ];
+    all.into_iter().filter_map(|(applies, what)| applies.then_some(what)).collect()
 }
 
 /// From a caller's INVITE to the INVITE at the phone of the regulator whom it heard.

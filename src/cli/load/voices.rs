@@ -37,6 +37,8 @@ pub struct Speech {
     pub is_protected: bool,
     /// How long each leg counts.
     pub duration: Duration,
+    /// The far end sends back what it hears: a caller's partner is the caller.
+    pub is_echoed: bool,
 }
 
 impl Speech {
@@ -390,7 +392,8 @@ impl Voices {
         };
         let Some(voice) = voices.get_mut(leg.index as usize) else { return };
         self.counts.heard += 1;
-        if voice.partner.is_none() && heard.leg.side != leg.side {
+        let may_partner = if self.speech.is_echoed { heard.leg == leg } else { heard.leg.side != leg.side };
+        if voice.partner.is_none() && may_partner {
             voice.partner = Some(heard.leg);
             voice.counted_from = Some(now + SETTLE);
             self.begun.push(leg);
