@@ -3,6 +3,7 @@
 mod archiving;
 mod carriers;
 mod custody;
+mod day_mark;
 mod encryption;
 mod entry;
 mod last_day;

@@ -17,11 +17,11 @@ use super::AppError;
 use crate::archive::Evidence;
 use crate::archive::custody::Custodian;
 use crate::archive::second::follow::changes_since;
-use crate::archive::second::{Copied, Place, Protection, Second};
+use crate::archive::second::{Copied, Place, Protection, Second, call_in};
 use crate::clock;
 use crate::config::Settings;
 use crate::config::archive::{ArchiveSettings, PlaceSettings};
-use crate::model::{Alarm, CallId, Utc};
+use crate::model::{Alarm, Utc};
 use crate::recorder::seal_log::log_paths;
 use crate::storage::copies::{self, Done, Waiting};
 use crate::storage::{Storage, StorageError};
@@ -200,7 +200,7 @@ impl Copier {
     async fn copy_all(&mut self, due: &[Waiting], now: Utc) -> Result<(), StorageError> {
         let mut copying = Vec::new();
         for one in due {
-            let protection = self.protection(&one.folder).await?;
+            let protection = self.protection(&one.folder, now).await?;
             let (second, folder) = (self.second.clone(), one.folder.clone());
             let copied = tokio::spawn(aside("archive-copy", move || second.copy(&folder, now, protection)));
             copying.push((one, protection, copied));
@@ -216,12 +216,11 @@ impl Copier {
     }
 
     /// Until when a recording is to be locked there.
-    async fn protection(&self, folder: &str) -> Result<Option<Protection>, StorageError> {
-        let call = folder.rsplit('/').next().and_then(|name| name.parse::<CallId>().ok());
+    async fn protection(&self, folder: &str, now: Utc) -> Result<Option<Protection>, StorageError> {
         let second = self.second.clone();
         let locks = tokio::task::spawn_blocking(move || second.there().locks()).await.unwrap_or(false);
-        match call.filter(|_| locks) {
-            Some(call) => self.custodian.protection(call).await,
+        match call_in(folder).filter(|_| locks) {
+            Some(call) => self.custodian.protection(call, now).await,
             None => Ok(None),
         }
     }

@@ -1,21 +1,19 @@
 //! Once a day calls, events and files of the day before are compared; a difference is an alarm.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
+use super::day_mark::DayMark;
 use crate::archive::reconcile::{ReconcileError, Reconciliation, reconcile, span_of};
 use crate::clock;
 use crate::model::Alarm;
 use crate::storage::Storage;
 use crate::switchboard::tell;
 
-/// How often the clock is looked at: it may be set, and the machine may sleep.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Days that a server that was stopped for long makes up for.
 const DAYS_MAX: i64 = 31;
 /// Differences named in an alarm; `vigie reconcile` names all.
@@ -38,20 +36,18 @@ pub struct Daily {
 impl Daily {
     /// Compares each day once, until `stopped`.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        loop {
-            tokio::select! {
-                _ = stopped.changed() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let done = std::fs::read_to_string(&self.mark).ok().and_then(|text| text.trim().parse::<Date>().ok());
-            let now = clock::utc().timestamp().to_zoned(self.zone.clone()).datetime();
+        let mark = DayMark::new(self.mark.clone(), self.zone.clone());
+        while let Some((now, done)) = mark.next_look(&mut stopped).await {
             for day in days_due((now.date(), now.time()), self.at, done) {
                 let found = tokio::select! {
                     _ = stopped.changed() => return,
                     found = self.compare(day) => found,
                 };
                 match found {
-                    Ok(found) => self.settle(day, &found),
+                    Ok(found) => {
+                        settle(day, &found);
+                        mark.note(day);
+                    }
                     Err(error) => {
                         // Told each minute by the log, as an alarm until it is repaired.
                         alarm(format!("the recordings of {day} could not be compared with the calls: {error}"));
@@ -66,18 +62,15 @@ impl Daily {
         let Some(span) = span_of(day, &self.zone) else { return Ok(Reconciliation::default()) };
         reconcile(&self.storage, &self.recordings, span, clock::utc()).await
     }
+}
 
-    fn settle(&self, day: Date, found: &Reconciliation) {
-        metrics::gauge!("vigie_reconciliation_differences").set(found.differences_total as f64);
-        if found.differences_total > 0 {
-            alarm(describe(day, found));
-        }
-        tracing::info!(%day, calls = found.calls, answered = found.answered, recorded = found.recorded,
-            excused = found.excused_total, differences = found.differences_total, "calls, events and recordings were compared");
-        if let Err(error) = std::fs::write(&self.mark, format!("{day}\n")) {
-            tracing::warn!(%error, path = %self.mark.display(), "that a day was compared could not be noted; it is compared again");
-        }
+fn settle(day: Date, found: &Reconciliation) {
+    metrics::gauge!("vigie_reconciliation_differences").set(found.differences_total as f64);
+    if found.differences_total > 0 {
+        alarm(describe(day, found));
     }
+    tracing::info!(%day, calls = found.calls, answered = found.answered, recorded = found.recorded,
+        excused = found.excused_total, differences = found.differences_total, "calls, events and recordings were compared");
 }
 
 fn alarm(text: String) {

@@ -127,7 +127,13 @@ pub fn archive(evidence: &Evidence, call: CallId) -> Result<bool, ArchiveError> 
 fn pack(audio: &mut vault::AudioReader, folder: &Path, evidence: &Evidence) -> Result<(), ArchiveError> {
     let flac = folder.join(FLAC_FILE);
     let part = part_of(&flac);
-    let key = if audio.is_sealed() { vault::key_of(folder, &evidence.vault)? } else { None };
+    let key = if audio.is_sealed() {
+        // Without its key the FLAC would rest plain.
+        let path = folder.to_owned();
+        Some(vault::key_of(folder, &evidence.vault)?.ok_or(VaultError::NoKey { path })?)
+    } else {
+        None
+    };
     let made = create_file(&part).map_err(fault("making", &part))?;
     let mut out = AudioWriter::new(made, FLAC_FILE, key.as_ref()).map_err(fault("writing", &part))?;
     vault::pack(audio, &mut out).and_then(|()| out.finish()).map_err(fault("writing", &part))?;

@@ -4,6 +4,7 @@
 //! looked at again before it goes. While the clock is suspected nothing goes at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,13 +19,14 @@ use super::{clock_watch, shred};
 use crate::clock;
 use crate::model::centre::RETENTION_YEARS_MIN;
 use crate::model::{Alarm, AssociationId, CallId, Centre, Now, SealedRecording, Utc};
-use crate::recorder::layout::folder_of;
+use crate::recorder::layout::{CERTIFICATE_FILE, SIDECAR_FILE, folder_of};
 use crate::recorder::{Burial, BuryError};
 use crate::storage::audit::{self, AuditEntry, OURSELVES};
 use crate::storage::clock_marks::{self, ClockMark};
 use crate::storage::copies::{self, CopyState};
 use crate::storage::deletions::{self, Decided, Deletion, Grounds, Item, ItemState, ListState, Word};
 use crate::storage::{Storage, StorageError, holds, promises, recordings};
+use crate::vault::Elsewhere;
 
 /// The most recordings on one list: what a person can answer for, and what a page shows.
 pub const LIST_MAX: usize = 1000;
@@ -115,7 +117,11 @@ impl Custodian {
         // A clock that was set back must not make a promise end before recordings that were made under it.
         let latest = clock_marks::latest_told(&self.parts.storage).await?;
         let now = latest.map_or(now, |latest| now.max(latest));
-        for association in promises::follow(&self.parts.storage, years, now).await? {
+        let changed = promises::follow(&self.parts.storage, years, now).await?;
+        if changed.copies > 0 {
+            tracing::info!(copies = changed.copies, "retention is longer now: the locks of copies are renewed");
+        }
+        for association in changed.shorter {
             tracing::warn!(%association, "its retention is shorter now: that holds for recordings made from now on, not for those there are");
         }
         Ok(())
@@ -129,13 +135,16 @@ impl Custodian {
         Ok(expiry(ended_at(sealed), &promised, &holds, &self.parts.zone))
     }
 
-    /// Until when a recording is to be locked where it can be; `None` when nothing is known of it.
-    pub async fn protection(&self, call: CallId) -> Result<Option<Protection>, StorageError> {
+    /// Until when a recording is to be locked where it can be; `None` when nothing is known of it. One whose time is over
+    /// is locked no longer: a store takes no day that has passed.
+    pub async fn protection(&self, call: CallId, now: Utc) -> Result<Option<Protection>, StorageError> {
         let Some(sealed) = recordings::one(&self.parts.storage, call).await? else { return Ok(None) };
         Ok(match self.expiry(&sealed).await? {
             Expiry::Held => Some(Protection { until: None, is_held: true }),
             Expiry::Unknown => None,
-            Expiry::At(term) => Some(Protection { until: Some(term.expires_at), is_held: false }),
+            Expiry::At(term) => {
+                Some(Protection { until: Some(term.expires_at).filter(|until| *until > now), is_held: false })
+            }
         })
     }
 
@@ -344,6 +353,10 @@ impl Custodian {
 
     async fn remove(&self, list: &Deletion, item: &Item, now: Utc) -> Result<bool, CustodyError> {
         let (grounds, storage) = (&item.grounds, &self.parts.storage);
+        if let Err(error) = self.fetch_documents(grounds.call).await {
+            self.tell_failure(list, grounds.call, &BuryError::File(error)).await?;
+            return Ok(false);
+        }
         let certificate = Certificate::of(grounds, list, &self.parts.node, (now, &self.parts.zone));
         let burial = Burial {
             call: grounds.call,
@@ -369,24 +382,36 @@ impl Custodian {
             }
             // Nothing was written: it is kept, and somebody must look at it.
             Err(error @ BuryError::Changed) => {
+                self.tell_failure(list, call, &error).await?;
                 deletions::keep(storage, list.id, call, &error.to_string()).await?;
-                self.tell_failure(list, call, &error);
                 Ok(true)
             }
             Err(error) => {
-                self.tell_failure(list, call, &error);
+                self.tell_failure(list, call, &error).await?;
                 Ok(false)
             }
         }
     }
 
-    /// Once for each recording.
-    fn tell_failure(&self, list: &Deletion, call: CallId, error: &BuryError) {
+    /// The documents of a recording that lies in the second place alone: its certificate is made from them.
+    async fn fetch_documents(&self, call: CallId) -> io::Result<()> {
+        let folder = self.parts.recordings.join(folder_of(call));
+        let is_here = |name: &str| folder.join(name).exists();
+        let Some(second) = self.parts.second.clone() else { return Ok(()) };
+        if is_here(SIDECAR_FILE) || is_here(CERTIFICATE_FILE) {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(move || second.bring_back(&folder)).await.map_err(io::Error::other)?
+    }
+
+    /// Says on the list what is in the way; an alarm once for each recording.
+    async fn tell_failure(&self, list: &Deletion, call: CallId, error: &BuryError) -> Result<(), StorageError> {
         let is_new = self.failed.lock().is_ok_and(|mut failed| failed.insert(call));
         if is_new {
             let text = format!("deleting its recording, as list {} says, did not come to its end: {error}", list.id);
             (self.parts.alarm)(Alarm { kind: "deletion-failed".into(), call: Some(call), text });
         }
+        deletions::wait(&self.parts.storage, list.id, call, &error.to_string()).await
     }
 
     async fn note(&self, list: &Deletion, call: CallId, certificate: &str, at: Utc) -> Result<(), StorageError> {

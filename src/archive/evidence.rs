@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::listening::{self, PEAKS_FILE};
 use super::redact::{self, Plan, Redaction, SPANS_MAX, Span};
 use crate::model::CallId;
-use crate::recorder::deposit::{Addendum, Deposit, DepositError, Deposited, Notary, Note, addenda_in};
+use crate::recorder::deposit::{Addendum, Deposit, DepositError, Deposited, Notary, Note, addenda_in, addendum_file};
 use crate::recorder::layout::{AUDIO_FILE, SIDECAR_FILE, folder_of};
 use crate::recorder::sidecar::Sidecar;
 use crate::vault::{self, AudioReader, Keys};
@@ -78,6 +78,8 @@ impl Evidence {
     /// # Errors
     /// When there is no recording, or the note cannot be kept.
     pub fn annotate(&self, note: Note) -> Result<Deposited, EvidenceError> {
+        // What is in the second place alone is added to all the same, and no number is given twice.
+        self.bring_back(&self.folder(note.call))?;
         Ok(self.notary.deposit(Deposit::Addendum(note))?)
     }
 
@@ -170,7 +172,7 @@ impl Evidence {
     /// What is missing here of a recording's documents is fetched from the second place, when there is one.
     fn bring_back(&self, folder: &Path) -> Result<(), EvidenceError> {
         match self.vault.elsewhere() {
-            Some(elsewhere) if !folder.join(SIDECAR_FILE).exists() => {
+            Some(elsewhere) if !is_documented(folder) => {
                 elsewhere.bring_back(folder).map_err(fault("fetching from the second place what is missing in", folder))
             }
             Some(_) | None => Ok(()),
@@ -190,6 +192,14 @@ impl Evidence {
         let opened = vault::open_audio(&folder, AUDIO_FILE, &self.vault).map_err(io::Error::other);
         opened.map_err(fault("opening", &folder.join(AUDIO_FILE)))
     }
+}
+
+/// Whether a recording's documents are here, as far as they tell of each other: each has its signature, and no addendum is
+/// missing before the last.
+fn is_documented(folder: &Path) -> bool {
+    let has = |name: &str| folder.join(name).exists() && folder.join(format!("{name}.sig")).exists();
+    let numbers: Vec<usize> = addenda_in(folder).into_iter().flatten().map(|(number, _)| number).collect();
+    has(SIDECAR_FILE) && (1..).zip(&numbers).all(|(due, number)| due == *number && has(&addendum_file(due)))
 }
 
 pub(super) fn fault(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EvidenceError + use<> {

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::recorder::layout::SIDECAR_FILE;
+use crate::recorder::layout::{CERTIFICATE_FILE, SIDECAR_FILE};
 use crate::recorder::render::RenderError;
 use crate::recorder::sidecar::Sidecar;
 use crate::vault::{self, Keys, VaultError};
@@ -45,6 +45,11 @@ impl ListeningError {
     }
 }
 
+/// Whether the recording that was in `folder` was lawfully deleted, or is about to be: then it is read nowhere.
+pub fn is_buried(folder: &Path) -> bool {
+    folder.join(CERTIFICATE_FILE).exists()
+}
+
 /// The outline of the recording in `folder`; `None` when it was sealed without one.
 ///
 /// # Errors
@@ -68,7 +73,8 @@ pub fn preview<R: Read + Seek>(audio: R, from_s: u64) -> io::Result<Preview<R>> 
     Preview::open(audio, from_s)
 }
 
-/// The recording in `folder` with a voice for each party, second after second, from so many seconds on.
+/// The recording in `folder` with a voice for each party, second after second, from so many seconds on. What has gone here
+/// is read from the second place.
 ///
 /// # Errors
 /// [`ListeningError`], when its sidecar or its frame files cannot be read, or its key is not at hand.
@@ -80,6 +86,5 @@ pub fn parties(folder: &Path, keys: &Keys, from_s: u64) -> Result<Parties, Liste
     }
     let read = std::fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice::<Sidecar>(&bytes)?));
     let sidecar = read.map_err(|source| ListeningError::File { path, source })?;
-    let key = vault::key_of(folder, keys)?;
-    Ok(Parties::open(folder, &sidecar, key.as_ref(), from_s)?)
+    Parties::open(folder, &sidecar, |name| Ok(vault::open_audio(folder, name, keys)?), from_s)
 }

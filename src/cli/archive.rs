@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
-use crate::archive::second::check::{Comparison, Wanted, Wish, compare};
+use crate::archive::second::check::{Comparison, Finding, Wanted, Wish, compare};
 use crate::archive::second::{Place, Second};
 use crate::clock;
 use crate::config::Settings;
@@ -122,12 +122,36 @@ fn check(arguments: &CheckArguments) -> Result<bool, String> {
         }
     };
     let found = compare(&second, &wish, progress).map_err(|error| format!("comparing with {place}: {error}"))?;
+    lock_again(&settings, &found)?;
     if arguments.json {
         println!("{}", serde_json::to_value(&found).map_err(|error| error.to_string())?);
     } else {
         print!("{}", in_words(&found));
     }
     Ok(found.findings_total == found.mended)
+}
+
+/// Has the running server look again at what was put back there: a bucket locks it anew.
+fn lock_again(settings: &Settings, found: &Comparison) -> Result<(), String> {
+    let is_put_there = |one: &&Finding| one.place == "there" && one.mended.is_some();
+    let put_there = found.findings.iter().filter(is_put_there);
+    let folders: BTreeSet<&str> = put_there.filter_map(|one| Some(one.file.rsplit_once('/')?.0)).collect();
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let noted = runtime.block_on(async {
+        let storage = Storage::open(&settings.storage).await?;
+        for folder in folders {
+            copies::touch(&storage, folder, clock::utc()).await?;
+        }
+        storage.close().await;
+        Ok::<_, StorageError>(())
+    });
+    noted.map_err(|error| {
+        format!("what was put back there could not be noted, and a bucket does not lock it yet: {error}")
+    })
 }
 
 /// Which folders are wanted; `None`: all.
@@ -171,10 +195,16 @@ fn in_words(found: &Comparison) -> String {
 fn status(arguments: &StatusArguments) -> Result<bool, String> {
     let (settings, second) = open(&arguments.config)?;
     let place = second.there().name();
-    let Backlog { waiting, oldest, error } = ask(&settings, async |storage| copies::backlog(storage, &place).await)?;
+    let (backlog, (renewals, in_the_way)) = ask(&settings, async |storage| {
+        Ok((copies::backlog(storage, &place).await?, copies::renewals(storage, &place).await?))
+    })?;
+    let Backlog { waiting, oldest, error } = backlog;
+    let error = error.or(in_the_way);
     if arguments.json {
         let oldest = oldest.map(|oldest| oldest.rfc3339());
-        let told = serde_json::json!({ "place": place, "waiting": waiting, "waiting_since": oldest, "error": error });
+        let told = serde_json::json!({
+            "place": place, "waiting": waiting, "waiting_since": oldest, "renewals": renewals, "error": error,
+        });
         println!("{told}");
         return Ok(waiting == 0);
     }
@@ -182,16 +212,20 @@ fn status(arguments: &StatusArguments) -> Result<bool, String> {
         None => println!("{place}: everything is copied."),
         Some(oldest) => {
             println!("{place}: {waiting} folders wait for their copy, the oldest since {oldest}.");
-            error.iter().for_each(|error| println!("The last attempt failed: {error}"));
         }
     }
+    if renewals > 0 {
+        println!(
+            "{renewals} copies are looked at again: their keys were wrapped anew, or they are to be locked for longer."
+        );
+    }
+    error.iter().for_each(|error| println!("The last attempt failed: {error}"));
     Ok(waiting == 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::second::check::Finding;
 
     #[test]
     fn what_is_left_is_never_told_as_mended() {

@@ -224,7 +224,7 @@ fn list(one: &Value) -> String {
 }
 
 fn item(one: &Value) -> String {
-    let detail = one["detail"].as_str().or(one["certificate_sha256"].as_str()).unwrap_or_default();
+    let detail = word(if one["detail"].is_string() { &one["detail"] } else { &one["certificate_sha256"] });
     format!("  {} {}: expired {} {detail}\n", word(&one["call"]), word(&one["state"]), word(&one["expired_at"]))
 }
 

@@ -113,7 +113,7 @@ fn renew_copies(settings: &Settings) -> Result<u64, String> {
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
     let noted = runtime.block_on(async {
         let storage = Storage::open(&settings.storage).await?;
-        let noted = copies::touch_all(&storage, clock::utc()).await;
+        let noted = copies::renew_all(&storage, clock::utc()).await;
         storage.close().await;
         noted
     });

@@ -129,10 +129,16 @@ impl FrameFile {
 /// Hands out every sound record of the frame file at `path`, with its place in the plain text, without changing the file.
 /// `key` is that of its recording, when it has one.
 pub fn scan_file(path: &Path, key: Option<&AudioKey>, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FileScan> {
-    scan_records(&mut open(path, key)?, MAGIC, each)
+    scan(&mut open_file(path, key)?, each)
 }
 
-fn open(path: &Path, key: Option<&AudioKey>) -> io::Result<AudioReader> {
+/// The same of a frame file that is open, wherever it lies.
+pub fn scan(file: &mut AudioReader, each: impl FnMut(u64, Frame<'_>)) -> io::Result<FileScan> {
+    scan_records(file, MAGIC, each)
+}
+
+/// Opens the frame file at `path` to be read; `key` is that of its recording, when it has one.
+pub fn open_file(path: &Path, key: Option<&AudioKey>) -> io::Result<AudioReader> {
     Ok(AudioReader::open(path, &name_of(path), || Ok(key.cloned()))?)
 }
 
@@ -154,9 +160,9 @@ pub struct Payloads {
 const STRETCH_BYTES: u64 = 24 * 1024;
 
 impl Payloads {
-    /// Of the frame file at `path`.
-    pub fn open(path: &Path, key: Option<&AudioKey>) -> io::Result<Payloads> {
-        Ok(Payloads { file: open(path, key)?, start: 0, stretch: Vec::new() })
+    /// Of an open frame file.
+    pub fn over(file: AudioReader) -> Payloads {
+        Payloads { file, start: 0, stretch: Vec::new() }
     }
 
     /// The payload of the record at `position`, which has this length.
@@ -205,7 +211,7 @@ mod tests {
         let mut places = Vec::new();
         let found = scan_file(&path, None, |at, _| places.push(at)).expect("a scan");
         assert_eq!((found.frames, found.sound_bytes), (5000, found.total_bytes));
-        let mut payloads = Payloads::open(&path, None).expect("open");
+        let mut payloads = Payloads::over(open_file(&path, None).expect("open"));
         for number in [0, 1, 4321, 4322, 4320, 7, 4999usize] {
             assert_eq!(payloads.read(places[number], 160).expect("read"), [number as u8; 160]);
         }

@@ -13,7 +13,7 @@ use super::peaks::{self, PEAKS_FILE, Peaks, PeaksFile};
 use super::place::{Heard, Hole, Part, Placement, STEP_HZ, place_between, samples_between};
 use super::tag;
 use crate::journal::FrameKind;
-use crate::journal::frames::{Payloads, scan_file};
+use crate::journal::frames::{Payloads, open_file, scan};
 use crate::model::{CallId, Codec, Side};
 use crate::rtp::codec::{Decoder, Resampler, SAMPLES_MAX};
 use crate::vault::{AudioKey, AudioReader, AudioWriter};
@@ -143,7 +143,9 @@ impl Rendered {
 pub fn render(folder: &Path, kept: &Kept, legs: &[u16], key: Option<&AudioKey>) -> Result<Rendered, RenderError> {
     let mut lanes = Vec::new();
     for leg in legs {
-        lanes.push(Lane::open(folder, kept, *leg, key)?);
+        let path = folder.join(frames_file(*leg));
+        let file = open_file(&path, key).map_err(fault("opening", &path))?;
+        lanes.push(Lane::over(file, path, kept, *leg)?);
     }
     let finish = kept.finished.map_or(0, |at| samples_between(kept.begun.moment, at.moment));
     let samples = lanes.iter().map(|lane| lane.told.placement.end()).max().unwrap_or(0).max(finish).max(0);
@@ -243,10 +245,10 @@ struct Lane {
 }
 
 impl Lane {
-    fn open(folder: &Path, kept: &Kept, leg: u16, key: Option<&AudioKey>) -> Result<Lane, RenderError> {
-        let path = folder.join(frames_file(leg));
+    /// The leg whose open frame file this is; `path` names it in what is told.
+    fn over(mut file: AudioReader, path: PathBuf, kept: &Kept, leg: u16) -> Result<Lane, RenderError> {
         let (mut heard, mut codecs, mut events) = (Vec::new(), Vec::new(), 0);
-        let found = scan_file(&path, key, |position, frame| {
+        let found = scan(&mut file, |position, frame| {
             let one = Heard::of(&frame, position, kept.begun.moment);
             if !codecs.contains(&frame.codec) {
                 codecs.push(frame.codec);
@@ -255,7 +257,7 @@ impl Lane {
             heard.push(one);
         });
         let found = found.map_err(fault("reading", &path))?;
-        let payloads = Payloads::open(&path, key).map_err(fault("opening", &path))?;
+        let payloads = Payloads::over(file);
         let placement = place_between(&mut heard, &kept.spans_paused(i64::MAX));
         let told = RenderedLeg {
             leg,

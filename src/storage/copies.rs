@@ -1,10 +1,16 @@
 //! What was copied to the second place, and what waits for it.
+//!
+//! What changed waits since a time, and comes first. A copy whose keys or locks alone are renewed waits since no time: of
+//! these there may be all of ten years, and they are done when nothing else is due.
 
 use sqlx::Row;
 
-use super::database::{self, Db};
+use super::database::{self, Connection, Db};
 use super::{Storage, StorageError, failed};
-use crate::model::Utc;
+use crate::model::{AssociationId, Utc};
+
+/// Renewals stand so far behind in the one queue that `next_at` is, in microseconds: two hundred years.
+const BEHIND_US: i64 = 200 * 366 * 86_400_000_000;
 
 /// A folder that waits for its copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub struct CopyState {
 /// How much waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Folders.
+    /// Folders with something new.
     pub waiting: u64,
     /// Since when the longest.
     pub oldest: Option<Utc>,
@@ -130,27 +136,63 @@ pub async fn touch(storage: &Storage, folder: &str, now: Utc) -> Result<(), Stor
 }
 
 /// Notes that every recording is to be looked at again wherever it was copied: their keys were wrapped anew.
-pub async fn touch_all(storage: &Storage, now: Utc) -> Result<u64, StorageError> {
+pub async fn renew_all(storage: &Storage, now: Utc) -> Result<u64, StorageError> {
     let done = sqlx::query(
-        "UPDATE copies SET version = version + 1, waiting_since = COALESCE(waiting_since, $1), next_at = $1
+        "UPDATE copies SET version = version + 1, next_at = CASE WHEN waiting_since IS NULL THEN $1 ELSE next_at END
          WHERE copied_at IS NOT NULL",
     )
-    .bind(now.0)
+    .bind(now.0.saturating_add(BEHIND_US))
     .execute(&storage.write)
     .await
     .map_err(failed("noting that all copies are to be looked at again"))?;
     Ok(done.rows_affected())
 }
 
-/// Folders whose time has come, the longest waiting first.
+/// Notes that the copies of an association's recordings are to be looked at again in every bucket: their locks are too short
+/// now. A folder locks nothing.
+pub(super) async fn renew_of(
+    transaction: &mut Connection,
+    association: &AssociationId,
+    now: Utc,
+) -> Result<u64, sqlx::Error> {
+    // A recording's folder is YYYY/MM/DD/CALL.
+    let done = sqlx::query(
+        "UPDATE copies SET version = version + 1, next_at = CASE WHEN waiting_since IS NULL THEN $1 ELSE next_at END
+         WHERE place LIKE 's3:%' AND copied_at IS NOT NULL
+             AND substr(folder, 12) IN (SELECT call FROM recordings WHERE association = $2)",
+    )
+    .bind(now.0.saturating_add(BEHIND_US))
+    .bind(association.as_str())
+    .execute(transaction)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Folders whose time has come: what changed, the longest waiting first, then renewals.
 pub async fn due(storage: &Storage, place: &str, now: Utc, limit: u32) -> Result<Vec<Waiting>, StorageError> {
+    let mut due = due_between(storage, place, (Utc(i64::MIN), now), limit).await?;
+    let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(limit));
+    if room > 0 {
+        let behind = |at: Utc| Utc(at.0.saturating_add(BEHIND_US));
+        due.extend(due_between(storage, place, (behind(Utc(0)), behind(now)), room).await?);
+    }
+    Ok(due)
+}
+
+async fn due_between(
+    storage: &Storage,
+    place: &str,
+    (from, to): (Utc, Utc),
+    limit: u32,
+) -> Result<Vec<Waiting>, StorageError> {
     const ACT: &str = "reading what is to be copied";
     let rows = sqlx::query(
         "SELECT folder, version, attempts, locked_until, is_held FROM copies
-         WHERE place = $1 AND next_at IS NOT NULL AND next_at <= $2 ORDER BY next_at, folder LIMIT $3",
+         WHERE place = $1 AND next_at >= $2 AND next_at <= $3 ORDER BY next_at, folder LIMIT $4",
     )
     .bind(place)
-    .bind(now.0)
+    .bind(from.0)
+    .bind(to.0)
     .bind(i64::from(limit))
     .fetch_all(&storage.read)
     .await
@@ -196,14 +238,19 @@ pub async fn fail(
     folder: &str,
     (error, next_at): (&str, Utc),
 ) -> Result<(), StorageError> {
-    sqlx::query("UPDATE copies SET attempts = attempts + 1, error = $1, next_at = $2 WHERE place = $3 AND folder = $4")
-        .bind(error)
-        .bind(next_at.0)
-        .bind(place)
-        .bind(folder)
-        .execute(&storage.write)
-        .await
-        .map_err(failed("noting that a copy failed"))?;
+    sqlx::query(
+        "UPDATE copies SET attempts = attempts + 1, error = $1,
+             next_at = CASE WHEN waiting_since IS NULL THEN $2 + $3 ELSE $2 END
+         WHERE place = $4 AND folder = $5",
+    )
+    .bind(error)
+    .bind(next_at.0)
+    .bind(BEHIND_US)
+    .bind(place)
+    .bind(folder)
+    .execute(&storage.write)
+    .await
+    .map_err(failed("noting that a copy failed"))?;
     Ok(())
 }
 
@@ -211,21 +258,35 @@ pub async fn fail(
 pub async fn backlog(storage: &Storage, place: &str) -> Result<Backlog, StorageError> {
     const ACT: &str = "counting what is to be copied";
     let (waiting, oldest): (i64, Option<i64>) =
-        sqlx::query_as("SELECT COUNT(*), MIN(waiting_since) FROM copies WHERE place = $1 AND next_at IS NOT NULL")
+        sqlx::query_as("SELECT COUNT(*), MIN(waiting_since) FROM copies WHERE place = $1 AND next_at < $2")
             .bind(place)
+            .bind(BEHIND_US)
             .fetch_one(&storage.read)
             .await
             .map_err(failed(ACT))?;
     let error: Option<(String,)> = sqlx::query_as(
-        "SELECT error FROM copies WHERE place = $1 AND next_at IS NOT NULL AND error IS NOT NULL
+        "SELECT error FROM copies WHERE place = $1 AND next_at < $2 AND error IS NOT NULL
          ORDER BY waiting_since LIMIT 1",
     )
     .bind(place)
+    .bind(BEHIND_US)
     .fetch_optional(&storage.read)
     .await
     .map_err(failed(ACT))?;
     let waiting = u64::try_from(waiting).unwrap_or_default();
     Ok(Backlog { waiting, oldest: oldest.map(Utc), error: error.map(|(error,)| error) })
+}
+
+/// How many copies are to be renewed, and why the last attempt failed.
+pub async fn renewals(storage: &Storage, place: &str) -> Result<(u64, Option<String>), StorageError> {
+    let (count, error): (i64, Option<String>) =
+        sqlx::query_as("SELECT COUNT(*), MAX(error) FROM copies WHERE place = $1 AND next_at >= $2")
+            .bind(place)
+            .bind(BEHIND_US)
+            .fetch_one(&storage.read)
+            .await
+            .map_err(failed("counting the copies to be renewed"))?;
+    Ok((u64::try_from(count).unwrap_or_default(), error))
 }
 
 /// The folders that wait.

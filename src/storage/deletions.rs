@@ -69,7 +69,7 @@ pub struct Item {
     pub grounds: Grounds,
     /// How far it is.
     pub state: ItemState,
-    /// Why it was kept.
+    /// Why it was kept, or what is in the way of its deletion.
     pub detail: Option<String>,
     /// SHA-256 of the certificate of its deletion.
     pub certificate: Option<String>,
@@ -274,11 +274,20 @@ pub async fn keep(storage: &Storage, id: i64, call: CallId, why: &str) -> Result
     Ok(())
 }
 
+/// Says what is in the way of a deletion that has begun; it is tried again.
+pub async fn wait(storage: &Storage, id: i64, call: CallId, why: &str) -> Result<(), StorageError> {
+    let sql = "UPDATE deletion_items SET detail = $1
+         WHERE deletion = $2 AND call = $3 AND state = 'deleting' AND (detail IS NULL OR detail <> $1)";
+    let query = sqlx::query(sql).bind(why).bind(id).bind(call.to_string());
+    query.execute(&storage.write).await.map_err(failed("noting what is in the way of a deletion"))?;
+    Ok(())
+}
+
 /// Notes that a recording is gone, and takes it out of the list of recordings.
 pub async fn finish(storage: &Storage, id: i64, call: CallId, certificate: &str) -> Result<(), StorageError> {
     const ACT: &str = "noting that a recording was deleted";
     let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
-    sqlx::query("UPDATE deletion_items SET state = 'deleted', certificate = $1 WHERE deletion = $2 AND call = $3")
+    sqlx::query("UPDATE deletion_items SET state = 'deleted', detail = NULL, certificate = $1 WHERE deletion = $2 AND call = $3")
         .bind(certificate)
         .bind(id)
         .bind(call.to_string())

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::database;
-use super::{Storage, StorageError, failed};
+use super::{Storage, StorageError, copies, database, failed};
 use crate::model::{AssociationId, Utc};
 
 /// A retention while it was in force.
@@ -19,14 +18,23 @@ pub struct Promise {
 
 const ACT: &str = "keeping the retention that was promised";
 
-/// Notes what is in force from `now` on. Returns the associations whose retention became shorter.
+/// What a configuration changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Associations whose retention became shorter.
+    pub shorter: Vec<AssociationId>,
+    /// Copies in buckets whose locks are to be renewed, since theirs became longer.
+    pub copies: u64,
+}
+
+/// Notes what is in force from `now` on, and with it that the locks of copies are to follow.
 pub async fn follow(
     storage: &Storage,
     years: &BTreeMap<AssociationId, u16>,
     now: Utc,
-) -> Result<Vec<AssociationId>, StorageError> {
+) -> Result<Changed, StorageError> {
     let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
-    let mut shorter = Vec::new();
+    let mut changed = Changed::default();
     for (association, years) in years {
         let last: Option<(i64, i64)> = sqlx::query_as(
             "SELECT years, since FROM retention_promises WHERE association = $1 AND until IS NULL ORDER BY since DESC LIMIT 1",
@@ -36,11 +44,14 @@ pub async fn follow(
         .await
         .map_err(failed(ACT))?;
         let years = i64::from(*years);
+        if last.is_none_or(|(before, _)| before < years) {
+            changed.copies += copies::renew_of(&mut transaction, association, now).await.map_err(failed(ACT))?;
+        }
         let since = match last {
             Some((before, _)) if before == years => continue,
             Some((before, since)) => {
                 if before > years {
-                    shorter.push(association.clone());
+                    changed.shorter.push(association.clone());
                 }
                 // A clock that was set back must not make a promise end before it began.
                 now.0.max(since + 1)
@@ -57,7 +68,7 @@ pub async fn follow(
         }
     }
     transaction.commit().await.map_err(failed(ACT))?;
-    Ok(shorter)
+    Ok(changed)
 }
 
 /// Every promise to an association, the oldest first.

@@ -13,10 +13,15 @@ use super::{VaultError, fault};
 /// The wrapped key of the recording, beside its audio. Without it what is encrypted is noise: to destroy it is to shred.
 pub const KEY_FILE: &str = "audio.key";
 
-/// The key of the recording in `folder`; `None` when it has none, and its audio is plain.
+/// The key of the recording in `folder`, here or where its copy is; `None` when it has none, and its audio is plain.
 pub fn key_of(folder: &Path, keys: &Keys) -> Result<Option<AudioKey>, VaultError> {
     let path = folder.join(KEY_FILE);
-    Wrapped::read(&path)?.map(|wrapped| keys.open_key(wrapped, &path)).transpose()
+    if let Some(wrapped) = Wrapped::read(&path)? {
+        return keys.open_key(wrapped, &path).map(Some);
+    }
+    let Some(elsewhere) = keys.elsewhere() else { return Ok(None) };
+    let Some(file) = elsewhere.open(&path).map_err(fault("reading the copy of", &path))? else { return Ok(None) };
+    keys.open_key(Wrapped::from_place(&*file, &path)?, &path).map(Some)
 }
 
 /// Puts the recording's key into its folder, unless it is there; the caller syncs it. Another key that is there already
@@ -69,21 +74,10 @@ fn open_file(folder: &Path, name: &str, keys: &Keys) -> Result<AudioReader, Vaul
     let path = folder.join(name);
     let elsewhere = keys.elsewhere();
     let file = open_anywhere(&path, elsewhere.as_deref()).map_err(fault("opening", &path))?;
-    let reader = AudioReader::from(file, &path, name, || key_anywhere(folder, keys))?;
+    let reader = AudioReader::from(file, &path, name, || key_of(folder, keys))?;
     if !reader.is_whole() {
         let what = "the encrypted file does not end as it was written: it is cut short or changed".to_owned();
         return Err(VaultError::Broken { path, what });
     }
     Ok(reader)
-}
-
-/// The key of a recording that is encrypted, here or where its copy is.
-fn key_anywhere(folder: &Path, keys: &Keys) -> Result<Option<AudioKey>, VaultError> {
-    if let Some(key) = key_of(folder, keys)? {
-        return Ok(Some(key));
-    }
-    let path = folder.join(KEY_FILE);
-    let Some(elsewhere) = keys.elsewhere() else { return Ok(None) };
-    let Some(file) = elsewhere.open(&path).map_err(fault("reading the copy of", &path))? else { return Ok(None) };
-    keys.open_key(Wrapped::from_place(&*file, &path)?, &path).map(Some)
 }

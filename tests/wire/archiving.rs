@@ -151,6 +151,9 @@ async fn audio_becomes_flac_after_days_encrypted_in_both_places_and_sounds_the_s
     let (_, before) = server.api.fetch(&format!("/api/v1/recordings/{call}/audio?reason=wire+test")).await;
     server.interrupt();
     server.end().await;
+    let here = server.centre.place.path("recordings").join(&folder);
+    // Its key has gone here: the FLAC is encrypted with the one in the second place, never written plain.
+    std::fs::remove_file(here.join("audio.key")).expect("lost");
     // Two days go by.
     let database = server.centre.place.path("state/vigie.db");
     let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", database.display())).await.expect("the database");
@@ -158,7 +161,6 @@ async fn audio_becomes_flac_after_days_encrypted_in_both_places_and_sounds_the_s
     assert_eq!(changed.expect("changed").rows_affected(), 1);
     pool.close().await;
     server.start_again().await;
-    let here = server.centre.place.path("recordings").join(&folder);
     within(TRIED_AGAIN_WITHIN, "it is archived", || async {
         (here.join("audio.flac").exists() && !here.join("audio.wav").exists()).then_some(())
     })
@@ -173,6 +175,7 @@ async fn audio_becomes_flac_after_days_encrypted_in_both_places_and_sounds_the_s
     assert!(flac.starts_with(b"VIGVLT1\n"), "encrypted as the WAV was");
     let (_, after) = server.api.fetch(&format!("/api/v1/recordings/{call}/audio?reason=wire+test")).await;
     assert!(before == after, "whoever listens gets the very same WAV");
+    assert_eq!(archive(&server, &["check", "--repair"]).0, Some(0), "the key is put back");
     let recordings = server.centre.place.path("recordings").display().to_string();
     let with_key = format!("file:{}", kek.display());
     let verified = server.centre.vigie(&["verify", &recordings, "--decrypt-with", &with_key]);

@@ -8,14 +8,14 @@ use super::server::{Server, Setup};
 use super::voice::Words;
 
 /// `vigie` with these words and the centre's configuration: whether it succeeded, and what it said.
-fn vigie(server: &Server, words: &[&str]) -> (bool, String) {
+pub fn vigie(server: &Server, words: &[&str]) -> (bool, String) {
     let config = server.centre.config.display().to_string();
     let output = server.centre.vigie(&[words, &["--config", &config]].concat());
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     (output.status.success(), said)
 }
 
-fn must(server: &Server, words: &[&str]) -> String {
+pub fn must(server: &Server, words: &[&str]) -> String {
     let (done, said) = vigie(server, words);
     assert!(done, "{words:?}: {said}");
     said

@@ -96,6 +96,7 @@ mod torture;
 mod transferring;
 mod transports;
 mod trunks;
+mod two_places;
 mod vanishing;
 mod waiting;
 mod waking;

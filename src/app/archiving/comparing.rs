@@ -1,14 +1,12 @@
 //! Once a day both places are compared; a difference is an alarm, and mended by whoever is told.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::ToSpan;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
+use super::super::day_mark::DayMark;
 use super::aside;
 use crate::archive::second::Second;
 use crate::archive::second::check::{Comparison, Wanted, Wish, compare};
@@ -19,8 +17,6 @@ use crate::model::Alarm;
 use crate::storage::{Storage, copies};
 use crate::switchboard::tell;
 
-/// How often the clock is looked at: it may be set, and the machine may sleep.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Recordings of so many days before today are compared each day.
 const RECENT_DAYS: i64 = 2;
 /// Findings named in an alarm; the command names all.
@@ -31,9 +27,8 @@ pub(crate) struct Daily {
     second: Arc<Second>,
     storage: Storage,
     settings: ArchiveSettings,
-    zone: TimeZone,
     /// Remembers the last day on which was compared.
-    mark: PathBuf,
+    mark: DayMark,
 }
 
 impl Daily {
@@ -42,20 +37,13 @@ impl Daily {
             second,
             storage: storage.clone(),
             settings: settings.archive.clone(),
-            zone: settings.centre.zone.clone(),
-            mark: settings.node.state.join("archive-compared"),
+            mark: DayMark::new(settings.node.state.join("archive-compared"), settings.centre.zone.clone()),
         }
     }
 
     /// Compares once a day, until `stopped`.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
-        loop {
-            tokio::select! {
-                _ = stopped.changed() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let done = std::fs::read_to_string(&self.mark).ok().and_then(|text| text.trim().parse::<Date>().ok());
-            let now = clock::utc().timestamp().to_zoned(self.zone.clone()).datetime();
+        while let Some((now, done)) = self.mark.next_look(&mut stopped).await {
             if now.time() < self.settings.compare_at || done.is_some_and(|done| done >= now.date()) {
                 continue;
             }
@@ -81,7 +69,7 @@ impl Daily {
                 let text = format!("the recordings could not be compared with the second place, {place}: {error}");
                 tell(&Alarm { kind: "archive-failing".into(), call: None, text });
                 // Tried again tomorrow: an alarm each minute helps nobody.
-                self.note(day);
+                self.mark.note(day);
             }
             None => {}
         }
@@ -99,13 +87,7 @@ impl Daily {
             text += " `vigie archive check` names all, with --repair it mends what can be";
             tell(&Alarm { kind: "archive-differs".into(), call: None, text });
         }
-        self.note(day);
-    }
-
-    fn note(&self, day: Date) {
-        if let Err(error) = std::fs::write(&self.mark, format!("{day}\n")) {
-            tracing::warn!(%error, path = %self.mark.display(), "that was compared could not be noted");
-        }
+        self.mark.note(day);
     }
 }
 

@@ -303,3 +303,23 @@ async fn a_second_place_that_is_away_keeps_the_deletion_on_the_list_until_it_is_
     assert_eq!(house.there(), [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE]);
     assert!(house.verify().is_sound());
 }
+
+#[tokio::test]
+async fn a_recording_that_lies_in_the_second_place_alone_is_deleted_with_a_certificate_all_the_same() {
+    let house = House::open().await;
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    std::fs::remove_dir_all(house.world.in_folder("")).expect("lost");
+    let (path, away) = (house.world.folder.path().join("second"), house.world.folder.path().join("away"));
+    std::fs::rename(&path, &away).expect("away");
+    house.custodian.work(now(AFTER + 1), || true).await.expect("looked");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleting, "it waits for the place: {:?}", items[0].detail);
+    assert!(items[0].detail.is_some(), "and says so");
+    std::fs::rename(&away, &path).expect("back");
+    house.custodian.work(now(AFTER + 2), || true).await.expect("done");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!((items[0].state, &items[0].detail), (ItemState::Deleted, &None));
+    assert_eq!(house.there(), [CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE]);
+    assert!(house.verify().is_sound());
+}

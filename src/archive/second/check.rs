@@ -4,17 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
 use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::copy::{LOG_PART_BYTES, is_log, part_name, parts_folder};
-use super::place::Reading;
 use super::proof::{Logs, Proof, Proofs, Sealed, State};
-use super::{Place, Second};
+use super::seal_logs::compare_logs;
+use super::{Place, Second, is_ours};
 use crate::model::Utc;
-use crate::recorder::layout::{AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, leg_of};
+use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, leg_of};
 use crate::vault::{FLAC_FILE, KEY_FILE};
 
 /// So many findings are kept; the rest is counted.
@@ -67,7 +65,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: Finding) {
         self.findings_total += 1;
         self.mended += u64::from(finding.mended.is_some());
         if self.findings.len() < FINDINGS_MAX {
@@ -84,7 +82,8 @@ pub fn compare(second: &Second, wish: &Wish, mut progress: impl FnMut(u64, u64))
     second.there.claim(true)?;
     let mut found = Comparison::default();
     compare_logs(second, wish, &mut found)?;
-    let logs = Logs::read(&second.recordings, None)?;
+    let is_wanted = |folder: &str| wish.wanted.as_ref().is_none_or(|wanted| wanted(folder));
+    let logs = Logs::read(&second.recordings, |_| true, is_wanted)?;
     let known = logs.folders.keys().filter(|folder| !folder.starts_with(SEAL_LOG_FOLDER)).cloned();
     let mut folders: BTreeSet<String> = known.chain(second.here.calls()?).collect();
     match &wish.wanted {
@@ -102,7 +101,9 @@ pub fn compare(second: &Second, wish: &Wish, mut progress: impl FnMut(u64, u64))
 
 /// Fetches what is missing of a recording here, but for its audio.
 pub(super) fn bring_back(second: &Second, folder: &str) -> io::Result<()> {
-    let logs = Logs::read(&second.recordings, Some(folder))?;
+    // A place that is away has nothing to say of what is missing.
+    second.there.claim(true)?;
+    let logs = Logs::read(&second.recordings, |line| line.contains(folder), |_| true)?;
     let wish = Wish { repair: true, at: Utc(0), ..Wish::default() };
     let mut found = Comparison::default();
     Comparing { second, logs: &logs, wish: &wish, found: &mut found, small_only: true }.compare(folder)?;
@@ -260,10 +261,6 @@ impl Comparing<'_> {
     }
 }
 
-fn is_ours(name: &str) -> bool {
-    name != KEPT_FILE && !name.starts_with('.')
-}
-
 fn is_audio(name: &str) -> bool {
     name == AUDIO_FILE || name == FLAC_FILE || leg_of(name).is_some()
 }
@@ -277,108 +274,6 @@ fn is_left_over(name: &str, sealed: &Sealed, proofs: &Proofs<'_>) -> bool {
     let is_archived = matches!(proofs.files.get(FLAC_FILE), Some(Proof::Hash(_)));
     // A key that rests beside plain audio is none of the sidecar's; its absence is no fault.
     (name == AUDIO_FILE && is_archived) || (name == KEY_FILE && !is_told)
-}
-
-/// Each seal log here must go on from what is there of it.
-fn compare_logs(second: &Second, wish: &Wish, found: &mut Comparison) -> io::Result<()> {
-    let Second { here, there, .. } = second;
-    let mut names: BTreeSet<String> = here.list(SEAL_LOG_FOLDER)?.into_keys().collect();
-    names.extend(there.list(SEAL_LOG_FOLDER)?.into_keys());
-    for name in names.iter().filter(|name| is_ours(name)) {
-        let path = format!("{SEAL_LOG_FOLDER}/{name}");
-        let finding = |place, what: String, mended| Finding { file: path.clone(), place, what, mended };
-        if is_log(SEAL_LOG_FOLDER, name) {
-            continue;
-        }
-        match (here.hash(&path)?, there.hash(&path)?) {
-            (Some(one), Some(other)) if one == other => {}
-            (Some(_), None) | (None, None) => {}
-            (None, Some(_)) => {
-                let mended = wish.repair.then(|| put_back(&path, there, here)).transpose()?;
-                found.add(finding("here", "is missing".into(), mended));
-            }
-            (Some(_), Some(_)) => {
-                let what = "is not the same in both places: run `vigie verify`, and find out who changed it";
-                found.add(finding("both", what.into(), None));
-            }
-        }
-    }
-    for log in logs_in(second)? {
-        let path = format!("{SEAL_LOG_FOLDER}/{log}");
-        let copy = log_there(there, &path)?;
-        let finding = |place, what: &str, mended| Finding { file: path.clone(), place, what: what.into(), mended };
-        match here.open_file(&path)? {
-            None if copy.is_empty() => {}
-            None => {
-                let mended = wish.repair.then(|| put_log_back(&second.recordings.join(&path), &copy)).transpose()?;
-                found.add(finding("here", "the seal log is missing", mended));
-            }
-            Some(file) if begins_with(&*file, &copy)? => {}
-            Some(_) => {
-                let what = "the seal log here does not go on from what is there of it: lines were changed or lost in one of \
-                            the places; run `vigie verify` on both";
-                found.add(finding("both", what, None));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn put_back(path: &str, from: &Place, to: &Place) -> io::Result<String> {
-    if let Some(file) = from.open_file(path)? {
-        to.put(path, &*file)?;
-    }
-    Ok("put back from the second place".to_owned())
-}
-
-fn put_log_back(path: &Path, bytes: &[u8]) -> io::Result<String> {
-    if let Some(folder) = path.parent() {
-        crate::recorder::layout::make_folder(folder)?;
-    }
-    crate::recorder::layout::put_file(path, bytes)?;
-    Ok("put back from the second place, as far as it was copied".to_owned())
-}
-
-/// The names of the seal logs in either place.
-fn logs_in(second: &Second) -> io::Result<BTreeSet<String>> {
-    let mut logs: BTreeSet<String> = second.here.list(SEAL_LOG_FOLDER)?.into_keys().collect();
-    match &second.there {
-        Place::Folder(_) => logs.extend(second.there.list(SEAL_LOG_FOLDER)?.into_keys()),
-        Place::Bucket(there) => logs.extend(there.logs()?),
-    }
-    logs.retain(|name| is_log(SEAL_LOG_FOLDER, name));
-    Ok(logs)
-}
-
-/// What is there of a seal log.
-fn log_there(there: &Place, path: &str) -> io::Result<Vec<u8>> {
-    let mut whole = Vec::new();
-    match there {
-        Place::Folder(_) => {
-            if let Some(file) = there.open_file(path)? {
-                io::Read::read_to_end(&mut Reading { file: &*file, at: 0 }, &mut whole)?;
-            }
-        }
-        Place::Bucket(_) => {
-            for number in 0.. {
-                let part = format!("{}/{}", parts_folder(path), part_name(number));
-                match there.read(&part, LOG_PART_BYTES as usize)? {
-                    Some(part) => whole.extend(part),
-                    None => break,
-                }
-            }
-        }
-    }
-    Ok(whole)
-}
-
-fn begins_with(file: &dyn crate::vault::ReadAt, begin: &[u8]) -> io::Result<bool> {
-    let mut here = vec![0; begin.len()];
-    let mut reading = Reading { file, at: 0 };
-    match io::Read::read_exact(&mut reading, &mut here) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| here == begin),
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use super::{Place, Protection, Second};
+use super::seal_logs::{copy_log, is_log};
+use super::{Place, Protection, Second, is_ours};
 use crate::model::Utc;
-use crate::recorder::layout::{AUDIO_FILE, KEPT_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE};
+use crate::recorder::layout::{AUDIO_FILE, SIDECAR_FILE};
 use crate::vault::{FLAC_FILE, KEY_FILE, Wrapped};
 
-/// A bucket cannot append: there, a seal log lies in parts of this length, of which only the last one changes.
-pub(super) const LOG_PART_BYTES: u64 = 256 * 1024;
 /// The longest key file.
 pub(super) const KEY_FILE_BYTES_MAX: usize = 4096;
 
@@ -37,14 +36,14 @@ impl Second {
 
     pub(super) fn copy_files(&self, folder: &str, at: Utc, protection: Option<Protection>) -> io::Result<Copied> {
         let (here, there) = (self.here.list(folder)?, self.there.list(folder)?);
-        let mut names: Vec<(&String, &u64)> = here.iter().filter(|(name, _)| is_copied(name)).collect();
+        let mut names: Vec<(&String, &u64)> = here.iter().filter(|(name, _)| is_ours(name)).collect();
         // Where the sidecar is, the rest is.
         names.sort_by_key(|(name, _)| name.as_str() == SIDECAR_FILE);
         let mut copied = Copied::default();
         for (name, length) in names {
             let path = format!("{folder}/{name}");
             if is_log(folder, name) {
-                self.copy_log(&path)?;
+                copy_log(self, &path)?;
                 continue;
             }
             let is_new = match there.get(name) {
@@ -105,44 +104,4 @@ impl Second {
             }
         }
     }
-
-    /// Brings a seal log there up to date.
-    fn copy_log(&self, path: &str) -> io::Result<()> {
-        let Some(here) = self.here.open_file(path)? else { return Ok(()) };
-        let length = here.length()?;
-        match &self.there {
-            Place::Folder(there) => there.append(path, &self.recordings.join(path)),
-            Place::Bucket(there) => {
-                let parts = parts_folder(path);
-                let known = there.list(&parts)?;
-                for number in 0..length.div_ceil(LOG_PART_BYTES) {
-                    let (from, to) = (number * LOG_PART_BYTES, ((number + 1) * LOG_PART_BYTES).min(length));
-                    let name = part_name(number);
-                    if known.get(&name) != Some(&(to - from)) {
-                        let part = super::place::Part { file: &*here, from, to };
-                        there.put(&format!("{parts}/{name}"), &part)?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What belongs to a recording: nothing that is being written, and nothing of an unfinished call.
-fn is_copied(name: &str) -> bool {
-    name != KEPT_FILE && !name.starts_with('.')
-}
-
-pub(super) fn is_log(folder: &str, name: &str) -> bool {
-    folder == SEAL_LOG_FOLDER && name.ends_with(".jsonl")
-}
-
-/// Where the parts of a seal log lie in a bucket.
-pub(super) fn parts_folder(log: &str) -> String {
-    format!("{log}.parts")
-}
-
-pub(super) fn part_name(number: u64) -> String {
-    format!("{number:08}")
 }

@@ -15,9 +15,12 @@ use reqwest::{Method, StatusCode};
 
 use super::place::Protection;
 use crate::config::archive::{BucketSettings, LockMode};
+use crate::model::Utc;
 
 /// The most versions of one object that are looked for: a key file is written anew with each rotation.
 const VERSIONS_MAX: usize = 1000;
+/// The lock that nobody can take off.
+const COMPLIANCE: &str = "COMPLIANCE";
 /// The longest key file.
 const KEY_FILE_BYTES_MAX: usize = 4096;
 
@@ -130,14 +133,16 @@ impl Direct {
     pub(super) async fn protect(&self, key: &str, mode: LockMode, protection: Protection) -> io::Result<()> {
         let mode = match mode {
             LockMode::Governance => "GOVERNANCE",
-            LockMode::Compliance => "COMPLIANCE",
+            LockMode::Compliance => COMPLIANCE,
             LockMode::Off => return Ok(()),
         };
         // A hold first: between the two the object is never free.
         if protection.is_held {
             self.hold(key, "ON").await?;
         }
-        if let Some(until) = protection.until {
+        if let Some(until) = protection.until
+            && !self.is_locked(key, mode, until).await?
+        {
             let until = until.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ");
             let body = format!(
                 "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
@@ -148,6 +153,17 @@ impl Direct {
             }
         }
         if protection.is_held { Ok(()) } else { self.hold(key, "OFF").await }
+    }
+
+    /// Whether an object is locked until then already, and no more weakly than wished.
+    async fn is_locked(&self, key: &str, mode: &str, until: Utc) -> io::Result<bool> {
+        let query = "retention=";
+        let (status, text) = self.ask(Asked { method: Method::GET, key, query, body: String::new() }).await?;
+        // Without a lock the store answers 404, or with an element that is empty.
+        let word = |name| texts(&text, name).into_iter().next().unwrap_or_default();
+        let there = word("RetainUntilDate").parse::<jiff::Timestamp>();
+        let is_long = there.is_ok_and(|there| there.as_second() >= until.timestamp().as_second());
+        Ok(status.is_success() && is_long && (word("Mode") == mode || word("Mode") == COMPLIANCE))
     }
 
     async fn hold(&self, key: &str, word: &str) -> io::Result<()> {

@@ -101,7 +101,6 @@ impl Folder {
     pub(super) fn put(&self, path: &str, from: &dyn ReadAt) -> io::Result<()> {
         let to = self.path.join(path);
         let folder = to.parent().unwrap_or(&self.path);
-        let is_new = !folder.is_dir();
         make_folder(folder).map_err(context("making", folder))?;
         let part = part_of(&to);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&part);
@@ -113,9 +112,10 @@ impl Folder {
             return Err(context("writing", &to)(error));
         }
         name_part(&to).map_err(context("naming", &to))?;
+        // Its folders, too, each time: whoever made them may have been killed before they were on the disk.
         let mut above = folder;
         sync_file(above)?;
-        while is_new && above != self.path {
+        while above != self.path {
             above = above.parent().unwrap_or(&self.path);
             sync_file(above)?;
         }

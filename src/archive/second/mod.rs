@@ -8,9 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
+use crate::archive::listening::is_buried;
 use crate::archive::shred;
 use crate::model::{CallId, Utc};
-use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of};
+use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, folder_of};
 use crate::vault::{Elsewhere, KEY_FILE, ReadAt};
 
 mod bucket;
@@ -21,6 +22,7 @@ mod folder;
 pub mod follow;
 pub mod place;
 mod proof;
+mod seal_logs;
 
 pub use copy::Copied;
 pub use folder::Folder;
@@ -110,15 +112,34 @@ impl Second {
     }
 }
 
+/// What belongs to a recording: nothing that is being written, and nothing of an unfinished call.
+fn is_ours(name: &str) -> bool {
+    name != KEPT_FILE && !name.starts_with('.')
+}
+
+/// The call whose folder this is, if it is one's.
+pub fn call_in(folder: &str) -> Option<CallId> {
+    folder.rsplit('/').next()?.parse().ok()
+}
+
 impl Elsewhere for Second {
     fn open(&self, path: &Path) -> io::Result<Option<Box<dyn ReadAt>>> {
+        // What was lawfully deleted here is read nowhere, though its copy may be locked for a while yet.
+        if path.parent().is_some_and(is_buried) {
+            return Ok(None);
+        }
         let Some(path) = self.relative(path) else { return Ok(None) };
         self.there.open_file(&path)
     }
 
     fn bring_back(&self, folder: &Path) -> io::Result<()> {
-        let Some(folder) = self.relative(folder) else { return Ok(()) };
+        let Some(relative) = self.relative(folder) else { return Ok(()) };
         let _shared = self.work.read().unwrap_or_else(PoisonError::into_inner);
-        check::bring_back(self, &folder)
+        check::bring_back(self, &relative)?;
+        // Buried meanwhile: the removal here may have passed before, and must find nothing that came after it.
+        match call_in(&relative).filter(|_| is_buried(folder)) {
+            Some(call) => shred::remove_recording(&self.recordings, call),
+            None => Ok(()),
+        }
     }
 }

@@ -38,8 +38,13 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Reads every log in a place that is a folder; of one folder alone when `wanted` says so.
-    pub(super) fn read(recordings: &Path, wanted: Option<&str>) -> io::Result<Logs> {
+    /// Reads every log in a place that is a folder: of the lines that `may_be` wanted, those whose folder `is_wanted`. What
+    /// a day looks at is kept, and not all that was ever sealed.
+    pub(super) fn read(
+        recordings: &Path,
+        may_be: impl Fn(&str) -> bool,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> io::Result<Logs> {
         let mut logs = Logs::default();
         let here = Place::Folder(super::Folder::new(recordings));
         for name in here.list(SEAL_LOG_FOLDER)?.into_keys() {
@@ -49,20 +54,20 @@ impl Logs {
             for line in BufReader::new(Reading { file: &*file, at: 0 }).split(b'\n') {
                 let line = line?;
                 let line = String::from_utf8_lossy(&line);
-                if wanted.is_some_and(|wanted| !line.contains(wanted)) {
+                if !may_be(&line) {
                     continue;
                 }
                 // A line that does not hold proves nothing; `vigie verify` tells it.
-                if let Ok((entry, _)) = Entry::check(&line, None) {
-                    logs.take(entry);
+                let Ok((entry, _)) = Entry::check(&line, None) else { continue };
+                if let Some(folder) = folder_in(&entry.path).filter(|folder| is_wanted(folder)) {
+                    logs.take(folder, entry);
                 }
             }
         }
         Ok(logs)
     }
 
-    fn take(&mut self, entry: Entry) {
-        let Some(folder) = folder_in(&entry.path) else { return };
+    fn take(&mut self, folder: String, entry: Entry) {
         let name = entry.path.rsplit('/').next().unwrap_or_default().to_owned();
         let sealed = self.folders.entry(folder).or_default();
         match entry.certificate_sha256 {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::{BYTES_MAX, Lane, RenderError, fault};
 use crate::model::{Moment, Now, Side};
 use crate::recorder::kept::{Kept, KeptLeg, KeptPause};
-use crate::recorder::layout::SIDECAR_FILE;
+use crate::recorder::layout::{SIDECAR_FILE, frames_file};
 use crate::recorder::place::STEP_HZ;
 use crate::recorder::sidecar::{Frames, Pause, Sidecar};
 use crate::recorder::wav::{HEADER_BYTES, Wav};
-use crate::vault::AudioKey;
+use crate::vault::AudioReader;
 
 /// The most voices of one file; a call has rarely more than four. Those beyond share the last.
 const VOICES_MAX: usize = 64;
@@ -31,15 +31,22 @@ pub struct Parties {
 }
 
 impl Parties {
-    /// Of the sealed recording in `folder`, from so many seconds on; `key` opens it when it is encrypted.
+    /// Of the sealed recording in `folder`, from so many seconds on; `open` opens its frame files by their names, wherever
+    /// they lie.
     ///
     /// # Errors
-    /// [`RenderError`], when a frame file cannot be read, or so many voices for so long are more than one WAV can hold.
-    pub fn open(folder: &Path, sidecar: &Sidecar, key: Option<&AudioKey>, from_s: u64) -> Result<Parties, RenderError> {
+    /// What `open` says, or [`RenderError`] when a frame file cannot be read, or so many voices for so long are more than
+    /// one WAV can hold.
+    pub fn open<E: From<RenderError>>(
+        folder: &Path,
+        sidecar: &Sidecar,
+        open: impl Fn(&str) -> Result<AudioReader, E>,
+        from_s: u64,
+    ) -> Result<Parties, E> {
         let kept = kept_of(sidecar);
         let rate_hz = sidecar.vigie.audio.rate_hz;
         if !(STEP_HZ..=RATE_HZ_MAX).contains(&rate_hz) {
-            return Err(fault("understanding", &folder.join(SIDECAR_FILE))(io::ErrorKind::InvalidData.into()));
+            return Err(fault("understanding", &folder.join(SIDECAR_FILE))(io::ErrorKind::InvalidData.into()).into());
         }
         let scale = i64::from(rate_hz / STEP_HZ);
         let samples = i64::try_from(sidecar.vigie.audio.samples).unwrap_or(i64::MAX);
@@ -51,13 +58,14 @@ impl Parties {
             if voice == names.len() && names.len() < VOICES_MAX {
                 names.push(name);
             }
-            let mut lane = Lane::open(folder, &kept, frames.leg, key)?;
+            let file = frames_file(frames.leg);
+            let mut lane = Lane::over(open(&file)?, folder.join(&file), &kept, frames.leg)?;
             let first = at - i64::from(rate_hz) * WARM_UP_MS / 1000;
             lane.cursor = lane.told.placement.placed.partition_point(|placed| placed.end() * scale <= first);
             lanes.push((voice.min(VOICES_MAX - 1), lane));
         }
         if (samples - at).saturating_mul(names.len() as i64 * 2) > BYTES_MAX {
-            return Err(RenderError::TooLong { seconds: (samples - at) / i64::from(rate_hz) });
+            return Err(RenderError::TooLong { seconds: (samples - at) / i64::from(rate_hz) }.into());
         }
         Ok(Parties { lanes, names, rate_hz, samples, at })
     }

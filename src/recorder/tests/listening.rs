@@ -3,12 +3,21 @@
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::journal::frames;
 use crate::recorder::peaks::PEAKS_FILE;
-use crate::recorder::render::Parties;
+use crate::recorder::render::{Parties, RenderError};
+
+fn open(world: &World, sidecar: &Sidecar, from_s: u64) -> Result<Parties, RenderError> {
+    let file = |name: &str| {
+        let path = world.in_folder(name);
+        frames::open_file(&path, None).map_err(|source| RenderError::File { act: "opening", path, source })
+    };
+    Parties::open(&world.in_folder(""), sidecar, file, from_s)
+}
 
 /// Names and samples of each voice from a second on.
 fn voices(world: &World, from_s: u64) -> (Vec<String>, Vec<Vec<i16>>) {
-    let mut parties = Parties::open(&world.in_folder(""), &world.sidecar(), None, from_s).expect("opened");
+    let mut parties = open(world, &world.sidecar(), from_s).expect("opened");
     let (names, announced) = (parties.names().to_vec(), parties.wav().bytes);
     let mut bytes = Vec::new();
     while let Some(second) = parties.next_second().expect("read") {
@@ -41,7 +50,7 @@ fn a_sidecar_that_says_what_no_recording_is_makes_no_rendering() {
     for (rate_hz, samples) in [(0, 800), (u32::MAX, 800), (7999, 800), (8000, u64::MAX)] {
         let mut sidecar = world.sidecar();
         (sidecar.vigie.audio.rate_hz, sidecar.vigie.audio.samples) = (rate_hz, samples);
-        assert!(Parties::open(&world.in_folder(""), &sidecar, None, 0).is_err(), "{rate_hz} {samples}");
+        assert!(open(&world, &sidecar, 0).is_err(), "{rate_hz} {samples}");
     }
 }
 

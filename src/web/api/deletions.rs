@@ -97,7 +97,7 @@ pub struct DeletionItemView {
     expired_at: Stamp,
     /// SHA-256 of the sidecar: the seal.
     seal: String,
-    /// Why it was kept.
+    /// Why it was kept; while it is being deleted, what is in the way: a lock in the second place, a place that is away.
     detail: Option<String>,
     /// SHA-256 of the certificate that is left.
     certificate_sha256: Option<String>,

@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
 use super::page::{CallQuery, Page};
+use crate::archive::listening::is_buried;
 use crate::model::{CallId, SealedRecording};
 use crate::storage::deletions::{self, ItemState};
 use crate::storage::recordings;
@@ -308,6 +309,7 @@ pub async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Proble
     }
     let outside = || refuse(relative, "lies outside the recordings folder");
     let expected = join_inside(&desk.parts.recordings, folder).ok_or_else(outside)?;
+    demand_unburied(&expected)?;
     let is_gone = !tokio::fs::try_exists(&expected).await.unwrap_or(false);
     if is_gone && desk.parts.keys.elsewhere().is_some() {
         return Ok(expected.join(name));
@@ -318,6 +320,12 @@ pub async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Proble
         return locate(desk, relative).await;
     }
     Ok(found)
+}
+
+/// What two people agreed to delete is sent no more, though its copy may be locked for a while yet.
+fn demand_unburied(folder: &Path) -> Result<(), Problem> {
+    let detail = "this call's recording is being deleted, as two people agreed; its custody tells how far that is";
+    if is_buried(folder) { Err(Problem::not_found(detail)) } else { Ok(()) }
 }
 
 /// `relative` under `folder`, when it names nothing but plain parts.
@@ -347,6 +355,7 @@ async fn fetch_back(desk: &Desk, relative: &str) {
 }
 
 async fn send_small(desk: &Desk, relative: &str, content_type: &'static str) -> Result<Response, Problem> {
+    demand_unburied(desk.parts.recordings.join(relative).parent().unwrap_or(Path::new("")))?;
     fetch_back(desk, relative).await;
     let (file, length) = open(desk, relative).await?;
     let unreadable = || Problem::fault(format!("{relative} cannot be read whole; run `vigie verify` on its folder"));
