@@ -17,7 +17,10 @@ use crate::clock;
 use crate::journal::{EndedSegment, Journal, RingReader};
 use crate::model::{CallId, LegId, Moment, RecorderCommand, RecorderReport};
 
+mod backlog;
 pub(super) mod watch;
+
+use backlog::Backlog;
 
 /// The rings, the recordings and their files are looked after this often.
 const TURN_EVERY: Duration = Duration::from_millis(20);
@@ -36,8 +39,6 @@ const SEAL_WITHIN: Duration = Duration::from_secs(60);
 const SYNC_MAX: Duration = Duration::from_millis(500);
 /// A sync of the journal that failed is made again after this.
 const SYNC_AGAIN_AFTER: Duration = Duration::from_millis(300);
-/// After a sync of files that failed none is begun for so long.
-const UNSYNCED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// An alarm of one kind is told once in this time.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// Calls that are over, remembered so that their late frames are no riddle.
@@ -65,10 +66,8 @@ pub(super) struct Copier {
     syncing: Option<Moment>,
     /// Segments whose frames are not all in frame files yet.
     ended: VecDeque<EndedSegment>,
-    /// Jobs that the syncing thread had no room for, or failed at.
-    unsynced: VecDeque<SyncJob>,
-    /// One of them failed: none is tried before.
-    unsynced_until: Moment,
+    /// Jobs that the syncing threads had no room for, or failed at.
+    unsynced: Backlog,
     refused: u64,
     /// Segments below this number are of earlier runs.
     first_segment: u64,
@@ -107,8 +106,7 @@ impl Copier {
             synced_at: Moment(0),
             syncing: None,
             ended: VecDeque::new(),
-            unsynced: VecDeque::new(),
-            unsynced_until: Moment(0),
+            unsynced: Backlog::default(),
             refused: 0,
             blocked: None,
             backlog_bytes: 0,
@@ -167,8 +165,7 @@ impl Copier {
                     now,
                 );
                 job.grow(|leg| self.live.get(&leg.call)?.file_of(leg.number));
-                self.unsynced.push_back(job);
-                self.unsynced_until = now + UNSYNCED_AGAIN_AFTER;
+                self.unsynced.add_failed(job, now);
             }
             Message::JournalSynced(results) => self.end_sync(results, now),
             Message::SegmentGone(path) => self.journal.forget(&path),
@@ -295,28 +292,23 @@ impl Copier {
         for (call, live) in &mut self.live {
             match live.keep(&self.parts.state, now) {
                 Ok(false) => (),
-                Ok(true) => self.unsynced.push_back(SyncJob::Kept {
-                    call: *call,
-                    folder: live.folder().to_owned(),
-                    root: self.parts.settings.folder.clone(),
-                    marks: open_folder(&self.parts.state),
-                    is_again: false,
-                }),
+                Ok(true) => {
+                    let job = SyncJob::Kept {
+                        call: *call,
+                        folder: live.folder().to_owned(),
+                        root: self.parts.settings.folder.clone(),
+                        marks: open_folder(&self.parts.state),
+                        is_again: false,
+                    };
+                    self.unsynced.add(job, now);
+                }
                 Err(error) => {
                     let text = format!("{} cannot be written: {error}; trying again", live.folder().display());
                     self.voice.alarm("recording-disk", Some(*call), text, now);
                 }
             }
         }
-        if now < self.unsynced_until {
-            return;
-        }
-        while let Some(job) = self.unsynced.pop_front() {
-            if let Some(job) = self.workers.sync(job) {
-                self.unsynced.push_front(job);
-                return;
-            }
-        }
+        self.unsynced.offer(now, |job| self.workers.sync(job));
     }
 
     fn write_frames(&mut self, all: bool, now: Moment) {
@@ -385,7 +377,7 @@ impl Copier {
             let folders: HashSet<_> =
                 segment.legs.iter().filter_map(|leg| Some(live.get(&leg.call)?.folder().to_owned())).collect();
             let path = segment.path.clone();
-            self.unsynced.push_back(SyncJob::Segment { path, files, folders, is_again: false });
+            self.unsynced.add(SyncJob::Segment { path, files, folders, is_again: false }, now);
             self.ended.pop_front();
         }
     }

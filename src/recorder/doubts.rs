@@ -20,15 +20,25 @@ pub(super) struct Unsettled {
 pub(super) struct Doubts(Arc<Mutex<BTreeMap<CallId, usize>>>);
 
 impl Doubts {
-    /// Before a first attempt: those of `calls` that another one, which failed, has left in doubt.
-    pub(super) fn begin(&self, calls: &BTreeSet<CallId>) -> BTreeSet<CallId> {
+    /// Before an attempt: those of `calls` whose files are to be written again, since this job or another one has failed.
+    pub(super) fn begin(&self, calls: &BTreeSet<CallId>, is_again: bool) -> BTreeSet<CallId> {
         let mut jobs = self.jobs();
+        if is_again {
+            // Counted when it failed; unless another has made that good meanwhile.
+            calls.iter().for_each(|call| _ = jobs.entry(*call).or_insert(1));
+            return calls.clone();
+        }
         let before = calls.iter().filter(|call| jobs.contains_key(call)).copied().collect();
         calls.iter().for_each(|call| *jobs.entry(*call).or_default() += 1);
         before
     }
 
-    /// An attempt has succeeded.
+    /// An attempt has succeeded at all that there is of these calls.
+    pub(super) fn clear(&self, calls: &BTreeSet<CallId>) {
+        self.jobs().retain(|call, _| !calls.contains(call));
+    }
+
+    /// An attempt has succeeded at some of it.
     pub(super) fn settle(&self, calls: &BTreeSet<CallId>) {
         let mut jobs = self.jobs();
         for call in calls {
@@ -60,11 +70,16 @@ mod tests {
         let doubts = Doubts::default();
         let call = |n| CallId(uuid::Uuid::from_u128(n));
         let (both, one) = (BTreeSet::from([call(1), call(2)]), BTreeSet::from([call(1)]));
-        assert!(doubts.begin(&both).is_empty());
-        assert_eq!(doubts.begin(&one), one, "the first has not succeeded yet");
+        assert!(doubts.begin(&both, false).is_empty());
+        assert_eq!(doubts.begin(&one, false), one, "the first has not succeeded yet");
+        assert_eq!(doubts.begin(&one, true), one);
         doubts.settle(&one);
         assert!(doubts.has(call(1)) && doubts.has(call(2)));
         doubts.settle(&both);
         assert!(!doubts.has(call(1)) && !doubts.has(call(2)));
+        assert_eq!(doubts.begin(&one, true), one, "made good by another, it may fail anew");
+        assert!(doubts.has(call(1)));
+        doubts.clear(&one);
+        assert!(!doubts.has(call(1)));
     }
 }

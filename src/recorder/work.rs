@@ -203,10 +203,14 @@ fn sync_each(jobs: &Receiver<SyncJob>, doubts: &Doubts, done: &SyncSender<Messag
     for job in jobs {
         let calls = job.calls();
         // A job that failed is in doubt since then. What its fault has taken may be another job's, too.
-        let again = if job.is_again() { calls.clone() } else { doubts.begin(&calls) };
+        let again = doubts.begin(&calls, job.is_again());
         let told = match sync(&job, &again) {
             Ok(()) => {
-                doubts.settle(&calls);
+                match &job {
+                    // By its path, the whole of it.
+                    SyncJob::Kept { .. } => doubts.clear(&calls),
+                    SyncJob::Segment { .. } => doubts.settle(&calls),
+                }
                 job.gone()
             }
             Err(error) => Some(Message::Unsynced { job: job.again(), error }),
@@ -225,6 +229,15 @@ impl SyncJob {
                 SyncJob::Kept { call, folder, root, marks, is_again: true }
             }
             SyncJob::Segment { path, files, folders, .. } => SyncJob::Segment { path, files, folders, is_again: true },
+        }
+    }
+
+    /// Whether this one, done later, does what `other` would.
+    pub(super) fn does_as(&self, other: &SyncJob) -> bool {
+        match (self, other) {
+            (SyncJob::Kept { call, .. }, SyncJob::Kept { call: other, .. }) => call == other,
+            (SyncJob::Segment { path, .. }, SyncJob::Segment { path: other, .. }) => path == other,
+            (SyncJob::Kept { .. }, SyncJob::Segment { .. }) | (SyncJob::Segment { .. }, SyncJob::Kept { .. }) => false,
         }
     }
 
@@ -262,7 +275,7 @@ impl SyncJob {
     }
 }
 
-/// The files of the calls `again` are written once more: a sync of them has failed.
+/// The files of the calls `again` are written once more: a sync of them has failed. All of them are tried; the first error.
 fn sync(job: &SyncJob, again: &BTreeSet<CallId>) -> io::Result<()> {
     match job {
         SyncJob::Kept { call, folder, root, marks, is_again: _ } => {
@@ -280,9 +293,60 @@ fn sync(job: &SyncJob, again: &BTreeSet<CallId>) -> io::Result<()> {
         SyncJob::Segment { path, files, folders, is_again: _ } => {
             let is_doubtful = |leg: &LegId| again.contains(&leg.call);
             let as_told = |(leg, file): &(LegId, Written)| Written { is_doubtful: is_doubtful(leg), ..file.clone() };
-            files.iter().try_for_each(|file| as_told(file).sync())?;
-            folders.iter().try_for_each(|folder| sync_file(folder))?;
+            let files = files.iter().map(|file| as_told(file).sync());
+            let synced: Vec<_> = files.chain(folders.iter().map(|folder| sync_file(folder))).collect();
+            synced.into_iter().collect::<io::Result<()>>()?;
             remove_file(path)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use super::*;
+
+    /// A file that no sync succeeds with, and one opened to append: what is written again shows at its end.
+    fn bad_and_good(folder: &std::path::Path) -> (Written, Written) {
+        let bad = File::options().read(true).write(true).open("/dev/null").expect("opened");
+        assert!(bad.sync_data().is_err());
+        let mut good =
+            File::options().read(true).append(true).create_new(true).open(folder.join("good")).expect("made");
+        good.write_all(b"sound").expect("written");
+        let written = |file: File, bytes| Written { file: file.into(), bytes, is_doubtful: true, named_in: None };
+        (written(bad, 0), written(good, 5))
+    }
+
+    fn is_done(folder: &std::path::Path) -> bool {
+        std::fs::read(folder.join("good")).expect("read") == b"soundsound"
+    }
+
+    #[test]
+    fn a_frame_file_that_cannot_be_synced_keeps_no_other_unsynced_and_its_segment_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (bad, good) = bad_and_good(folder.path());
+        let call = CallId(uuid::Uuid::from_u128(1));
+        let path = folder.path().join("segment");
+        std::fs::write(&path, "frames").expect("written");
+        let files = vec![(LegId { call, number: 0 }, bad), (LegId { call, number: 1 }, good)];
+        let job = SyncJob::Segment { path: path.clone(), files, folders: HashSet::new(), is_again: true };
+        assert!(sync(&job, &job.calls()).is_err());
+        assert!(is_done(folder.path()) && path.exists());
+    }
+
+    #[test]
+    fn a_segment_of_the_journal_that_cannot_be_synced_keeps_no_other_unsynced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (bad, good) = bad_and_good(folder.path());
+        let (jobs, queue) = sync_channel(1);
+        let (done, results) = sync_channel(1);
+        jobs.send(vec![bad, good]).expect("queued");
+        drop(jobs);
+        sync_journals(&queue, &done);
+        let Message::JournalSynced(told) = results.recv().expect("told") else { panic!("a sync of the journal") };
+        assert_eq!(told.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        assert!(is_done(folder.path()));
     }
 }
