@@ -18,9 +18,11 @@ use crate::journal::{EndedSegment, Journal, RingReader};
 use crate::model::{CallId, LegId, Moment, RecorderCommand, RecorderReport};
 
 mod backlog;
+mod pace;
 pub(super) mod watch;
 
 use backlog::Backlog;
+use pace::Pace;
 
 /// The rings, the recordings and their files are looked after this often.
 const TURN_EVERY: Duration = Duration::from_millis(20);
@@ -37,8 +39,6 @@ const SEAL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 const SEAL_WITHIN: Duration = Duration::from_secs(60);
 /// A sync of the journal that takes longer breaks the promise of 500 ms.
 const SYNC_MAX: Duration = Duration::from_millis(500);
-/// A sync of the journal that failed is made again after this.
-const SYNC_AGAIN_AFTER: Duration = Duration::from_millis(300);
 /// An alarm of one kind is told once in this time.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// Calls that are over, remembered so that their late frames are no riddle.
@@ -61,7 +61,7 @@ pub(super) struct Copier {
     done: Done,
     workers: Workers,
     voice: Voice,
-    synced_at: Moment,
+    pace: Pace,
     /// The journal is being synced since then.
     syncing: Option<Moment>,
     /// Segments whose frames are not all in frame files yet.
@@ -96,6 +96,7 @@ impl Copier {
         Ok(Copier {
             first_segment: journal.next_number(),
             left: unfinished(&parts.state).map_err(fault)?.into_iter().collect(),
+            pace: Pace::of(parts.settings.sync_every),
             parts,
             journal,
             rings,
@@ -103,7 +104,6 @@ impl Copier {
             done: Done::default(),
             workers,
             voice: Voice { doors, told: BTreeMap::new() },
-            synced_at: Moment(0),
             syncing: None,
             ended: VecDeque::new(),
             unsynced: Backlog::default(),
@@ -333,10 +333,10 @@ impl Copier {
             }
             return;
         }
-        if now.since(self.synced_at) < self.parts.settings.sync_every {
+        if !self.pace.is_due(now) {
             return;
         }
-        self.synced_at = now;
+        self.pace.begin(now);
         let due = self.journal.begin_sync();
         if due.is_empty() {
             return;
@@ -352,8 +352,7 @@ impl Copier {
         self.syncing = None;
         self.journal.end_sync(&results.iter().map(Result::is_ok).collect::<Vec<_>>());
         if let Some(error) = results.into_iter().find_map(Result::err) {
-            // All of the segment is written again first: not five times a second, on a disk that is failing.
-            self.synced_at = now + SYNC_AGAIN_AFTER;
+            self.pace.fail(now);
             self.voice.alarm("recording-disk", None, format!("the journal cannot be synced: {error}"), now);
         }
     }
