@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use vigie::archive::verify;
 use vigie::journal::RingWriter;
 use vigie::model::{CallId, Chance, RecorderReport};
 use vigie::recorder::layout::SIDECAR_FILE;
@@ -70,8 +71,9 @@ fn recording_child() {
     }
 }
 
-/// What is left of each call after the cut: all of what was sealed, and all but half a second of the others.
-fn check(folder: &Path, parts: &Parts, sealed: &[u64]) -> u64 {
+/// What is left of each call after the cut: all of what was sealed, and all but half a second of the others, and but what
+/// came in during the `faulty` turns before it in which no sync succeeded. The seal log and every hash are sound.
+fn check(folder: &Path, parts: &Parts, sealed: &[u64], faulty: u64) -> u64 {
     let board = Board::open(folder);
     let mut lost_most = 0;
     for number in board.calls() {
@@ -85,15 +87,21 @@ fn check(folder: &Path, parts: &Parts, sealed: &[u64]) -> u64 {
             let found = found(leg);
             assert_eq!(found, (0..found.len() as u32).collect::<Vec<_>>(), "call {number}, leg {leg}");
             let lost = flushed.saturating_sub(found.len() as u64);
-            assert!(lost <= LOST_MAX, "call {number}, leg {leg}: {} of {flushed} frames are left", found.len());
+            assert!(
+                lost <= LOST_MAX + faulty,
+                "call {number}, leg {leg}: {} of {flushed} frames are left",
+                found.len()
+            );
             assert!(lost == 0 || !sealed.contains(&number), "call {number} was sealed, and is short of {lost} frames");
             lost_most = lost_most.max(lost);
         }
     }
+    let verdict = verify(&parts.settings.folder, &[], |_| ()).expect("checked");
+    assert!(verdict.is_sound(), "{verdict:#?}");
     lost_most
 }
 
-/// One cut after some seconds; with `faults`, syncs fail now and then until a second before.
+/// One cut after some seconds; with `faults`, syncs fail now and then, the last time until the power goes.
 fn cut(chance: &mut Chance, faults: bool) -> (u64, usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let parts = hurried(folder.path());
@@ -115,13 +123,21 @@ fn cut(chance: &mut Chance, faults: bool) -> (u64, usize) {
         assert!(disk.faults() > 0, "no sync failed");
     }
     reach(turns + if faults { 60 } else { 0 });
+    let mut faulty = 0;
+    if faults {
+        let before = board.turns();
+        // Whichever sync it is that fails first: a seal's, a segment's, the journal's.
+        disk.fails_to_sync(chance.below(12) as u32, 0);
+        reach(before + 2 + chance.below(40));
+        faulty = board.turns() + 2 - before;
+    }
     let sealed: Vec<u64> = board.calls().into_iter().filter(|number| board.is_sealed(*number)).collect();
     running.kill().expect("killed");
     running.wait().expect("gone");
     disk.forget();
     fs::remove_dir_all(&parts.ring_folder).expect("the rings are in memory");
     recorder::recover(&parts, &[]).expect("recovered");
-    (check(folder.path(), &parts, &sealed), sealed.len())
+    (check(folder.path(), &parts, &sealed, faulty), sealed.len())
 }
 
 fn campaign(faults: bool) {
