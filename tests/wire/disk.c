@@ -38,6 +38,7 @@ struct control {
     volatile uint32_t sync_spared; /* so many syncs pass before sync_errno strikes */
     volatile uint32_t sync_strikes; /* then so many fail; 0: all */
     volatile uint32_t sync_count;  /* told: so many syncs it was asked about */
+    volatile uint32_t shorts;      /* told: so many writes took only half */
 };
 
 #define REAL(name, result, ...) \
@@ -317,7 +318,10 @@ static int may_write(int file, size_t *length) {
         if (control->write_errno && fails(control->write_errno)) return 0;
         static uint32_t writes;
         uint32_t each = control->short_each;
-        if (each && *length > 1 && __sync_fetch_and_add(&writes, 1) % each == 0) *length /= 2;
+        if (each && *length > 1 && __sync_fetch_and_add(&writes, 1) % each == 0) {
+            *length /= 2;
+            __sync_fetch_and_add(&control->shorts, 1);
+        }
     }
     return 1;
 }

@@ -41,6 +41,7 @@ const SCOPE_BYTES: usize = 2047;
 const SYNC_SPARED: u64 = 2080;
 const SYNC_STRIKES: u64 = 2084;
 const SYNC_COUNT: u64 = 2088;
+const SHORTS: u64 = 2092;
 
 /// The disk of one process: some folders.
 pub struct Disk {
@@ -141,6 +142,11 @@ impl Disk {
     /// So many faults there were.
     pub fn faults(&self) -> u32 {
         self.number(FAULTS)
+    }
+
+    /// So many writes took only half of what they were given.
+    pub fn shorts(&self) -> u32 {
+        self.number(SHORTS)
     }
 
     /// So many syncs succeeded.
