@@ -369,7 +369,14 @@ impl Custodian {
         let (call, second) = (grounds.call, self.parts.second.clone());
         let done = tokio::task::spawn_blocking(move || {
             let certificate = bury(burial)?;
+            let keys = match &second {
+                Some(second) => second.destroy_keys(call),
+                None => shred::destroy_keys(&root, call).map(Ok),
+            };
+            // A place that is away keeps its key until its turn comes again; what is here goes all the same.
+            let there = keys.map_err(BuryError::File)?;
             shred::remove_recording(&root, call).map_err(BuryError::File)?;
+            there.map_err(BuryError::Copy)?;
             second.map_or(Ok(()), |second| second.remove_recording(call)).map_err(BuryError::Copy)?;
             Ok(certificate)
         });

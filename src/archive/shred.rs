@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::second::QUARANTINE;
 use crate::model::CallId;
@@ -11,43 +11,74 @@ use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, fold
 /// A key file has a few hundred bytes; nothing longer is overwritten: on many disks that destroys nothing.
 const KEY_BYTES_MAX: u64 = 4096;
 
-/// Removes every file of a recording but its certificate, and what was set aside of it. The wrapped data key is overwritten
-/// and removed before its audio and for certain: from then on no copy of encrypted audio, wherever it lies, can be read.
-/// Doing it twice changes nothing.
-pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
-    let folder = recordings.join(folder_of(call));
-    let aside = recordings.join(QUARANTINE).join(folder_of(call));
-    match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => (),
+/// Destroys every wrapped key of a recording, beside its audio and among what was set aside: all of them are overwritten and
+/// synced before the first is removed. From then on no copy of the encrypted audio, wherever it lies, can be read with what is
+/// left here. Doing it twice changes nothing.
+pub fn destroy_keys(recordings: &Path, call: CallId) -> io::Result<()> {
+    let mut keys = Vec::new();
+    for folder in [recordings.join(folder_of(call)), recordings.join(QUARANTINE).join(folder_of(call))] {
+        collect_keys(&folder, &mut keys)?;
     }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != CERTIFICATE_FILE && name != CERTIFICATE_SIGNATURE_FILE {
-            files.push(entry.path());
-        }
-    }
-    for key in files.iter().filter(|path| is_key(path)) {
+    for key in &keys {
         overwrite(key)?;
+    }
+    for key in &keys {
         std::fs::remove_file(key)?;
+        key.parent().map_or(Ok(()), sync_file)?;
     }
-    sync_file(&folder)?;
-    for file in files.iter().filter(|path| !is_key(path)) {
-        if file.is_dir() && !file.is_symlink() {
-            std::fs::remove_dir_all(file)?;
-        } else {
-            std::fs::remove_file(file)?;
-        }
-    }
-    sync_file(&folder)
+    Ok(())
 }
 
-/// Whether this is a wrapped key, or what a rotation of keys that was killed has left of one.
-fn is_key(path: &Path) -> bool {
+/// The keys below `folder`, when there is one; links are not followed.
+fn collect_keys(folder: &Path, keys: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            collect_keys(&path, keys)?;
+        } else if is_key(&path) {
+            keys.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes every file of a recording but its certificate, and what was set aside of it; its keys, wherever they lie, first
+/// ([`destroy_keys`]). Killed anywhere, doing it again ends it.
+pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
+    destroy_keys(recordings, call)?;
+    let folder = recordings.join(folder_of(call));
+    for entry in std::fs::read_dir(&folder)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if name == CERTIFICATE_FILE || name == CERTIFICATE_SIGNATURE_FILE {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            std::fs::remove_dir_all(path)?;
+        } else {
+            std::fs::remove_file(path)?;
+        }
+    }
+    sync_file(&folder)?;
+    match std::fs::remove_dir_all(recordings.join(QUARANTINE).join(folder_of(call))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether this is a wrapped key, what a rotation of keys that was killed has left of one, or one that was set aside
+/// (`audio.key.MICROSECONDS`).
+pub fn is_key(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    name_of_part(&name).unwrap_or(&name).ends_with(".key")
+    let name = match name.rsplit_once('.') {
+        Some((before, at)) if !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit()) => before,
+        Some(_) | None => &name,
+    };
+    name_of_part(name).unwrap_or(name).ends_with(".key")
 }
 
 fn overwrite(key: &Path) -> io::Result<()> {
@@ -101,13 +132,25 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_overwritten_before_it_is_removed() {
+    fn a_key_that_was_set_aside_is_overwritten_and_gone_before_any_audio_goes() {
         let root = tempfile::tempdir().expect("a folder");
-        let (key, other) = (root.path().join("data.key"), root.path().join("copy"));
-        std::fs::write(&key, b"secret").expect("written");
-        // A second name for the same bytes shows what became of them.
-        std::fs::hard_link(&key, &other).expect("linked");
-        overwrite(&key).expect("overwritten");
-        assert_eq!(std::fs::read(&other).expect("read"), [0; 6]);
+        let call = CallId::new(Utc(1_700_000_000_000_000), &mut Chance::from_number(1));
+        let folder = root.path().join(folder_of(call));
+        let aside = root.path().join(QUARANTINE).join(folder_of(call));
+        for (folder, key) in [(&folder, "audio.key"), (&aside, "audio.key.1700000000000001")] {
+            std::fs::create_dir_all(folder).expect("a folder");
+            std::fs::write(folder.join(key), b"secret").expect("written");
+            // A second name for the same bytes shows what became of them.
+            std::fs::hard_link(folder.join(key), root.path().join(key)).expect("linked");
+            std::fs::write(folder.join("audio.wav"), b"noise").expect("written");
+        }
+        destroy_keys(root.path(), call).expect("destroyed");
+        for (folder, key) in [(&folder, "audio.key"), (&aside, "audio.key.1700000000000001")] {
+            assert!(!folder.join(key).exists() && folder.join("audio.wav").exists(), "{key}");
+            assert_eq!(std::fs::read(root.path().join(key)).expect("read"), [0; 6], "{key}");
+        }
+        // As after a kill in between: what is left goes the second time.
+        remove_recording(root.path(), call).expect("removed");
+        assert!(!folder.join("audio.wav").exists() && !aside.exists());
     }
 }

@@ -12,7 +12,7 @@ use crate::archive::listening::is_buried;
 use crate::archive::shred;
 use crate::model::{CallId, Utc};
 use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, folder_of};
-use crate::vault::{Elsewhere, KEY_FILE, ReadAt};
+use crate::vault::{Elsewhere, ReadAt};
 
 mod bucket;
 pub mod check;
@@ -62,13 +62,34 @@ impl Second {
         &self.recordings
     }
 
-    /// Removes a recording there, key first, with what was set aside of it; its certificate stays. Doing it twice changes
+    /// Destroys a recording's keys here and there, those that were set aside, too: both at once, so that nothing is brought
+    /// back from the one to the other meanwhile. Doing it twice changes nothing. The inner result is the second place's: when
+    /// it is away, or the key is locked there, it comes later.
+    ///
+    /// # Errors
+    /// When one cannot be destroyed here.
+    pub fn destroy_keys(&self, call: CallId) -> io::Result<io::Result<()>> {
+        let _alone = self.work.write().unwrap_or_else(PoisonError::into_inner);
+        shred::destroy_keys(&self.recordings, call).map(|()| self.destroy_keys_there(call))
+    }
+
+    fn destroy_keys_there(&self, call: CallId) -> io::Result<()> {
+        match &self.there {
+            Place::Folder(there) => there.claim(true).and_then(|()| shred::destroy_keys(there.path(), call)),
+            Place::Bucket(there) => folders_of(call).iter().try_for_each(|folder| {
+                self.remove_all(|| there.names_ever(folder), folder, |name| shred::is_key(Path::new(name)))
+            }),
+        }
+    }
+
+    /// Removes a recording there, keys first, with what was set aside of it; its certificate stays. Doing it twice changes
     /// nothing.
     ///
     /// # Errors
     /// When something of it cannot be removed: it is locked there, or the place is away.
     pub fn remove_recording(&self, call: CallId) -> io::Result<()> {
         let _alone = self.work.write().unwrap_or_else(PoisonError::into_inner);
+        self.destroy_keys_there(call)?;
         self.remove_there(&folder_of(call), call)?;
         // The certificate of its deletion is what is left, there too.
         self.copy_files(&folder_of(call), Utc(0), None).map(|_| ())
@@ -78,20 +99,21 @@ impl Second {
         match &self.there {
             Place::Folder(there) if !there.path().join(folder).is_dir() => there.claim(true),
             Place::Folder(there) => shred::remove_recording(there.path(), call),
-            Place::Bucket(there) => {
-                self.remove_all(|| there.names_ever(folder), folder)?;
-                let aside = format!("{QUARANTINE}/{folder}");
-                self.remove_all(|| there.names_ever(&aside), &aside)
-            }
+            Place::Bucket(there) => folders_of(call)
+                .iter()
+                .try_for_each(|folder| self.remove_all(|| there.names_ever(folder), folder, |_| true)),
         }
     }
 
-    fn remove_all(&self, names: impl Fn() -> io::Result<Vec<String>>, folder: &str) -> io::Result<()> {
+    fn remove_all(
+        &self,
+        names: impl Fn() -> io::Result<Vec<String>>,
+        folder: &str,
+        goes: impl Fn(&str) -> bool,
+    ) -> io::Result<()> {
         for _ in 0..PASSES_MAX {
             let mut left = names()?;
-            left.retain(|name| name != CERTIFICATE_FILE && name != CERTIFICATE_SIGNATURE_FILE);
-            // From its removal on, what is encrypted cannot be read.
-            left.sort_by_key(|name| name != KEY_FILE);
+            left.retain(|name| name != CERTIFICATE_FILE && name != CERTIFICATE_SIGNATURE_FILE && goes(name));
             if left.is_empty() {
                 return Ok(());
             }
@@ -120,6 +142,11 @@ fn is_ours(name: &str) -> bool {
 /// The call whose folder this is, if it is one's.
 pub fn call_in(folder: &str) -> Option<CallId> {
     folder.rsplit('/').next()?.parse().ok()
+}
+
+/// Where what belongs to a recording lies in a place: its folder, and what was set aside of it.
+fn folders_of(call: CallId) -> [String; 2] {
+    [folder_of(call), format!("{QUARANTINE}/{}", folder_of(call))]
 }
 
 impl Elsewhere for Second {
