@@ -23,7 +23,7 @@ use crate::recorder::seal_keys::{NodeKey, before_path, keys_of};
 use crate::recorder::seal_log::{ProvenLine, SealLogError, find_line, find_lines, log_paths};
 use crate::storage::audit::{self, AuditFilter};
 use crate::storage::exports::Export;
-use crate::storage::{ROWS_MAX, Storage, StorageError, story};
+use crate::storage::{ROWS_MAX, Storage, StorageError, holds, story};
 
 /// The most recordings in one export.
 pub const CALLS_MAX: usize = 100;
@@ -61,6 +61,7 @@ struct Told {
     call: CallId,
     story: Value,
     custody: Value,
+    holds: Value,
 }
 
 /// Reads what the database tells of the calls of an export.
@@ -87,7 +88,9 @@ pub async fn gather(storage: &Storage, export: Export, zone: &TimeZone) -> Resul
             }
         }
         rows.reverse();
-        calls.push(Told { call, story: with_times(story, zone), custody: with_times(Value::Array(rows), zone) });
+        let holds = json!(holds::of_call(storage, call).await?);
+        let custody = with_times(Value::Array(rows), zone);
+        calls.push(Told { call, story: with_times(story, zone), custody, holds: with_times(holds, zone) });
     }
     Ok(Contents { export, calls })
 }
@@ -177,6 +180,16 @@ fn without_words(custody: &Value) -> Value {
     custody.as_array().into_iter().flatten().map(kept).collect()
 }
 
+/// The same of its holds: from when to when, and nothing of why.
+fn without_cases(holds: &Value) -> Value {
+    let kept = ["id", "placed_at", "placed_at_utc", "released_at", "released_at_utc"];
+    let plain = |hold: &Value| -> Value {
+        let fields = hold.as_object().into_iter().flatten().filter(|(name, _)| kept.contains(&name.as_str()));
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    holds.as_array().into_iter().flatten().map(plain).collect()
+}
+
 impl<W: Write> Packing<'_, W> {
     fn put(&mut self, name: &str, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ExportError> {
         let hash = self.zip.add(name, fill)?;
@@ -255,7 +268,7 @@ impl<W: Write> Packing<'_, W> {
             self.put_addendum(call, number, &bytes, keys)?;
         }
         self.put_json(&format!("{call}/story.json"), &told.story)?;
-        self.put_json(&format!("{call}/custody.json"), &told.custody)?;
+        self.put_custody(told, false)?;
         self.put_line(call, &sidecar.vigie.node, SIDECAR_FILE, keys)
     }
 
@@ -272,8 +285,21 @@ impl<W: Write> Packing<'_, W> {
         let path = folder.join(addendum_file(number));
         let bytes = std::fs::read(&path).map_err(fault("reading", &path))?;
         self.put_addendum(call, number, &bytes, keys)?;
-        self.put_json(&format!("{call}/custody.json"), &without_words(&told.custody))?;
+        self.put_custody(told, true)?;
         self.put_line(call, &sidecar.vigie.node, &addendum_file(number), keys)
+    }
+
+    /// Who had it, who held it and who let it go.
+    fn put_custody(&mut self, told: &Told, is_redacted: bool) -> Result<(), ExportError> {
+        let call = told.call;
+        let (custody, holds) = match is_redacted {
+            true => (without_words(&told.custody), without_cases(&told.holds)),
+            false => (told.custody.clone(), told.holds.clone()),
+        };
+        self.put_json(&format!("{call}/custody.json"), &custody)?;
+        self.put_json(&format!("{call}/holds.json"), &holds)?;
+        self.told.custody(call, is_redacted);
+        Ok(())
     }
 
     /// What `sox … -t raw - | sha256sum -c` is given.

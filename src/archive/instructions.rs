@@ -76,6 +76,20 @@ impl Instructions {
         let _ = writeln!(self.calls, "{file} was signed by the centre:\n\n$ {}\n", checked(key, file, signature));
     }
 
+    pub(super) fn custody(&mut self, call: CallId, is_redacted: bool) {
+        let (bound, left_out) = match is_redacted {
+            true => ("", " Reasons and case numbers are left out of this copy."),
+            false => (", each with its `hash`, by which the next entry of the audit is bound to it", ""),
+        };
+        let _ = writeln!(
+            self.calls,
+            "{call}/custody.json tells who had this recording, who held it and who let it go: the entries of the centre's audit\n\
+             that name it{bound}; the centre proves the audit with `vigie audit verify`.\n\
+             {call}/holds.json lists its legal holds: each was placed by an entry `recording.hold` there, and ended by an entry\n\
+             `recording.release`.{left_out} Both files stand in MANIFEST.sha256, which is signed.\n"
+        );
+    }
+
     pub(super) fn root(&mut self, call: CallId, key: &str) {
         let _ = writeln!(
             self.calls,

@@ -22,7 +22,8 @@ pub struct AuditArguments {
 #[derive(Clone, Debug, Subcommand)]
 enum AuditAct {
     /// Check that no entry was changed, removed or put in: every entry's hash, its link to the one before, its signature, and
-    /// the signed head that says how far the audit goes. Exit status 0 when everything holds, 1 when not.
+    /// the signed head that says how far the audit goes; and that every legal hold stands as entries tell that it was placed and
+    /// released. Exit status 0 when everything holds, 1 when not.
     Verify(VerifyArguments),
 }
 
@@ -106,8 +107,11 @@ fn as_json(verdict: &AuditVerdict) -> serde_json::Value {
 }
 
 fn in_words(verdict: &AuditVerdict) -> String {
-    let mut text: String =
-        verdict.findings.iter().map(|(position, what)| format!("WRONG entry {position}: {what}\n")).collect();
+    let told = |(position, what): &(i64, String)| match position {
+        0 => format!("WRONG {what}\n"),
+        position => format!("WRONG entry {position}: {what}\n"),
+    };
+    let mut text: String = verdict.findings.iter().map(told).collect();
     let entries = match verdict.entries {
         1 => "1 entry of the audit checked".to_owned(),
         n => format!("{n} entries of the audit checked"),

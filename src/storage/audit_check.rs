@@ -8,7 +8,7 @@ use sqlx::Row;
 use super::audit::AuditEntry;
 use super::audit_chain::{self, Head};
 use super::database::{self, Connection};
-use super::{Storage, StorageError, failed};
+use super::{Storage, StorageError, failed, hold_check};
 use crate::model::Utc;
 
 /// Entries read at once.
@@ -23,14 +23,14 @@ pub struct AuditVerdict {
     pub entries: u64,
     /// The place of the last one, 0 without any.
     pub last: i64,
-    /// What is wrong: the entry's place, and in words; at most a thousand.
+    /// What is wrong: the entry's place, 0 where it is none's, and in words; at most a thousand.
     pub findings: Vec<(i64, String)>,
     /// How many findings there are in all.
     pub findings_total: u64,
 }
 
 impl AuditVerdict {
-    fn add(&mut self, position: i64, what: impl Into<String>) {
+    pub(super) fn add(&mut self, position: i64, what: impl Into<String>) {
         self.findings_total += 1;
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push((position, what.into()));
@@ -113,7 +113,8 @@ pub async fn take_up(storage: &Storage, key: SigningKey, file: PathBuf) -> Resul
     Ok((!is_whole).then(amiss))
 }
 
-/// Checks every entry against the one before it, its hash and its signature, and the end against `head`.
+/// Checks every entry against the one before it, its hash and its signature, the end against `head`, and the legal holds
+/// against the entries that tell of them.
 pub async fn check(
     storage: &Storage,
     keys: &[VerifyingKey],
@@ -138,6 +139,7 @@ pub async fn check(
         }
     }
     check_head(head, at_head, keys, &mut verdict);
+    hold_check::compare(&mut connection, &mut verdict).await.map_err(failed("comparing the holds with the audit"))?;
     Ok(verdict)
 }
 

@@ -19,6 +19,7 @@ pub mod events;
 pub mod exports;
 mod facts;
 pub mod filter;
+mod hold_check;
 pub mod holds;
 pub mod ladder;
 pub mod orders;
