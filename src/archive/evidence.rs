@@ -7,13 +7,13 @@ use ed25519_dalek::SigningKey;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::listening::{self, PEAKS_FILE};
+use super::listening::{self, ListeningError, PEAKS_FILE};
 use super::redact::{self, Plan, Redaction, SPANS_MAX, Span};
 use crate::model::CallId;
 use crate::recorder::deposit::{Addendum, Deposit, DepositError, Deposited, Notary, Note, addenda_in, addendum_file};
 use crate::recorder::layout::{AUDIO_FILE, SIDECAR_FILE, folder_of};
 use crate::recorder::sidecar::Sidecar;
-use crate::vault::{self, AudioReader, Keys};
+use crate::vault::{self, AudioReader, Keys, VaultError};
 
 /// What evidence is handled with. Cheap enough to clone once a request.
 #[derive(Clone)]
@@ -62,6 +62,9 @@ pub enum EvidenceError {
         /// What the system said.
         source: io::Error,
     },
+    /// The key that opens it is not at hand.
+    #[error(transparent)]
+    KeyAbsent(VaultError),
     /// It could not be signed and kept.
     #[error(transparent)]
     Deposit(#[from] DepositError),
@@ -182,15 +185,27 @@ impl Evidence {
     /// The plain outline, when it was sealed with one.
     pub(super) fn outline(&self, call: CallId) -> Result<Option<Vec<u8>>, EvidenceError> {
         let folder = self.folder(call);
-        let read = listening::outline(&folder, &self.vault).map_err(io::Error::other);
-        read.map_err(fault("reading", &folder.join(PEAKS_FILE)))
+        listening::outline(&folder, &self.vault).map_err(|error| match error {
+            ListeningError::Vault(error) if error.is_for_want_of_a_key() => EvidenceError::KeyAbsent(error),
+            error => fault("reading", &folder.join(PEAKS_FILE))(io::Error::other(error)),
+        })
+    }
+
+    /// Refuses what could not be opened. Blocks.
+    ///
+    /// # Errors
+    /// [`EvidenceError::KeyAbsent`] without its key, [`EvidenceError::File`] when it cannot be read.
+    pub fn demand_audio(&self, call: CallId) -> Result<(), EvidenceError> {
+        self.open_audio(call).map(|_| ())
     }
 
     /// The plain audio.
     pub(super) fn open_audio(&self, call: CallId) -> Result<AudioReader, EvidenceError> {
         let folder = self.folder(call);
-        let opened = vault::open_audio(&folder, AUDIO_FILE, &self.vault).map_err(io::Error::other);
-        opened.map_err(fault("opening", &folder.join(AUDIO_FILE)))
+        vault::open_audio(&folder, AUDIO_FILE, &self.vault).map_err(|error| match error {
+            error if error.is_for_want_of_a_key() => EvidenceError::KeyAbsent(error),
+            error => fault("opening", &folder.join(AUDIO_FILE))(io::Error::other(error)),
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Encryption at rest: where the key-encryption key comes from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -89,7 +90,24 @@ pub(super) fn read_encryption(section: &Section<'_>) -> EncryptionSettings {
             "run `vigie key rotate`, then take out those that nothing is wrapped with any more",
         );
     }
+    let sources = settings.key.iter().map(|key| ("key", key));
+    for (key, source) in sources.chain(settings.old_keys.iter().map(|key| ("old_keys", key))) {
+        if let KeySource::File(path) = source {
+            warn_of_readers(section, key, path);
+        }
+    }
     settings
+}
+
+/// Whoever reads the key reads every recording: a file that others may read is told, as ssh does of its keys.
+fn warn_of_readers(section: &Section<'_>, key: &str, path: &Path) {
+    // Absent or unreadable: that is told when it is needed.
+    let Ok(about) = std::fs::metadata(path) else { return };
+    let mode = about.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let problem = format!("the key file {} can be read or changed by others (mode {mode:03o})", path.display());
+        section.report.warn(&section.path(key), problem, format!("run `chmod go= {}`", path.display()));
+    }
 }
 
 fn source_or_off(value: &DeValue<'_>) -> Result<Option<KeySource>, Trouble> {

@@ -146,11 +146,13 @@ async fn append(
     Ok((Written { position: link.position, broken: link.broken }, hash))
 }
 
-/// How many different recordings one token has taken since `from`, by the acts that take one.
+/// How many different recordings one token has taken since `from`, by the acts that take one; what was refused it has not.
 pub async fn count_taken(storage: &Storage, actor: &str, from: Utc) -> Result<u32, StorageError> {
     let (count,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(DISTINCT call) FROM audit
-         WHERE actor = $1 AND at >= $2 AND act IN ('recording.listen', 'recording.download', 'recording.export', 'export.fetch')",
+        "SELECT COUNT(DISTINCT call) FROM audit a
+         WHERE actor = $1 AND at >= $2
+             AND act IN ('recording.listen', 'recording.manifest', 'recording.signature', 'export.request', 'export.fetch')
+             AND NOT EXISTS (SELECT 1 FROM audit later WHERE later.refuses = a.position)",
     )
     .bind(actor)
     .bind(from.0)

@@ -256,19 +256,37 @@ impl Held {
 
     fn unwrap(&self, wrapped: &Wrapped, path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
         let damaged = || VaultError::Damaged { path: path.to_owned(), what: "the key in it was changed".into() };
-        let held = || self.masters().map(MasterKey::id).collect::<Vec<_>>().join(", ");
-        let not_held = |kek: &str| VaultError::NotHeld { path: path.to_owned(), kek: kek.to_owned(), held: held() };
         match &wrapped.with {
             With::Kek(id) => {
-                let master = self.masters().find(|key| key.id() == id).ok_or_else(|| not_held(id))?;
+                let not_held = || self.not_held(path, id.clone());
+                let master = self.masters().find(|key| key.id() == id).ok_or_else(not_held)?;
                 master.unwrap(&wrapped.key, &wrapped.wrapped).ok_or_else(damaged)
             }
             With::Letterbox(id) => {
                 let opened = self.opened.as_ref().filter(|opened| opened.id() == *id);
-                let opened = opened.ok_or_else(|| not_held(&format!("of the letterbox {id}")))?;
+                let opened = opened.ok_or_else(|| self.not_held(path, self.kek_of_letterbox(id)))?;
                 opened.read(&wrapped.key, &wrapped.wrapped).ok_or_else(damaged)
             }
         }
+    }
+}
+
+impl Held {
+    /// What is wanted, and what is there instead.
+    fn not_held(&self, path: &Path, kek: String) -> VaultError {
+        let path = path.to_owned();
+        let held = self.masters().map(MasterKey::id).collect::<Vec<_>>().join(", ");
+        if !held.is_empty() {
+            return VaultError::NotHeld { path, kek, held };
+        }
+        let unnamed = || "none is named, neither by recording.encryption.key nor by --decrypt-with".to_owned();
+        VaultError::NoneHeld { path, kek, why: self.fault.clone().unwrap_or_else(unnamed) }
+    }
+
+    /// The key-encryption key that opens the letterbox of this id, as far as it is known.
+    fn kek_of_letterbox(&self, id: &str) -> String {
+        let known = self.letterbox.as_ref().filter(|letterbox| letterbox.id() == id);
+        known.map_or_else(|| format!("of the letterbox {id}"), |letterbox| letterbox.kek().to_owned())
     }
 }
 

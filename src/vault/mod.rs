@@ -53,6 +53,11 @@ pub enum VaultError {
         path.display()
     )]
     NotHeld { path: PathBuf, kek: String, held: String },
+    #[error(
+        "the key of {} is wrapped with the key-encryption key {kek}, and none is at hand: {why}; the audio was not touched",
+        path.display()
+    )]
+    NoneHeld { path: PathBuf, kek: String, why: String },
     #[error("{} is damaged ({what}): put it back from a copy; the audio was not touched", path.display())]
     Damaged { path: PathBuf, what: String },
     #[error("{}: the audio is encrypted and its key, {KEY_FILE}, is not there", path.display())]
@@ -68,7 +73,10 @@ pub enum VaultError {
 impl VaultError {
     /// Whether the right key would help: then what is there is to be kept and tried again.
     pub fn is_for_want_of_a_key(&self) -> bool {
-        matches!(self, VaultError::NotHeld { .. } | VaultError::NoMaster { .. } | VaultError::Off)
+        matches!(
+            self,
+            VaultError::NotHeld { .. } | VaultError::NoneHeld { .. } | VaultError::NoMaster { .. } | VaultError::Off
+        )
     }
 }
 

@@ -26,7 +26,7 @@ const HISTOGRAMS_OTHER: [(&str, &str, &[f64]); 2] = [
 ];
 
 /// Counters: name and meaning.
-const COUNTERS: [(&str, &str); 32] = [
+const COUNTERS: [(&str, &str); 33] = [
     ("vigie_archive_files_total", "Files copied to the second place"),
     ("vigie_archive_bytes_total", "Bytes copied to the second place"),
     ("vigie_archive_failures_total", "Copies to the second place that failed, and are tried again"),
@@ -71,6 +71,7 @@ const COUNTERS: [(&str, &str); 32] = [
         "What the media plane counts, by name: packets relayed, played, recorded, strangers, malformed…",
     ),
     ("vigie_audio_bytes_total", "Bytes of recordings sent to listeners"),
+    ("vigie_refused_wishes_total", "Wishes for recordings that were refused: role, association, reason"),
 ];
 
 /// Gauges: name and meaning.

@@ -36,11 +36,14 @@ pub mod metrics;
 mod problem;
 mod range;
 mod readiness;
+mod refused;
 mod reloader;
 mod routing_words;
 mod sending;
 mod token;
 mod words;
+
+use refused::RefusedWishes;
 
 pub use api::{ConfigurationChange, LastDay, Moved, ReachView, ReloadReport, RoomForesight, StrandedCall};
 pub use readiness::Readiness;
@@ -96,6 +99,7 @@ pub struct Parts {
 /// What every operation is handed.
 struct Desk {
     parts: Parts,
+    refused: RefusedWishes,
 }
 
 impl Desk {
@@ -119,7 +123,7 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(api::refuse_method)
         .layer(DefaultBodyLimit::max(input::BODY_BYTES_MAX))
         .layer(from_fn(guard::guard))
-        .with_state(Arc::new(Desk { parts }))
+        .with_state(Arc::new(Desk { parts, refused: RefusedWishes::default() }))
 }
 
 /// The description of the API (OpenAPI 3.1), as `/api/openapi.json` serves it.

@@ -39,9 +39,9 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "urn:vigie:problem:bad-request", title, detail)
     }
 
-    /// 400: audio is asked for without saying why.
+    /// 400: a recording is asked for without saying why.
     pub fn reason_missing(detail: impl Into<String>) -> Problem {
-        let title = "Listening to a recording demands a reason";
+        let title = "A recording is had for a stated reason alone";
         Problem::new(StatusCode::BAD_REQUEST, "urn:vigie:problem:reason-missing", title, detail)
     }
 
@@ -113,6 +113,16 @@ impl Problem {
     pub fn unavailable(detail: impl Into<String>) -> Problem {
         let title = "A part that this needs does not answer";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:vigie:problem:unavailable", title, detail)
+    }
+
+    /// 503: the key that opens a recording is not at hand.
+    pub fn key_absent(why: impl std::fmt::Display) -> Problem {
+        let title = "The key that opens the recording is not at hand";
+        let detail = format!(
+            "the recording cannot be decrypted now: {why}. Nothing of it is lost: put the key back; Vigie looks for it every \
+             10 s, or at once when it is started again; then ask again"
+        );
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:vigie:problem:key-absent", title, detail)
     }
 
     /// What was wrong, and what to do next.

@@ -91,10 +91,18 @@ pub struct Bearer {
     pub source: String,
 }
 
-impl FromRequestParts<Arc<Desk>> for Bearer {
+/// A request with a known token, of any role and for any association: for what looks at both itself, and writes down whom it
+/// refuses.
+#[derive(Clone, Debug)]
+pub struct Asker(
+    /// Whose.
+    pub Bearer,
+);
+
+impl FromRequestParts<Arc<Desk>> for Asker {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut RequestParts, desk: &Arc<Desk>) -> Result<Bearer, Problem> {
+    async fn from_request_parts(parts: &mut RequestParts, desk: &Arc<Desk>) -> Result<Asker, Problem> {
         let mut values = parts.headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(Problem::unauthorised("send one header: Authorization: Bearer TOKEN"));
@@ -112,6 +120,15 @@ impl FromRequestParts<Arc<Desk>> for Bearer {
             associations: one.associations.clone(),
             source,
         };
+        Ok(Asker(bearer))
+    }
+}
+
+impl FromRequestParts<Arc<Desk>> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut RequestParts, desk: &Arc<Desk>) -> Result<Bearer, Problem> {
+        let Asker(bearer) = Asker::from_request_parts(parts, desk).await?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         if bearer.associations.is_some() && !SCOPED.contains(&route) {
             let detail =

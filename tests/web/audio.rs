@@ -33,7 +33,9 @@ async fn audio_demands_a_reason_and_says_how_to_give_one() {
         let detail = answer.problem();
         assert!(detail.contains("?reason=") && detail.contains("X-Access-Reason"), "{detail}");
     }
-    assert_eq!(audit::list(&desk.storage, &AuditFilter::default()).await.expect("the audit"), []);
+    let entries = audit::list(&desk.storage, &AuditFilter::default()).await.expect("the audit");
+    assert_eq!(entries.len(), 2 * ways.len(), "each wish and its refusal");
+    assert!(entries.iter().all(|row| row.refusal.is_some() || row.entry.refuses.is_some()), "{entries:?}");
 }
 
 #[tokio::test]
@@ -163,19 +165,20 @@ async fn head_tells_the_length_without_a_byte_and_is_audited_too() {
     assert_eq!(answer.header("content-length"), desk.audio.len().to_string());
     assert_eq!(answer.header("etag"), format!("\"{}\"", desk.sealed().audio_sha256));
     assert!(answer.body.is_empty());
+    assert_eq!(audit::list(&desk.storage, &AuditFilter::default()).await.expect("the audit").len(), 1);
     let refused = desk.ask(Method::HEAD, &audio_path(&desk), &headers[..1], "").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert_eq!(audit::list(&desk.storage, &AuditFilter::default()).await.expect("the audit").len(), 1);
+    assert_eq!(audit::list(&desk.storage, &AuditFilter::default()).await.expect("the audit").len(), 3, "refused, too");
 }
 
 #[tokio::test]
 async fn sidecar_and_signature_come_byte_for_byte() {
     let desk = Desk::open().await;
     let base = format!("/api/v1/recordings/{}", desk.call);
-    let manifest = desk.read(COMPLIANCE, &format!("{base}/manifest")).await;
+    let manifest = desk.read(COMPLIANCE, &format!("{base}/manifest?reason=plainte")).await;
     let sidecar = std::fs::read(desk.recording_folder().join("vcon.json")).expect("the sidecar");
     assert!(manifest.body == sidecar && manifest.header("content-type") == "application/json");
-    let signature = desk.read(COMPLIANCE, &format!("{base}/signature")).await;
+    let signature = desk.read(COMPLIANCE, &format!("{base}/signature?reason=plainte")).await;
     assert_eq!((signature.status, signature.body), (StatusCode::OK, vec![7; 64]));
 }
 
@@ -193,7 +196,7 @@ async fn no_path_leads_out_of_the_recordings_folder() {
         let audio = listen(&desk, &[]).await;
         assert_eq!(audio.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         assert!(audio.problem().contains("vigie verify"), "{path}");
-        let manifest = desk.read(ADMIN, &format!("/api/v1/recordings/{}/manifest", desk.call)).await;
+        let manifest = desk.read(ADMIN, &format!("/api/v1/recordings/{}/manifest?reason=plainte", desk.call)).await;
         assert_eq!(manifest.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
     }
 }

@@ -16,3 +16,4 @@ mod reading;
 mod reloader;
 mod routing;
 mod schema;
+mod wishes;

@@ -13,14 +13,14 @@ use utoipa::ToSchema;
 use super::exports::blocking;
 use super::recordings::find;
 use crate::archive::redact::Span;
-use crate::archive::{Addendum, EvidenceError, Note};
+use crate::archive::{Addendum, Evidence, EvidenceError, Note};
 use crate::model::CallId;
 use crate::web::Desk;
-use crate::web::access::{Given, Wish, permit};
-use crate::web::input::{BodyOf, Example, PathOf, Reason};
+use crate::web::access::{Given, Said, Wish, hand_out};
+use crate::web::input::{BodyOf, Example, PathOf};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::sending;
-use crate::web::token::Keeper;
+use crate::web::token::{Asker, Keeper};
 use crate::web::words::Octets;
 
 /// The longest text of a case number, tag or note, in characters.
@@ -81,7 +81,7 @@ pub struct NewNote {
     /// Why, 3 to 500 characters.
     #[serde(default)]
     #[schema(value_type = String, min_length = 3, max_length = 500, required = true)]
-    reason: Option<Reason>,
+    reason: Option<String>,
 }
 
 impl Example for NewNote {
@@ -99,7 +99,7 @@ pub struct NewRedaction {
     /// Why, 3 to 500 characters.
     #[serde(default)]
     #[schema(value_type = String, min_length = 3, max_length = 500, required = true)]
-    reason: Option<Reason>,
+    reason: Option<String>,
 }
 
 impl Example for NewRedaction {
@@ -145,13 +145,13 @@ pub async fn list(
     ),
 )]
 pub async fn add(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
     BodyOf(new): BodyOf<NewNote>,
 ) -> Result<Response, Problem> {
     let NewNote { case, tags, text, reason } = new;
-    let reason = need(reason)?;
+    let reason = Said::in_body(reason);
     let texts = case.iter().chain(&tags).chain(&text);
     let fits = |text: &String| (1..=TEXT_CHARACTERS_MAX).contains(&text.chars().count());
     if (case.is_none() && tags.is_empty() && text.is_none()) || tags.len() > TAGS_MAX || !texts.into_iter().all(fits) {
@@ -160,14 +160,12 @@ pub async fn add(
         )));
     }
     let sealed = find(&desk, call).await?;
-    let wish =
-        Wish { word: "recording.annotate", reason: reason.as_str(), detail: case.as_deref().unwrap_or_default() };
-    permit(&desk, &bearer, &sealed, &wish).await?;
+    let wish = Wish { word: "recording.annotate", reason: &reason, detail: case.as_deref().unwrap_or_default() };
     let body = serde_json::json!({ "case": case, "tags": tags, "text": text });
-    let note = Note { call, kind: "note".into(), by: bearer.name, reason: reason.as_str().to_owned(), body };
-    let added = move |evidence: &crate::archive::Evidence| evidence.annotate(note).and_then(|_| evidence.addenda(call));
-    let found: Vec<AddendumView> = blocking(&desk, added).await?.into_iter().map(AddendumView::from).collect();
-    Ok((StatusCode::CREATED, Json(found)).into_response())
+    let note = Note { call, kind: "note".into(), by: bearer.name.clone(), reason: reason.words(), body };
+    let added = move |evidence: &Evidence| evidence.annotate(note).and_then(|_| evidence.addenda(call));
+    let found = hand_out(&desk, &bearer, &sealed, &wish, blocking(&desk, added)).await?;
+    Ok(created(found))
 }
 
 /// Make a redacted copy
@@ -186,22 +184,26 @@ pub async fn add(
     ),
 )]
 pub async fn redact(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     PathOf(call): PathOf<CallId>,
     State(desk): State<Arc<Desk>>,
     BodyOf(new): BodyOf<NewRedaction>,
 ) -> Result<Response, Problem> {
     let NewRedaction { spans, reason } = new;
-    let reason = need(reason)?;
+    let reason = Said::in_body(reason);
     let sealed = find(&desk, call).await?;
     let detail = format!("{} spans", spans.len());
-    permit(&desk, &bearer, &sealed, &Wish { word: "recording.redact", reason: reason.as_str(), detail: &detail })
-        .await?;
-    let made = move |evidence: &crate::archive::Evidence| {
-        evidence.redact(call, spans, (&bearer.name, reason.as_str())).and_then(|_| evidence.addenda(call))
-    };
-    let found: Vec<AddendumView> = blocking(&desk, made).await?.into_iter().map(AddendumView::from).collect();
-    Ok((StatusCode::CREATED, Json(found)).into_response())
+    let (by, why) = (bearer.name.clone(), reason.words());
+    let made =
+        move |evidence: &Evidence| evidence.redact(call, spans, (&by, &why)).and_then(|_| evidence.addenda(call));
+    let wish = Wish { word: "recording.redact", reason: &reason, detail: &detail };
+    let found = hand_out(&desk, &bearer, &sealed, &wish, blocking(&desk, made)).await?;
+    Ok(created(found))
+}
+
+fn created(found: Vec<Addendum>) -> Response {
+    let found: Vec<AddendumView> = found.into_iter().map(AddendumView::from).collect();
+    (StatusCode::CREATED, Json(found)).into_response()
 }
 
 /// A redacted copy's audio
@@ -225,16 +227,20 @@ pub async fn redact(
     ),
 )]
 pub async fn redacted(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     Given(reason): Given,
-    PathOf((call, addendum)): PathOf<(CallId, usize)>,
+    PathOf((call, number)): PathOf<(CallId, usize)>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
     let sealed = find(&desk, call).await?;
-    let (number, copy) = blocking(&desk, move |evidence| evidence.redaction(call, Some(addendum))).await?;
+    let opening = blocking(&desk, move |evidence| {
+        let (_, copy) = evidence.redaction(call, Some(number))?;
+        // What cannot be opened is said before the first byte.
+        evidence.demand_audio(call).map(|()| copy)
+    });
     let detail = format!("redacted copy {number}");
-    permit(&desk, &bearer, &sealed, &Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail })
-        .await?;
+    let wish = Wish { word: "recording.listen", reason: &reason, detail: &detail };
+    let copy = hand_out(&desk, &bearer, &sealed, &wish, opening).await?;
     let headers = [
         (CONTENT_TYPE, "audio/wav".to_owned()),
         (ETAG, format!("\"{}\"", copy.sha256)),
@@ -245,15 +251,15 @@ pub async fn redacted(
     Ok((headers, body).into_response())
 }
 
-pub(super) fn need(reason: Option<Reason>) -> Result<Reason, Problem> {
-    reason.ok_or_else(|| Problem::bad_request("in the body: say why with `reason`; it is written to the audit"))
-}
-
 impl From<EvidenceError> for Problem {
     fn from(error: EvidenceError) -> Problem {
         match error {
             EvidenceError::NoRecording { .. } => Problem::not_found(error.to_string()),
             EvidenceError::Asked(what) => Problem::bad_request(what),
+            EvidenceError::KeyAbsent(error) => {
+                tracing::error!(%error, "a recording cannot be decrypted");
+                Problem::key_absent(error)
+            }
             EvidenceError::File { .. } => {
                 tracing::error!("{error}");
                 Problem::fault(error.to_string())

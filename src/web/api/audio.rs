@@ -12,16 +12,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::listening::from_second;
-use super::recordings::{find, open_audio};
+use super::recordings::open_audio;
 use super::sound::SoundBody;
-use crate::model::{CallId, SealedRecording};
+use super::wanted::{Wanted, WantedFrom};
+use crate::model::SealedRecording;
 use crate::vault::AudioReader;
 use crate::web::Desk;
-use crate::web::access::{Given, ListenQuery, Listening, ReasonQuery, Wish, permit};
-use crate::web::input::PathOf;
+use crate::web::access::{ListenQuery, ReasonQuery};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
-use crate::web::token::Keeper;
 use crate::web::words::Octets;
 
 /// A recording's audio
@@ -51,15 +50,13 @@ use crate::web::words::Octets;
     ),
 )]
 pub async fn fetch(
-    Keeper(bearer): Keeper,
-    Listening { reason, from_s }: Listening,
-    PathOf(call): PathOf<CallId>,
+    WantedFrom { wanted, from_s }: WantedFrom,
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    if let Some(from_s) = from_s.filter(|second| *second > 0) {
-        return from_second(&desk, &bearer, &sealed, (reason.as_str(), from_s)).await;
+    let sealed = wanted.find(&desk).await?;
+    if from_s > 0 {
+        return from_second(&desk, &wanted, &sealed, from_s).await;
     }
     // Only its length is needed before it is permitted; what is wrong with it is nobody's business until then.
     let reader = open_sealed(&desk, &sealed).await;
@@ -67,18 +64,25 @@ pub async fn fetch(
     let (status, first, count) = match choose_part(&headers, &sealed, length) {
         Part::Whole => (StatusCode::OK, 0, length),
         Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Part::Unsatisfiable => {
-            let refused = Problem::range_not_satisfiable(length);
-            return Ok(([(CONTENT_RANGE, format!("bytes */{length}"))], refused).into_response());
-        }
+        Part::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, length, 0),
     };
     let detail = format!("{count} bytes from {first} of {length}");
-    let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail };
+    let opening = async {
+        let mut reader = reader?;
+        if status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(Problem::range_not_satisfiable(length));
+        }
+        let sought = reader.seek(SeekFrom::Start(first));
+        sought.map_err(|_| Problem::fault("the recording's file cannot be read; run `vigie verify` on its folder"))?;
+        Ok(reader)
+    };
     // The promise of this door: the audit is on the disk before the first byte leaves.
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    let mut reader = reader?;
-    let sought = reader.seek(SeekFrom::Start(first));
-    sought.map_err(|_| Problem::fault("the recording's file cannot be read; run `vigie verify` on its folder"))?;
+    let reader = match wanted.hand_out(&desk, &sealed, ("recording.listen", &detail), opening).await {
+        Err(problem) if problem.status() == StatusCode::RANGE_NOT_SATISFIABLE => {
+            return Ok(([(CONTENT_RANGE, format!("bytes */{length}"))], problem).into_response());
+        }
+        reader => reader?,
+    };
     metrics::counter!("vigie_audio_bytes_total").increment(count);
     let body = Body::from_stream(SoundBody::new(reader, count));
     let mut response = (status, describe(&sealed, count), body).into_response();
@@ -107,16 +111,10 @@ pub async fn fetch(
         Refusals,
     ),
 )]
-pub async fn measure(
-    Keeper(bearer): Keeper,
-    Given(reason): Given,
-    PathOf(call): PathOf<CallId>,
-    State(desk): State<Arc<Desk>>,
-) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let wish = Wish { word: "recording.measure", reason: reason.as_str(), detail: "headers only" };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    let reader = open_sealed(&desk, &sealed).await?;
+pub async fn measure(wanted: Wanted, State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+    let sealed = wanted.find(&desk).await?;
+    let wish = ("recording.measure", "headers only");
+    let reader = wanted.hand_out(&desk, &sealed, wish, open_sealed(&desk, &sealed)).await?;
     Ok((describe(&sealed, reader.length()), ()).into_response())
 }
 

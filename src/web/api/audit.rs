@@ -123,7 +123,7 @@ pub struct AuditView {
     /// What: `recording.listen`, `recording.measure`, `recording.manifest`, `recording.signature`, `recording.export`,
     /// `recording.pause`, `recording.resume`,
     /// `recording.hold`, `recording.release`, `recording.deleted`, `deletion.propose`, `deletion.approve`,
-    /// `deletion.withdraw`, `clock.confirm`, `alarm.bulk-listening`, `regulator.pause`, `regulator.ready`, `call.end`,
+    /// `deletion.withdraw`, `clock.confirm`, `alarm.bulk-listening`, `alarm.refused-wishes`, `regulator.pause`, `regulator.ready`, `call.end`,
     /// `call.hold`, `call.resume`, `call.add`, `call.join`, `call.drop`, `call.leave`, `call.samu`, `call.requeue`,
     /// `call.transfer`, `call.demand`, `call.listen`, `call.whisper`, `call.barge-in`, `call.take-over`, `outbox.replay`,
     /// `sip.unban`, `abandoned.call-back`, `abandoned.close`, `regulator.wrap-up.extend`, `regulator.wrap-up.end`,

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::addenda::need;
-use super::audit::{Act, perform};
+use super::audit::{Act, note, perform};
 use super::page::Page;
 use super::recordings::find;
 use crate::archive::export;
@@ -23,11 +22,11 @@ use crate::model::{CallId, Utc};
 use crate::storage::exports::{self, Decided, Decision, Export};
 use crate::storage::is_same_person;
 use crate::web::Desk;
-use crate::web::access::{Given, Wish, permit};
-use crate::web::input::{BodyOf, Example, PathOf, Reason};
+use crate::web::access::{self, Given, Said, Wish, demand, demand_keeper, permit};
+use crate::web::input::{BodyOf, Example, PathOf};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::sending;
-use crate::web::token::{Bearer, Keeper};
+use crate::web::token::{Asker, Bearer, Keeper};
 use crate::web::words::{Octets, Stamp};
 
 /// An approval holds for so long: an export is for now, not a standing right.
@@ -103,7 +102,7 @@ pub struct Request {
     /// Why, 3 to 500 characters.
     #[serde(default)]
     #[schema(value_type = String, min_length = 3, max_length = 500, required = true)]
-    reason: Option<Reason>,
+    reason: Option<String>,
     /// The newest redacted copies in place of the originals; each recording must have one.
     #[serde(default)]
     is_redacted: bool,
@@ -121,7 +120,7 @@ pub struct Answer {
     /// Why, 3 to 500 characters.
     #[serde(default)]
     #[schema(value_type = String, min_length = 3, max_length = 500, required = true)]
-    reason: Option<Reason>,
+    reason: Option<String>,
 }
 
 impl Example for Answer {
@@ -142,11 +141,11 @@ impl Example for Answer {
     ),
 )]
 pub async fn request(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     State(desk): State<Arc<Desk>>,
     BodyOf(body): BodyOf<Request>,
 ) -> Result<Response, Problem> {
-    let reason = need(body.reason)?;
+    let reason = Said::in_body(body.reason);
     let (mut calls, mut sealed) = (body.calls, Vec::new());
     calls.sort();
     calls.dedup();
@@ -156,24 +155,30 @@ pub async fn request(
     for call in &calls {
         sealed.push(find(&desk, *call).await?);
     }
-    if body.is_redacted {
-        for call in calls.clone() {
-            blocking(&desk, move |evidence| evidence.redaction(call, None)).await?;
-        }
-    }
     let made = Export {
         id: new_id()?,
         requested_at: clock::utc(),
         requested_by: bearer.name.clone(),
         requested_person: bearer.person.clone(),
-        reason: reason.as_str().to_owned(),
+        reason: reason.words(),
         calls,
         is_redacted: body.is_redacted,
         decided: None,
     };
     let detail = format!("export {}", made.id);
+    let wish = Wish { word: "export.request", reason: &reason, detail: &detail };
     for one in &sealed {
-        permit(&desk, &bearer, one, &Wish { word: "export.request", reason: reason.as_str(), detail: &detail }).await?;
+        let call = one.call;
+        let copied = async {
+            match made.is_redacted {
+                true => blocking(&desk, move |evidence| evidence.redaction(call, None)).await.map(|_| ()),
+                false => Ok(()),
+            }
+        };
+        demand(&desk, &bearer, one, &wish, copied).await?;
+    }
+    for one in &sealed {
+        permit(&desk, &bearer, one, &wish).await?;
     }
     exports::request(&desk.parts.storage, &made).await?;
     Ok((StatusCode::CREATED, Json(ExportView::of(made, &desk.parts.zone))).into_response())
@@ -228,12 +233,12 @@ pub async fn show(
     ),
 )]
 pub async fn approve(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     PathOf(id): PathOf<Uuid>,
     State(desk): State<Arc<Desk>>,
     BodyOf(body): BodyOf<Answer>,
 ) -> Result<Json<ExportView>, Problem> {
-    decide(&desk, &bearer, id, (Decision::Approved, need(body.reason)?)).await
+    decide(&desk, &bearer, id, (Decision::Approved, Said::in_body(body.reason))).await
 }
 
 /// Refuse an export
@@ -252,19 +257,19 @@ pub async fn approve(
     ),
 )]
 pub async fn refuse(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     PathOf(id): PathOf<Uuid>,
     State(desk): State<Arc<Desk>>,
     BodyOf(body): BodyOf<Answer>,
 ) -> Result<Json<ExportView>, Problem> {
-    decide(&desk, &bearer, id, (Decision::Refused, need(body.reason)?)).await
+    decide(&desk, &bearer, id, (Decision::Refused, Said::in_body(body.reason))).await
 }
 
 async fn decide(
     desk: &Desk,
     bearer: &Bearer,
     id: Uuid,
-    (what, reason): (Decision, Reason),
+    (what, reason): (Decision, Said),
 ) -> Result<Json<ExportView>, Problem> {
     let export = known(desk, id).await?;
     let word = match what {
@@ -281,7 +286,7 @@ async fn decide(
         by: bearer.name.clone(),
         person: bearer.person.clone(),
         what,
-        words: reason.as_str().to_owned(),
+        words: reason.words(),
     };
     let deed = async {
         for one in &sealed {
@@ -295,11 +300,15 @@ async fn decide(
         }
         Ok(())
     };
-    let act = Act { word: "export.answer", call: None, reason: reason.as_str(), detail: &detail };
+    let words = reason.words();
+    let act = Act { word: "export.answer", call: None, reason: &words, detail: &detail };
+    if let Err(problem) = demand_keeper(bearer).and_then(|()| reason.demand().map(|_| ())) {
+        return Err(access::refuse(desk, bearer, act, problem).await);
+    }
     perform(desk, bearer, act, deed).await?;
     // Each recording's own custody tells who let it go: only what was decided, never a refused wish to decide.
     for one in &sealed {
-        permit(desk, bearer, one, &Wish { word, reason: reason.as_str(), detail: &detail }).await?;
+        permit(desk, bearer, one, &Wish { word, reason: &reason, detail: &detail }).await?;
     }
     Ok(Json(ExportView::of(known(desk, id).await?, &desk.parts.zone)))
 }
@@ -325,19 +334,31 @@ async fn decide(
     ),
 )]
 pub async fn archive(
-    Keeper(bearer): Keeper,
+    Asker(bearer): Asker,
     Given(reason): Given,
     PathOf(id): PathOf<Uuid>,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
     let wanted = known(&desk, id).await?;
     let detail = format!("export {id}");
-    let act = Act { word: "export.fetch", call: None, reason: reason.as_str(), detail: &detail };
-    perform(&desk, &bearer, act, std::future::ready(may_fetch(&wanted, &bearer))).await?;
-    for call in &wanted.calls {
-        let sealed = find(&desk, *call).await?;
-        permit(&desk, &bearer, &sealed, &Wish { word: "export.fetch", reason: reason.as_str(), detail: &detail })
-            .await?;
+    let words = reason.words();
+    let act = Act { word: "export.fetch", call: None, reason: &words, detail: &detail };
+    let allowed = demand_keeper(&bearer).and_then(|()| reason.demand()).and_then(|_| may_fetch(&wanted, &bearer));
+    if let Err(problem) = allowed {
+        return Err(access::refuse(&desk, &bearer, act, problem).await);
+    }
+    let wish = Wish { word: "export.fetch", reason: &reason, detail: &detail };
+    let mut sealed = Vec::new();
+    for call in wanted.calls.iter().copied() {
+        let one = find(&desk, call).await?;
+        // What cannot be opened is said before the first byte.
+        let opening = blocking(&desk, move |evidence| evidence.demand_audio(call));
+        demand(&desk, &bearer, &one, &wish, opening).await?;
+        sealed.push(one);
+    }
+    note(&desk, &bearer, &act).await?;
+    for one in &sealed {
+        permit(&desk, &bearer, one, &wish).await?;
     }
     let contents = export::gather(&desk.parts.storage, wanted, &desk.parts.zone).await.map_err(failed)?;
     let evidence = desk.parts.evidence.clone();

@@ -13,19 +13,20 @@ use futures_util::{StreamExt, stream};
 use utoipa::ToSchema;
 
 use super::audio::open_sealed;
-use super::recordings::{find, locate_audio};
+use super::recordings::locate_audio;
 use super::sound::SoundBody;
+use super::wanted::{Wanted, WantedFrom};
 use crate::archive::listening::{self, HEADER_BYTES, ListeningError, Wav};
-use crate::model::{CallId, SealedRecording};
+use crate::model::SealedRecording;
 use crate::vault::AudioReader;
 use crate::web::Desk;
-use crate::web::access::{Given, ListenQuery, Listening, ReasonQuery, Wish, permit};
-use crate::web::input::PathOf;
+use crate::web::access::{ListenQuery, ReasonQuery};
 use crate::web::problem::{Problem, Refusals};
 use crate::web::sending;
-use crate::web::token::{Bearer, Keeper};
 use crate::web::words::Octets;
 
+/// How the audit calls listening, whatever is listened to.
+const LISTEN: &str = "recording.listen";
 /// Whose each voice is.
 const VOICES: HeaderName = HeaderName::from_static("x-voices");
 
@@ -67,19 +68,16 @@ pub struct Outline {
         Refusals,
     ),
 )]
-pub async fn peaks(
-    Keeper(bearer): Keeper,
-    Given(reason): Given,
-    PathOf(call): PathOf<CallId>,
-    State(desk): State<Arc<Desk>>,
-) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: "the outline" };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    let (folder, keys) = (folder_of(&desk, &sealed).await?, desk.parts.keys.clone());
-    let outline = blocking(move || listening::outline(&folder, &keys)).await?;
-    let missing = || Problem::not_found("this recording was sealed without an outline; fetch its audio");
-    Ok(([(CONTENT_TYPE, "application/json")], outline.ok_or_else(missing)?).into_response())
+pub async fn peaks(wanted: Wanted, State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+    let sealed = wanted.find(&desk).await?;
+    let opening = async {
+        let (folder, keys) = (folder_of(&desk, &sealed).await?, desk.parts.keys.clone());
+        let outline = blocking(move || listening::outline(&folder, &keys)).await?;
+        let missing = || Problem::not_found("this recording was sealed without an outline; fetch its audio");
+        outline.ok_or_else(missing)
+    };
+    let outline = wanted.hand_out(&desk, &sealed, (LISTEN, "the outline"), opening).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], outline).into_response())
 }
 
 /// A light preview of a recording
@@ -101,21 +99,19 @@ pub async fn peaks(
     ),
 )]
 pub async fn preview(
-    Keeper(bearer): Keeper,
-    Listening { reason, from_s }: Listening,
-    PathOf(call): PathOf<CallId>,
+    WantedFrom { wanted, from_s }: WantedFrom,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let from_s = within(&sealed, from_s.unwrap_or(0))?;
+    let sealed = wanted.find(&desk).await?;
+    let opening = async {
+        within(&sealed, from_s)?;
+        let audio = open_sealed(&desk, &sealed).await?;
+        let pages = blocking(unfit(&sealed, move || listening::preview(audio, from_s))).await?;
+        send(pages)
+    };
     let detail = format!("a preview from second {from_s}");
-    let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    let audio = open_sealed(&desk, &sealed).await?;
-    let path = PathBuf::from(&sealed.path);
-    let unfit = move |source| ListeningError::File { path, source };
-    let pages = blocking(move || listening::preview(audio, from_s).map_err(unfit)).await?;
-    Ok(([(CONTENT_TYPE, "audio/ogg")], send(pages)?).into_response())
+    let body = wanted.hand_out(&desk, &sealed, (LISTEN, &detail), opening).await?;
+    Ok(([(CONTENT_TYPE, "audio/ogg")], body).into_response())
 }
 
 /// A recording with a voice for each party
@@ -139,18 +135,17 @@ pub async fn preview(
     ),
 )]
 pub async fn parties(
-    Keeper(bearer): Keeper,
-    Listening { reason, from_s }: Listening,
-    PathOf(call): PathOf<CallId>,
+    WantedFrom { wanted, from_s }: WantedFrom,
     State(desk): State<Arc<Desk>>,
 ) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let from_s = within(&sealed, from_s.unwrap_or(0))?;
+    let sealed = wanted.find(&desk).await?;
+    let opening = async {
+        within(&sealed, from_s)?;
+        let (folder, keys) = (folder_of(&desk, &sealed).await?, desk.parts.keys.clone());
+        blocking(move || listening::parties(&folder, &keys, from_s)).await
+    };
     let detail = format!("a channel a party from second {from_s}");
-    let wish = Wish { word: "recording.listen", reason: reason.as_str(), detail: &detail };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    let (folder, keys) = (folder_of(&desk, &sealed).await?, desk.parts.keys.clone());
-    let mut parties = blocking(move || listening::parties(&folder, &keys, from_s)).await?;
+    let mut parties = wanted.hand_out(&desk, &sealed, (LISTEN, &detail), opening).await?;
     let wav = parties.wav();
     let voices = HeaderValue::try_from(parties.names().join(", ")).ok();
     let seconds = std::iter::from_fn(move || parties.next_second().map_err(io::Error::other).transpose());
@@ -163,18 +158,17 @@ pub async fn parties(
 /// A recording's audio from a second on: a WAV of its own, with the samples as they rest. Demands and audits.
 pub async fn from_second(
     desk: &Desk,
-    bearer: &Bearer,
+    wanted: &Wanted,
     sealed: &SealedRecording,
-    (reason, from_s): (&str, u64),
+    from_s: u64,
 ) -> Result<Response, Problem> {
-    let from_s = within(sealed, from_s)?;
+    let opening = async {
+        within(sealed, from_s)?;
+        let audio = open_sealed(desk, sealed).await?;
+        blocking(unfit(sealed, move || seek(audio, from_s))).await
+    };
     let detail = format!("from second {from_s}");
-    let wish = Wish { word: "recording.listen", reason, detail: &detail };
-    permit(desk, bearer, sealed, &wish).await?;
-    let audio = open_sealed(desk, sealed).await?;
-    let path = PathBuf::from(&sealed.path);
-    let unfit = move |source| ListeningError::File { path, source };
-    let (audio, wav) = blocking(move || seek(audio, from_s).map_err(unfit)).await?;
+    let (audio, wav) = wanted.hand_out(desk, sealed, (LISTEN, &detail), opening).await?;
     metrics::counter!("vigie_audio_bytes_total").increment(wav.bytes);
     let head = stream::iter([Ok(Bytes::from(wav.header()))]);
     let body = Body::from_stream(head.chain(SoundBody::new(audio, wav.bytes)));
@@ -187,10 +181,19 @@ fn seek(mut audio: AudioReader, from_s: u64) -> io::Result<(AudioReader, Wav)> {
     Ok((audio, wav))
 }
 
-/// The second, when the recording is so long.
-fn within(sealed: &SealedRecording, from_s: u64) -> Result<u64, Problem> {
+/// What opens the recording's audio, telling which file it was when it is no audio as Vigie writes it.
+fn unfit<T>(
+    sealed: &SealedRecording,
+    open: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> impl FnOnce() -> Result<T, ListeningError> + Send + 'static {
+    let path = PathBuf::from(&sealed.path);
+    move || open().map_err(|source| ListeningError::File { path, source })
+}
+
+/// Refuses a second that lies behind the recording's end.
+fn within(sealed: &SealedRecording, from_s: u64) -> Result<(), Problem> {
     if from_s == 0 || from_s.saturating_mul(1000) < sealed.duration_ms {
-        return Ok(from_s);
+        return Ok(());
     }
     let seconds = sealed.duration_ms.div_ceil(1000);
     Err(Problem::bad_request(format!(
@@ -215,7 +218,7 @@ async fn blocking<T: Send + 'static>(
     opened.map_err(|error| {
         tracing::error!(%error, "a recording cannot be listened to");
         if error.is_for_want_of_a_key() {
-            return Problem::unavailable(format!("the recording cannot be decrypted now: {error}"));
+            return Problem::key_absent(error);
         }
         Problem::fault(error.to_string())
     })

@@ -45,6 +45,7 @@ mod standing;
 mod statistics;
 mod story;
 mod trunks;
+mod wanted;
 
 pub use audit::{Act, perform};
 pub use configuration::{ConfigurationChange, LastDay, Moved, ReachView, ReloadReport, RoomForesight, StrandedCall};

@@ -15,16 +15,17 @@ use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
 use super::page::{CallQuery, Page};
+use super::wanted::Wanted;
 use crate::archive::listening::is_buried;
 use crate::model::{CallId, SealedRecording};
 use crate::storage::deletions::{self, ItemState};
 use crate::storage::recordings;
 use crate::vault::{self, AudioReader, VaultError};
 use crate::web::Desk;
-use crate::web::access::{MaybeGiven, ReasonQuery, Wish, permit};
+use crate::web::access::ReasonQuery;
 use crate::web::input::{PathOf, QueryOf};
 use crate::web::problem::{Problem, Refusals};
-use crate::web::token::{Bearer, Keeper};
+use crate::web::token::Bearer;
 use crate::web::words::{CallerView, NamesView, Octets, Stamp};
 
 /// The largest sidecar or signature sent, in bytes: a call's whole story has far less.
@@ -168,11 +169,15 @@ pub async fn show(
 
 /// A recording's sidecar
 ///
-/// Its exact bytes: their SHA-256 is the `seal`, and the signature is over them. Written to the audit first, with the
-/// reason when one is given.
+/// Its exact bytes: their SHA-256 is the `seal`, and the signature is over them. For a stated reason that is written to the
+/// audit first.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/manifest", operation_id = "fetchManifest", tag = "recordings",
-    params(("call" = String, Path, format = "uuid", description = "The call's id"), ReasonQuery),
+    params(
+        ("call" = String, Path, format = "uuid", description = "The call's id"),
+        ReasonQuery,
+        ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
+    ),
     security(("token" = ["admin", "compliance"])),
     responses(
         (status = 200, description = "The sidecar, byte for byte", body = serde_json::Value),
@@ -180,25 +185,23 @@ pub async fn show(
         Refusals,
     ),
 )]
-pub async fn manifest(
-    Keeper(bearer): Keeper,
-    PathOf(call): PathOf<CallId>,
-    MaybeGiven(reason): MaybeGiven,
-    State(desk): State<Arc<Desk>>,
-) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let reason = reason.as_ref().map_or("", |reason| reason.as_str());
-    let wish = Wish { word: "recording.manifest", reason, detail: &sealed.sidecar };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    send_small(&desk, &sealed.sidecar, "application/json").await
+pub async fn manifest(wanted: Wanted, State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+    let sealed = wanted.find(&desk).await?;
+    let opening = send_small(&desk, &sealed.sidecar, "application/json");
+    wanted.hand_out(&desk, &sealed, ("recording.manifest", &sealed.sidecar), opening).await
 }
 
 /// A recording's signature
 ///
-/// Ed25519 over the sidecar's exact bytes; the public key comes from elsewhere. Written to the audit first.
+/// Ed25519 over the sidecar's exact bytes; the public key comes from elsewhere. For a stated reason that is
+/// written to the audit first.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{call}/signature", operation_id = "fetchSignature", tag = "recordings",
-    params(("call" = String, Path, format = "uuid", description = "The call's id"), ReasonQuery),
+    params(
+        ("call" = String, Path, format = "uuid", description = "The call's id"),
+        ReasonQuery,
+        ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
+    ),
     security(("token" = ["admin", "compliance"])),
     responses(
         (status = 200, description = "The signature file, byte for byte", body = inline(Octets),
@@ -207,17 +210,11 @@ pub async fn manifest(
         Refusals,
     ),
 )]
-pub async fn signature(
-    Keeper(bearer): Keeper,
-    PathOf(call): PathOf<CallId>,
-    MaybeGiven(reason): MaybeGiven,
-    State(desk): State<Arc<Desk>>,
-) -> Result<Response, Problem> {
-    let sealed = find(&desk, call).await?;
-    let reason = reason.as_ref().map_or("", |reason| reason.as_str());
-    let wish = Wish { word: "recording.signature", reason, detail: &sealed.sidecar };
-    permit(&desk, &bearer, &sealed, &wish).await?;
-    send_small(&desk, &signature_path(&sealed.sidecar), "application/octet-stream").await
+pub async fn signature(wanted: Wanted, State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+    let sealed = wanted.find(&desk).await?;
+    let path = signature_path(&sealed.sidecar);
+    let opening = send_small(&desk, &path, "application/octet-stream");
+    wanted.hand_out(&desk, &sealed, ("recording.signature", &sealed.sidecar), opening).await
 }
 
 /// The detached signature lies beside the sidecar.
@@ -269,7 +266,7 @@ pub async fn open_audio(desk: &Desk, relative: &str) -> Result<AudioReader, Prob
         Ok(Ok(reader)) => Ok(reader),
         Ok(Err(error)) if error.is_for_want_of_a_key() => {
             tracing::error!(path = relative, %error, "a recording cannot be decrypted");
-            Err(Problem::unavailable(format!("the recording cannot be decrypted now: {error}")))
+            Err(Problem::key_absent(error))
         }
         Ok(Err(error)) => {
             tracing::error!(path = relative, %error, "a recording cannot be opened");
