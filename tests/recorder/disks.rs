@@ -1,4 +1,5 @@
-//! Disks that are full or read-only for real: a small tmpfs in a mount namespace of the test's own.
+//! Disks that are full or read-only: one that fails as it is told, and where mounting is allowed for real, a small tmpfs in a
+//! mount namespace of the test's own.
 
 use std::fs;
 use std::io::Write;
@@ -14,10 +15,17 @@ use vigie::recorder::sidecar::Sidecar;
 use vigie::recorder::{self, Parts, Recorder};
 
 use super::bench::{DEADLINE, Talk, call_of, child, given_folder, numbers_of, parts, recording_of, until};
+use super::disk::{Disk, ENOSPC, EROFS, Lever};
 
-/// Runs the ignored test where it may mount; says so when that is not permitted here.
-fn run_with_mounts(test: &str) {
+/// Runs the ignored test on a disk that fails as it is told (`disk.c`), and once more on a real one where this machine lets us
+/// mount: nowhere is nothing run.
+fn run_on_disks(test: &str) {
     let folder = tempfile::tempdir().expect("a folder");
+    let roots = [folder.path().join("disk"), folder.path().join("none")];
+    let disk = Disk::before(roots, folder.path());
+    run(child(&[], test, folder.path()).envs(disk.environment.clone()), test);
+    assert!(disk.faults() > 0, "no fault struck");
+
     let root = ["unshare", "--mount", "--propagation", "private"];
     let user = ["unshare", "--user", "--map-root-user", "--mount"];
     let may = |words: &[&str]| {
@@ -25,12 +33,82 @@ fn run_with_mounts(test: &str) {
         tried.is_ok_and(|tried| tried.status.success())
     };
     let Some(prefix) = [&root[..], &user[..]].into_iter().find(|words| may(words)) else {
-        println!("NOT RUN: neither root nor a user namespace may mount here");
+        println!("on a disk that fails as it is told alone: neither root nor a user namespace may mount here");
         return;
     };
-    let ended = child(prefix, test, folder.path()).status().expect("a child");
-    assert!(ended.success(), "{test} failed; its words stand above");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("disk")).expect("a folder");
+    run(&mut child(prefix, test, folder.path()), test);
 }
+
+fn run(command: &mut Command, test: &str) {
+    assert!(command.status().expect("a child").success(), "{test} failed; its words stand above");
+}
+
+/// The disk of a child.
+enum Ground {
+    /// A small tmpfs of its own.
+    Mounted,
+    /// As it is told.
+    Told(Disk),
+}
+
+impl Ground {
+    /// Below `disk`, which is there.
+    fn lay(disk: &Path) -> Ground {
+        match Disk::of_this_process() {
+            Some(told) => Ground::Told(told),
+            None => {
+                mount(&["-t", "tmpfs", "-o", "size=2m", "none"], disk);
+                Ground::Mounted
+            }
+        }
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self, folder: &Path) {
+        match self {
+            Ground::Told(disk) => disk.set(Lever::Write, ENOSPC),
+            Ground::Mounted => {
+                let mut file = fs::File::create(folder.join(FILLER)).expect("a file");
+                while file.write_all(&[0; 4096]).is_ok() {}
+            }
+        }
+    }
+
+    /// Gives them back.
+    fn empty(&self, folder: &Path) {
+        match self {
+            Ground::Told(disk) => disk.heals(),
+            Ground::Mounted => fs::remove_file(folder.join(FILLER)).expect("room again"),
+        }
+    }
+
+    /// Nothing can be written below `day` any more.
+    fn turn_read_only(&self, day: &Path) {
+        match self {
+            Ground::Told(disk) => {
+                disk.only_in(day);
+                [Lever::Write, Lever::Name].into_iter().for_each(|lever| disk.set(lever, EROFS));
+            }
+            Ground::Mounted => {
+                mount(&["--bind", &day.display().to_string()], day);
+                mount(&["-o", "remount,bind,ro"], day);
+            }
+        }
+        assert!(fs::write(day.join("x"), "").is_err(), "read-only even for root");
+    }
+
+    fn turn_writable(&self, day: &Path) {
+        match self {
+            Ground::Told(disk) => disk.heals(),
+            Ground::Mounted => mount(&["-o", "remount,bind,rw"], day),
+        }
+    }
+}
+
+/// What fills a real disk, in the child's folder.
+const FILLER: &str = "disk/filler";
 
 fn mount(words: &[&str], place: &Path) {
     let ended = Command::new("mount").args(words).arg(place).status().expect("mount");
@@ -38,6 +116,7 @@ fn mount(words: &[&str], place: &Path) {
 }
 
 struct Running {
+    ground: Ground,
     parts: Parts,
     ring: RingWriter,
     recorder: Recorder,
@@ -48,15 +127,13 @@ struct Running {
 /// A recorder on a disk of 2 MB, with a ring of 256 KiB elsewhere.
 fn start(folder: &Path) -> Running {
     let parts = parts(folder);
-    let disk = folder.join("disk");
-    fs::create_dir(&disk).expect("a folder");
-    mount(&["-t", "tmpfs", "-o", "size=2m", "none"], &disk);
+    let ground = Ground::lay(&folder.join("disk"));
     let ring = RingWriter::create(&parts.ring_folder.join("media-0.ring"), 256 << 10).expect("a ring");
     let ((report, reports), (alarm, alarms)) = (channel(), channel());
     let tell = move |told| report.send(told).expect("heard");
     let cry = move |kind, _, _| alarm.send(kind).expect("heard");
     let recorder = recorder::start(parts.clone(), vec![ring.reader()], tell, cry).expect("a recorder");
-    Running { parts, ring, recorder, reports, alarms }
+    Running { ground, parts, ring, recorder, reports, alarms }
 }
 
 impl Running {
@@ -88,17 +165,9 @@ impl Running {
     }
 }
 
-/// Takes every byte that is left; the file to be removed.
-fn fill(folder: &Path) -> std::path::PathBuf {
-    let path = folder.join("disk/filler");
-    let mut file = fs::File::create(&path).expect("a file");
-    while file.write_all(&[0; 4096]).is_ok() {}
-    path
-}
-
 #[test]
 fn a_full_disk_costs_what_the_ring_could_not_hold_and_says_exactly_which() {
-    run_with_mounts("disks::full_disk_child");
+    run_on_disks("disks::full_disk_child");
 }
 
 #[test]
@@ -110,7 +179,7 @@ fn full_disk_child() {
     running.talk(&talk, 0..50);
     until("frames are on the disk", || recording_of(&running.parts, talk.call).join("leg-1.frames").exists());
 
-    let filler = fill(&folder);
+    running.ground.fill(&folder);
     // The call goes on: whatever the disk does, pushing and flushing return at once.
     let mut next = 50;
     let mut accepted = [0, 0];
@@ -130,7 +199,7 @@ fn full_disk_child() {
     }
     let next = next + 100;
 
-    fs::remove_file(&filler).expect("room again");
+    running.ground.empty(&folder);
     for leg in [0, 1] {
         while !talk.push(&mut running.ring, leg, next) {
             running.ring.flush().expect("flushed");
@@ -157,11 +226,11 @@ fn full_disk_child() {
     let talk = Talk::begin(2, &running.recorder);
     running.talk(&talk, 0..50);
     until("frames are on the disk", || recording_of(&running.parts, talk.call).join("leg-1.frames").exists());
-    let filler = fill(&folder);
+    running.ground.fill(&folder);
     talk.finish(&running.recorder, 50);
     let is_quiet = running.reports.recv_timeout(std::time::Duration::from_millis(1500));
     assert!(is_quiet.is_err(), "nothing can be sealed on a full disk");
-    fs::remove_file(&filler).expect("room again");
+    running.ground.empty(&folder);
     assert_eq!((running.sealed().gaps, running.gaps(&talk)), (0, Vec::new()));
     running.assert_sound();
     running.recorder.stop();
@@ -169,7 +238,7 @@ fn full_disk_child() {
 
 #[test]
 fn a_disk_that_turns_read_only_alarms_and_has_lost_nothing_when_it_is_writable_again() {
-    run_with_mounts("disks::read_only_child");
+    run_on_disks("disks::read_only_child");
 }
 
 #[test]
@@ -180,15 +249,13 @@ fn read_only_child() {
     let day = recording_of(&running.parts, call_of(1));
     let day = day.parent().expect("a day");
     fs::create_dir_all(day).expect("a folder");
-    mount(&["--bind", &day.display().to_string()], day);
-    mount(&["-o", "remount,bind,ro"], day);
-    assert!(fs::write(day.join("x"), "").is_err(), "read-only even for root");
+    running.ground.turn_read_only(day);
 
     let talk = Talk::begin(1, &running.recorder);
     running.talk(&talk, 0..100);
     assert_eq!(running.alarm(), "recording-disk");
     running.talk(&talk, 100..200);
-    mount(&["-o", "remount,bind,rw"], day);
+    running.ground.turn_writable(day);
     running.talk(&talk, 200..300);
     talk.finish(&running.recorder, 300);
     let sealed = running.sealed();

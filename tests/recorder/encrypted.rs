@@ -344,7 +344,14 @@ fn a_wrong_key_is_told_and_harms_nothing() {
     let why = safe.parts.keys.why_locked().expect("told");
     assert!(why.contains("wrong key") && why.contains("old_keys"), "{why}");
     let opened = vault::open_audio(&recording_of(&safe.parts, talk.call), AUDIO_FILE, &safe.parts.keys);
-    assert!(opened.is_err_and(|error| error.is_for_want_of_a_key()));
+    let error = opened.expect_err("not opened");
+    let [wanted, there] = [&right, &safe.settings].map(|settings| {
+        let source = settings.key.as_ref().expect("a key");
+        vault::MasterKey::fetch(source, std::time::Duration::from_secs(5)).expect("a key").id().to_owned()
+    });
+    let told = error.to_string();
+    assert!(error.is_for_want_of_a_key() && told.contains("wrong key"), "{told}");
+    assert!(told.contains(&wanted) && told.contains(&there) && !told.contains("()"), "{told}");
     assert!(recover(&safe.parts, &[]).expect("nothing to do").is_empty());
     assert!(contents(&safe) == before, "no byte of any file was changed");
     safe.settings = right;

@@ -65,12 +65,11 @@ impl Board {
     }
 }
 
-#[test]
-#[ignore = "the child that records until it is killed"]
-fn recording_child() {
-    let Some(folder) = given_folder() else { return };
-    let (parts, board) = (parts(&folder), Arc::new(Board::open(&folder)));
+/// Records calls of many lengths from the `first` on, so that some are always being sealed: a new one begins every so many turns,
+/// the board is told of all, and `pace` waits after each turn.
+pub fn record_calls(parts: Parts, board: Board, (first, turns_a_call): (u64, u64), mut pace: impl FnMut(u64)) {
     let mut ring = RingWriter::create(&parts.ring_folder.join("media-0.ring"), 8 << 20).expect("a ring");
+    let board = Arc::new(board);
     let telling = board.clone();
     let numbers: BTreeMap<CallId, u64> = (0..CALLS_MAX).map(|number| (call_of(number), number)).collect();
     let report = move |report| match report {
@@ -78,12 +77,10 @@ fn recording_child() {
         RecorderReport::Failed { reason, .. } => panic!("{reason}"),
     };
     let recorder = recorder::start(parts, vec![ring.reader()], report, |_, _, _| ()).expect("a recorder");
-    // An earlier child's calls are over, the one after them perhaps begun and not told; this one's follow.
-    let first = board.calls().last().map_or(0, |last| last + 2);
     let mut talks: BTreeMap<u64, (Talk, u32)> = BTreeMap::new();
-    for turn in 0..(CALLS_MAX - first) * TURNS_A_CALL {
-        if turn % TURNS_A_CALL == 0 {
-            let number = first + turn / TURNS_A_CALL;
+    for turn in 0..(CALLS_MAX - first) * turns_a_call {
+        if turn % turns_a_call == 0 {
+            let number = first + turn / turns_a_call;
             talks.insert(number, (Talk::begin(number, &recorder), 0));
         }
         for (talk, frames) in talks.values_mut() {
@@ -93,7 +90,6 @@ fn recording_child() {
         ring.flush().expect("flushed");
         talks.iter().for_each(|(number, (_, frames))| board.set(1 + number, u64::from(*frames)));
         board.set(0, board.turns() + 1);
-        // Calls of many lengths, so that some are always being sealed.
         talks.retain(|number, (talk, frames)| {
             let is_over = u64::from(*frames) >= 10 + number * 37 % 60;
             if is_over {
@@ -101,9 +97,19 @@ fn recording_child() {
             }
             !is_over
         });
-        // Paces a real-time source, twenty times as fast as phones.
-        std::thread::sleep(Duration::from_millis(1));
+        pace(turn);
     }
+}
+
+#[test]
+#[ignore = "the child that records until it is killed"]
+fn recording_child() {
+    let Some(folder) = given_folder() else { return };
+    let board = Board::open(&folder);
+    // An earlier child's calls are over, the one after them perhaps begun and not told; this one's follow.
+    let first = board.calls().last().map_or(0, |last| last + 2);
+    // Paces a real-time source, twenty times as fast as phones.
+    record_calls(parts(&folder), board, (first, TURNS_A_CALL), |_| std::thread::sleep(Duration::from_millis(1)));
 }
 
 #[test]

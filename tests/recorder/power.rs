@@ -1,21 +1,18 @@
 //! Power cuts while segments end every second: none is removed before its frames are safe elsewhere, whatever syncs failed.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vigie::archive::verify;
-use vigie::journal::RingWriter;
-use vigie::model::{CallId, Chance, RecorderReport};
+use vigie::model::Chance;
 use vigie::recorder::layout::SIDECAR_FILE;
 use vigie::recorder::{self, Parts};
 
-use super::bench::{Talk, call_of, child, given_folder, numbers_of, parts, recording_of, until};
+use super::bench::{call_of, child, given_folder, numbers_of, parts, recording_of, until};
 use super::disk::{Disk, EIO, Lever};
-use super::killed::{Board, CALLS_MAX};
+use super::killed::{Board, record_calls};
 
 /// So many cuts in each test; `VIGIE_POWER_CUTS=n` for more.
 const CUTS: u64 = 5;
@@ -36,39 +33,11 @@ fn hurried(folder: &Path) -> Parts {
 #[ignore = "the child that records until the power goes"]
 fn recording_child() {
     let Some(folder) = given_folder() else { return };
-    let (parts, board) = (hurried(&folder), Arc::new(Board::open(&folder)));
-    let mut ring = RingWriter::create(&parts.ring_folder.join("media-0.ring"), 8 << 20).expect("a ring");
-    let telling = board.clone();
-    let numbers: BTreeMap<CallId, u64> = (0..CALLS_MAX).map(|number| (call_of(number), number)).collect();
-    let report = move |report| match report {
-        RecorderReport::Sealed(sealed) => telling.set(1 + CALLS_MAX + numbers[&sealed.call], 1),
-        RecorderReport::Failed { reason, .. } => panic!("{reason}"),
-    };
-    let recorder = recorder::start(parts, vec![ring.reader()], report, |_, _, _| ()).expect("a recorder");
-    let mut talks: BTreeMap<u64, (Talk, u32)> = BTreeMap::new();
     let begun = Instant::now();
-    for turn in 0..CALLS_MAX * TURNS_A_CALL {
-        if turn % TURNS_A_CALL == 0 {
-            let number = turn / TURNS_A_CALL;
-            talks.insert(number, (Talk::begin(number, &recorder), 0));
-        }
-        for (talk, frames) in talks.values_mut() {
-            talk.push_both(&mut ring, *frames);
-            *frames += 1;
-        }
-        ring.flush().expect("flushed");
-        talks.iter().for_each(|(number, (_, frames))| board.set(1 + number, u64::from(*frames)));
-        board.set(0, board.turns() + 1);
-        talks.retain(|number, (talk, frames)| {
-            let is_over = u64::from(*frames) >= 10 + number * 37 % 60;
-            if is_over {
-                talk.finish(&recorder, *frames);
-            }
-            !is_over
-        });
+    record_calls(hurried(&folder), Board::open(&folder), (0, TURNS_A_CALL), |turn| {
         let due = begun + Duration::from_millis(20) * (turn as u32 + 1);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
+    });
 }
 
 /// What is left of each call after the cut: all of what was sealed, and all but half a second of the others, and but what
