@@ -62,6 +62,15 @@ impl Api {
         request.send().await.expect("an answer").status().as_u16()
     }
 
+    /// A POST as admin: its status, and the JSON that was answered.
+    pub async fn told(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.client.post(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.admin);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
+    }
+
     /// A PUT as admin; its status.
     pub async fn put(&self, path: &str, body: Value) -> u16 {
         let request = self.client.put(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.admin);

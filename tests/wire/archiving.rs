@@ -89,7 +89,7 @@ async fn a_recording_lies_in_two_places_and_each_mends_the_other() {
     std::fs::remove_dir_all(first.join(&folder)).expect("lost");
     assert_heard(&server, &story).await;
     let call = story["call"]["id"].as_str().expect("an id");
-    let (status, manifest) = server.api.fetch(&format!("/api/v1/recordings/{call}/manifest")).await;
+    let (status, manifest) = server.api.fetch(&format!("/api/v1/recordings/{call}/manifest?reason=wire+test")).await;
     assert_eq!((status, manifest), (200, std::fs::read(second.join(&folder).join("recording.json")).expect("there")));
     let (code, said) = archive(&server, &["check"]);
     assert!(code == Some(1) && said.contains("audio.wav (here): is missing"), "{said}");

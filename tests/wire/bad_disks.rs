@@ -182,7 +182,7 @@ async fn a_disk_that_is_full_for_longer_than_the_ring_leaves_a_gap_that_is_exact
         let story = sealed_of(server, &talk.number).await;
         let sides = recorded(server, &story).await;
         let id = story["call"]["id"].as_str().expect("an id");
-        let manifest = server.api.json(&format!("/recordings/{id}/manifest")).await;
+        let manifest = server.api.json(&format!("/recordings/{id}/manifest?reason=wire+test")).await;
         let gaps = manifest["vigie"]["gaps"].as_array().expect("gaps").clone();
         for (leg, numbers) in sides.iter().enumerate() {
             let holes: Vec<u32> =

@@ -21,7 +21,7 @@ use super::voice::{numbered, numbers_in};
 const SIX_YEARS_US: i64 = 6 * 366 * 86_400 * 1_000_000;
 
 /// Every file below `folder`.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
@@ -75,10 +75,10 @@ fn rings(server: &Server) -> Vec<u8> {
 }
 
 /// The people of the centre, each at a console.
-struct Office<'a>(&'a Centre);
+pub(super) struct Office<'a>(pub(super) &'a Centre);
 
 impl Office<'_> {
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.0.place.path(name).display().to_string()
     }
 
@@ -88,19 +88,19 @@ impl Office<'_> {
     }
 
     /// Asks the server as this person; what it said.
-    fn try_as(&self, person: &str, arguments: &[&str]) -> (bool, String) {
+    pub(super) fn try_as(&self, person: &str, arguments: &[&str]) -> (bool, String) {
         let (config, token) = (self.path("vigie.toml"), self.path(&format!("state/secrets/api-token-{person}")));
         self.run(&[arguments, &["--config", &config, "--token-file", &token]].concat())
     }
 
-    fn must_as(&self, person: &str, arguments: &[&str]) -> String {
+    pub(super) fn must_as(&self, person: &str, arguments: &[&str]) -> String {
         let (is_done, said) = self.try_as(person, arguments);
         assert!(is_done, "{arguments:?}: {said}");
         said
     }
 
     /// `vigie verify` with these keys.
-    fn verify(&self, keys: &[&str]) -> (bool, String) {
+    pub(super) fn verify(&self, keys: &[&str]) -> (bool, String) {
         let sources: Vec<String> = keys.iter().map(|key| format!("--decrypt-with=file:{}", self.path(key))).collect();
         let folder = self.path("recordings");
         let words: Vec<&str> = ["verify", &folder].into_iter().chain(sources.iter().map(String::as_str)).collect();
@@ -108,7 +108,7 @@ impl Office<'_> {
     }
 
     /// A number in the server's JSON answer.
-    fn id_in(said: &str) -> String {
+    pub(super) fn id_in(said: &str) -> String {
         let answer: Value = serde_json::from_str(said).unwrap_or_else(|_| panic!("JSON: {said}"));
         answer["id"].to_string()
     }
@@ -154,8 +154,8 @@ async fn no_file_ever_holds_plain_sound_and_a_pause_is_nowhere_at_all() {
     assert!(holds_numbers(&audio), "the search finds what is there");
 }
 
-/// A recording is asked for, approved, fetched, unpacked and proven by its own commands; then what was unpacked goes.
-fn export_and_prove(office: &Office, call: &str) {
+/// A recording is asked for, approved, fetched, unpacked, proven by its own commands and looked at; then what was unpacked goes.
+pub(super) fn export_and_prove(office: &Office, call: &str, look: impl FnOnce(&Path)) {
     let said = office.must_as("compliance", &["export", call, "--reason", "réquisition 12"]);
     let id = said.lines().next().expect("an id").to_owned();
     office.must_as("admin", &["export", "--approve", &id, "--reason", "seen"]);
@@ -172,6 +172,7 @@ fn export_and_prove(office: &Office, call: &str) {
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
     assert!(lines.len() > 6, "{text}");
     lines.into_iter().for_each(shell);
+    look(&unpacked);
     std::fs::remove_dir_all(&unpacked).expect("removed");
     std::fs::remove_file(zip).expect("removed");
 }
@@ -217,7 +218,7 @@ async fn rotate(server: &mut Server) {
 }
 
 /// Makes the recording six years older in the database, which is what deletion goes by; the server does not run.
-async fn make_older(centre: &Centre, call: &str) {
+pub(super) async fn make_older(centre: &Centre, call: &str) {
     let url = format!("sqlite:{}", centre.place.path("state/vigie.db").display());
     let mut database = SqliteConnection::connect(&url).await.expect("the database");
     let (record,): (String,) = sqlx::query_as("SELECT record FROM recordings WHERE call = $1")
@@ -281,7 +282,7 @@ async fn whatever_is_done_with_a_recording_can_be_done_with_an_encrypted_one() {
     let heard = recorded(&server, &story).await;
     heard.iter().for_each(|side| assert_whole(side, "it"));
 
-    export_and_prove(&Office(&server.centre), &id);
+    export_and_prove(&Office(&server.centre), &id, |_| ());
     redact(&server, &id).await;
     assert!(assert_nothing_plain(&server) > 0, "an export and a copy leave nothing plain behind");
     let office = Office(&server.centre);

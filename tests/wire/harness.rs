@@ -209,6 +209,14 @@ pub fn python_folder() -> PathBuf {
     cache.expect("HOME is set").join("vigie-tests/python")
 }
 
+/// Writes a file that its owner alone can read, as a key's file has to be.
+pub fn write_secret(path: &Path, bytes: &[u8]) {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).expect("a secret");
+}
+
 /// The server's address as seen from phones.
 pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()

@@ -39,7 +39,7 @@ async fn what_is_said_in_a_pause_is_heard_by_both_and_kept_nowhere() {
     let [_, right] = server.api.audio(&story).await;
     assert_eq!(length_of_tone_ms(&right, 1700.0), 0, "what was said in the pause");
     assert!(length_of_tone_ms(&right, 1000.0) >= 1000);
-    let manifest = server.api.json(&format!("/recordings/{id}/manifest")).await;
+    let manifest = server.api.json(&format!("/recordings/{id}/manifest?reason=wire+test")).await;
     let pause = &manifest["vigie"]["pauses"][0];
     assert_eq!((&pause["by"]["token"], &pause["reason"]), (&json!("admin"), &json!("a card's number")), "{pause:#}");
     let marked = manifest["vigie"]["gaps"].as_array().expect("gaps").iter().filter(|gap| gap["reason"] == "paused");
@@ -76,7 +76,7 @@ async fn a_regulator_pauses_the_recording_and_lets_it_go_on_by_keys_of_a_softpho
     let [left, right] = server.api.audio(&story).await;
     assert_eq!(length_of_tone_ms(&left, 1700.0), 0, "what was said in the pause");
     assert!(length_of_tone_ms(&left, CALLER) >= 1500 && length_of_tone_ms(&right, ANNE) >= 1500);
-    let manifest = server.api.json(&format!("/recordings/{id}/manifest")).await;
+    let manifest = server.api.json(&format!("/recordings/{id}/manifest?reason=wire+test")).await;
     let pause = &manifest["vigie"]["pauses"][0];
     assert_eq!(
         (&pause["by"]["regulator"], &pause["resumed_by"]["regulator"]),

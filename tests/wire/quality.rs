@@ -24,7 +24,10 @@ async fn metric_is(server: &Server, name: &str, wanted: f64) {
 
 /// The sidecar of the newest call's recording.
 async fn sidecar(server: &Server, story: &Value) -> Value {
-    server.api.json(&format!("/recordings/{}/manifest", story["call"]["id"].as_str().expect("an id"))).await
+    server
+        .api
+        .json(&format!("/recordings/{}/manifest?reason=wire+test", story["call"]["id"].as_str().expect("an id")))
+        .await
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl Setup {
     pub fn encrypted(self) -> Setup {
         let file = self.place.path("kek");
         let key = vigie::vault::new_master_key().expect("a key").0;
-        std::fs::write(&file, key.as_bytes()).expect("the key's file");
+        super::harness::write_secret(&file, key.as_bytes());
         self.change("[web]", &format!("[recording.encryption]\nkey = \"file:{}\"\n\n[web]", file.display()))
     }
 
