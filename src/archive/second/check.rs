@@ -8,9 +8,10 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
+use super::place::is_ours;
 use super::proof::{Logs, Proof, Proofs, Sealed, State};
 use super::seal_logs::compare_logs;
-use super::{Place, Second, is_ours};
+use super::{Place, Second};
 use crate::model::Utc;
 use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, leg_of};
 use crate::vault::{FLAC_FILE, KEY_FILE};

@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::place::is_ours;
 use super::seal_logs::{copy_log, is_log};
-use super::{Place, Protection, Second, is_ours};
+use super::{Place, Protection, Second};
 use crate::model::Utc;
 use crate::recorder::layout::{AUDIO_FILE, SIDECAR_FILE};
 use crate::vault::{FLAC_FILE, KEY_FILE, Wrapped};

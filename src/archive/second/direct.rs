@@ -1,6 +1,6 @@
 //! What is asked of an S3-compatible store beside objects: whether a bucket keeps versions and locks, versions removed one by
 //! one, locks until a day, legal holds (Amazon S3 API: GetBucketVersioning, GetObjectLockConfiguration, ListObjectVersions,
-//! DeleteObject with a version, PutObjectRetention, PutObjectLegalHold).
+//! DeleteObject with a version, HeadObject, PutObjectRetention, PutObjectLegalHold).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -71,8 +71,15 @@ impl Direct {
     }
 
     async fn ask(&self, asked: Asked<'_>) -> io::Result<(StatusCode, String)> {
+        let answer = self.send(asked).await?;
+        let status = answer.status();
+        Ok((status, answer.text().await.map_err(io::Error::other)?))
+    }
+
+    async fn send(&self, asked: Asked<'_>) -> io::Result<reqwest::Response> {
         let key: String = asked.key.split('/').map(|part| format!("/{}", encode(part))).collect();
-        let url = format!("{}{}?{}", self.base, if asked.key.is_empty() { "" } else { &key }, asked.query);
+        let joint = if asked.query.is_empty() { "" } else { "?" };
+        let url = format!("{}{}{joint}{}", self.base, if asked.key.is_empty() { "" } else { &key }, asked.query);
         let mut request = HttpRequest::new(HttpRequestBody::from(asked.body.clone()));
         *request.method_mut() = asked.method.clone();
         *request.uri_mut() = url.parse().map_err(io::Error::other)?;
@@ -83,9 +90,7 @@ impl Direct {
         let authorizer = AwsAuthorizer::new(&self.credential, "s3", &self.region);
         authorizer.try_authorize(&mut request, None).map_err(io::Error::other)?;
         let sent = self.client.request(asked.method, url).headers(request.headers().clone()).body(asked.body).send();
-        let answer = sent.await.map_err(io::Error::other)?;
-        let status = answer.status();
-        Ok((status, answer.text().await.map_err(io::Error::other)?))
+        sent.await.map_err(io::Error::other)
     }
 
     /// What the bucket can do.
@@ -155,15 +160,14 @@ impl Direct {
         if protection.is_held { Ok(()) } else { self.hold(key, "OFF").await }
     }
 
-    /// Whether an object is locked until then already, and no more weakly than wished.
+    /// Whether an object is locked until then already, and no more weakly than wished (HeadObject tells both).
     async fn is_locked(&self, key: &str, mode: &str, until: Utc) -> io::Result<bool> {
-        let query = "retention=";
-        let (status, text) = self.ask(Asked { method: Method::GET, key, query, body: String::new() }).await?;
-        // Without a lock the store answers 404, or with an element that is empty.
-        let word = |name| texts(&text, name).into_iter().next().unwrap_or_default();
-        let there = word("RetainUntilDate").parse::<jiff::Timestamp>();
+        let answer = self.send(Asked { method: Method::HEAD, key, query: "", body: String::new() }).await?;
+        let word = |name: &str| answer.headers().get(name).and_then(|word| word.to_str().ok()).unwrap_or_default();
+        let there = word("x-amz-object-lock-retain-until-date").parse::<jiff::Timestamp>();
         let is_long = there.is_ok_and(|there| there.as_second() >= until.timestamp().as_second());
-        Ok(status.is_success() && is_long && (word("Mode") == mode || word("Mode") == COMPLIANCE))
+        let locked_by = word("x-amz-object-lock-mode");
+        Ok(answer.status().is_success() && is_long && (locked_by == mode || locked_by == COMPLIANCE))
     }
 
     async fn hold(&self, key: &str, word: &str) -> io::Result<()> {

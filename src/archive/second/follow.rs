@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Component, Path};
 
+use crate::model::CallId;
 use crate::recorder::layout::SEAL_LOG_FOLDER;
 use crate::recorder::seal_log::{Entry, log_paths};
 
@@ -53,6 +54,11 @@ pub fn changes_since(recordings: &Path, node: &str, offset: u64) -> io::Result<C
 pub(super) fn folder_in(path: &str) -> Option<String> {
     let is_plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     path.rsplit_once('/').filter(|_| is_plain).map(|(folder, _)| folder.to_owned())
+}
+
+/// The call whose folder this is, if it is one's.
+pub fn call_in(folder: &str) -> Option<CallId> {
+    folder.rsplit('/').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::{PoisonError, RwLock};
 use crate::archive::listening::is_buried;
 use crate::archive::shred;
 use crate::model::{CallId, Utc};
-use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, KEPT_FILE, folder_of};
+use crate::recorder::layout::{CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, folder_of};
 use crate::vault::{Elsewhere, ReadAt};
 
 mod bucket;
@@ -134,16 +134,6 @@ impl Second {
     }
 }
 
-/// What belongs to a recording: nothing that is being written, and nothing of an unfinished call.
-fn is_ours(name: &str) -> bool {
-    name != KEPT_FILE && !name.starts_with('.')
-}
-
-/// The call whose folder this is, if it is one's.
-pub fn call_in(folder: &str) -> Option<CallId> {
-    folder.rsplit('/').next()?.parse().ok()
-}
-
 /// Where what belongs to a recording lies in a place: its folder, and what was set aside of it.
 fn folders_of(call: CallId) -> [String; 2] {
     [folder_of(call), format!("{QUARANTINE}/{}", folder_of(call))]
@@ -164,7 +154,7 @@ impl Elsewhere for Second {
         let _shared = self.work.read().unwrap_or_else(PoisonError::into_inner);
         check::bring_back(self, &relative)?;
         // Buried meanwhile: the removal here may have passed before, and must find nothing that came after it.
-        match call_in(&relative).filter(|_| is_buried(folder)) {
+        match follow::call_in(&relative).filter(|_| is_buried(folder)) {
             Some(call) => shred::remove_recording(&self.recordings, call),
             None => Ok(()),
         }

@@ -11,6 +11,7 @@ use super::bucket::Bucket;
 use super::folder::Folder;
 use crate::config::archive::PlaceSettings;
 use crate::model::Utc;
+use crate::recorder::layout::KEPT_FILE;
 use crate::recorder::render::hex;
 use crate::vault::ReadAt;
 
@@ -209,6 +210,11 @@ impl Read for Reading<'_> {
         self.at += read as u64;
         Ok(read)
     }
+}
+
+/// What belongs to a recording: nothing that is being written, and nothing of an unfinished call.
+pub(super) fn is_ours(name: &str) -> bool {
+    name != KEPT_FILE && !name.starts_with('.')
 }
 
 /// For `map_err`: names what was tried.

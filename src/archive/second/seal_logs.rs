@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use super::check::{Comparison, Finding, Wish};
-use super::place::{Part, Reading};
+use super::place::{Part, Reading, is_ours};
 use super::{Place, Second};
 use crate::recorder::layout::SEAL_LOG_FOLDER;
 use crate::vault::ReadAt;
@@ -55,7 +55,7 @@ pub(super) fn compare_logs(second: &Second, wish: &Wish, found: &mut Comparison)
     let Second { here, there, .. } = second;
     let mut names: BTreeSet<String> = here.list(SEAL_LOG_FOLDER)?.into_keys().collect();
     names.extend(there.list(SEAL_LOG_FOLDER)?.into_keys());
-    for name in names.iter().filter(|name| super::is_ours(name) && !is_log(SEAL_LOG_FOLDER, name)) {
+    for name in names.iter().filter(|name| is_ours(name) && !is_log(SEAL_LOG_FOLDER, name)) {
         let path = format!("{SEAL_LOG_FOLDER}/{name}");
         let finding = |place, what: &str, mended| Finding { file: path.clone(), place, what: what.into(), mended };
         match (here.hash(&path)?, there.hash(&path)?) {

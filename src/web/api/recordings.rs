@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 use super::page::{CallQuery, Page};
 use super::wanted::Wanted;
-use crate::archive::listening::is_buried;
 use crate::model::{CallId, SealedRecording};
 use crate::storage::deletions::{self, ItemState};
 use crate::storage::recordings;
@@ -322,7 +321,7 @@ pub async fn locate_audio(desk: &Desk, relative: &str) -> Result<PathBuf, Proble
 /// What two people agreed to delete is sent no more, though its copy may be locked for a while yet.
 fn demand_unburied(folder: &Path) -> Result<(), Problem> {
     let detail = "this call's recording is being deleted, as two people agreed; its custody tells how far that is";
-    if is_buried(folder) { Err(Problem::not_found(detail)) } else { Ok(()) }
+    if crate::archive::listening::is_buried(folder) { Err(Problem::not_found(detail)) } else { Ok(()) }
 }
 
 /// `relative` under `folder`, when it names nothing but plain parts.
