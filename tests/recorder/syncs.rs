@@ -66,7 +66,7 @@ fn a_seal_that_is_tried_again_is_on_the_disk_before_the_log_speaks_of_it() {
 #[ignore = "the child whose folders are not synced at once"]
 fn sealing_child() {
     let Some(folder) = given_folder() else { return };
-    let (parts, disk) = (parts(&folder), Disk::of_this_process());
+    let (parts, disk) = (parts(&folder), Disk::of_this_process().expect("a parent's disk"));
     for number in 0..SYNCS_MAX {
         leave(&parts, u64::from(number), 30, 0);
         disk.only_at(&recording_of(&parts, call_of(u64::from(number))));
@@ -90,7 +90,7 @@ fn a_fault_that_another_thread_was_told_of_is_not_sealed_over() {
 #[ignore = "the child whose segment ends in a failed sync, just before its call does"]
 fn hurried_child() {
     let Some(folder) = given_folder() else { return };
-    let (mut parts, disk) = (parts(&folder), Disk::of_this_process());
+    let (mut parts, disk) = (parts(&folder), Disk::of_this_process().expect("a parent's disk"));
     parts.settings.segment_bytes = 20_000;
     disk.only_at(&recording_of(&parts, call_of(0)).join(frames_file(0)));
     disk.fails_to_sync(0, 0);
@@ -119,7 +119,7 @@ fn an_interrupted_call_is_not_sealed_before_what_was_found_of_it_is_on_the_disk(
 #[ignore = "the child whose frame files are not synced when they are rescued"]
 fn rescuing_child() {
     let Some(folder) = given_folder() else { return };
-    let (parts, disk) = (parts(&folder), Disk::of_this_process());
+    let (parts, disk) = (parts(&folder), Disk::of_this_process().expect("a parent's disk"));
     for number in 0..RESCUES {
         leave(&parts, u64::from(number), 40, 10);
         disk.only_at(&recording_of(&parts, call_of(u64::from(number))).join(frames_file(1)));
@@ -143,7 +143,7 @@ fn a_write_that_fails_in_a_rescue_costs_no_frame() {
 #[ignore = "the child whose frame file cannot be written when it is rescued"]
 fn unwritten_child() {
     let Some(folder) = given_folder() else { return };
-    let (parts, disk) = (parts(&folder), Disk::of_this_process());
+    let (parts, disk) = (parts(&folder), Disk::of_this_process().expect("a parent's disk"));
     leave(&parts, 0, 40, 10);
     disk.only_at(&recording_of(&parts, call_of(0)).join(frames_file(1)));
     disk.set(Lever::Write, EIO);

@@ -86,11 +86,13 @@ impl Disk {
     }
 
     #[allow(dead_code, reason = "tests/recorder tells it from within")]
-    /// The one that stands before this very process, when one was put there: to be told from within.
+    /// The one that stands before this very process, when a parent put one there: to be told from within.
     pub fn of_this_process() -> Option<Disk> {
-        let path = std::env::var_os("VIGIE_DISK_CONTROL")?;
-        let control = File::options().read(true).write(true).open(path).expect("the control file");
-        Some(Disk { control, environment: Vec::new(), roots: Default::default(), safe: None })
+        let control = File::options().read(true).write(true).open(std::env::var_os("VIGIE_DISK_CONTROL")?);
+        let roots = std::env::var("VIGIE_DISK_ROOTS").expect("roots beside the control file");
+        let (first, second) = roots.split_once(':').expect("two roots");
+        let (control, roots) = (control.expect("the control file"), [first.into(), second.into()]);
+        Some(Disk { control, environment: Vec::new(), roots, safe: None })
     }
 
     /// The same, and keeps beside what a power cut would leave.
@@ -101,16 +103,6 @@ impl Disk {
         disk.safe = Some(safe);
         disk.take_stock();
         disk
-    }
-
-    /// The disk under this very process, which a parent put there.
-    pub fn of_this_process() -> Disk {
-        let given = |name: &str| std::env::var(name).expect("a parent's disk");
-        let control = File::options().read(true).write(true).open(given("VIGIE_DISK_CONTROL"));
-        let roots = given("VIGIE_DISK_ROOTS");
-        let (first, second) = roots.split_once(':').expect("two roots");
-        let (control, roots) = (control.expect("the control file"), [first.into(), second.into()]);
-        Disk { control, environment: Vec::new(), roots, safe: None }
     }
 
     /// From now on it does this.
