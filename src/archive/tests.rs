@@ -19,6 +19,7 @@ use crate::recorder::deposit::Deposit;
 use crate::recorder::tests::World;
 use crate::storage::audit::{self, AuditEntry};
 use crate::storage::exports::{Decided, Decision, Export};
+use crate::storage::holds::{self, NewHold};
 use crate::storage::{Storage, Writer, WriterSettings};
 
 /// Runs a line of a shell in a folder: whether it succeeded, and what it said.
@@ -188,6 +189,15 @@ async fn told(world: &World, sealed: Box<SealedRecording>, evidence: &Evidence) 
         refuses: None,
     };
     audit::write(&storage, &entry).await.expect("noted");
+    let hold = NewHold {
+        call: world.call,
+        association: "sos-cherbourg".into(),
+        at: Utc(1_700_000_050_000_000),
+        by: "marie".into(),
+        reason: "complaint of Mme Petit".into(),
+        case_number: Some("RG 26/01234".into()),
+    };
+    holds::place(&storage, &hold).await.expect("asked").expect("placed");
     let whole = export::gather(&storage, approved(world.call, false), &evidence.zone).await.expect("gathered");
     let redacted = export::gather(&storage, approved(world.call, true), &evidence.zone).await.expect("gathered");
     writer.stop().await;
@@ -211,6 +221,7 @@ async fn an_export_is_proven_by_exactly_the_commands_that_it_tells_and_a_changed
     }
     let inside = |name: &str| fs::read_to_string(folder.join(format!("{}/{name}", world.call))).expect(name);
     assert!(inside("custody.json").contains("export.request") && inside("custody.json").contains("\"at_utc\""));
+    assert!(inside("holds.json").contains("RG 26/01234") && inside("holds.json").contains("\"placed_at_utc\""));
     assert!(inside("story.json").contains("\"received_at\": \"2023-11-14T23:13:20.123+01:00\""));
     // Whatever is changed, one of the commands says so.
     for name in ["audio.wav", "recording.json", "addendum-0001.json", "story.json", "root.json", "seal-line.json"] {
@@ -231,6 +242,8 @@ async fn an_export_is_proven_by_exactly_the_commands_that_it_tells_and_a_changed
     must(&folder, &format!("test ! -e {call}/audio.wav -a ! -e {call}/recording.json -a ! -e {call}/story.json"));
     let custody = fs::read_to_string(folder.join(format!("{call}/custody.json"))).expect("custody");
     assert!(custody.contains("export.request") && custody.contains("\"at_utc\"") && !custody.contains("réquisition"));
+    let held = fs::read_to_string(folder.join(format!("{call}/holds.json"))).expect("holds");
+    assert!(held.contains("\"placed_at_utc\"") && !held.contains("RG 26") && !held.contains("Petit"), "{held}");
     let (_, all) = shell(&folder, "rm export.zip; cat $(find . -type f)");
     assert!(!all.contains("0612345678"), "a redacted export does not tell who called");
     // What is made now and is not what was sealed is not handed out.

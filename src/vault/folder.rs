@@ -42,7 +42,7 @@ pub fn ensure_key(folder: &Path, key: &AudioKey) -> Result<(), VaultError> {
 /// that rests as FLAC is read as the WAV; what is not here is read from where its copy is.
 ///
 /// # Errors
-/// [`VaultError::NotHeld`] or [`VaultError::NoneHeld`] without its key; [`VaultError::Broken`] when it does not end as it was written.
+/// [`VaultError::NotHeld`] or [`VaultError::Away`] without its key; [`VaultError::Broken`] when it does not end as it was written.
 pub fn open_audio(folder: &Path, name: &str, keys: &Keys) -> Result<AudioReader, VaultError> {
     let is_there = |name: &str| folder.join(name).exists();
     let elsewhere = keys.elsewhere();

@@ -276,11 +276,13 @@ impl Held {
     fn not_held(&self, path: &Path, kek: String) -> VaultError {
         let path = path.to_owned();
         let held = self.masters().map(MasterKey::id).collect::<Vec<_>>().join(", ");
-        if !held.is_empty() {
-            return VaultError::NotHeld { path, kek, held };
-        }
-        let unnamed = || "none is named, neither by recording.encryption.key nor by --decrypt-with".to_owned();
-        VaultError::NoneHeld { path, kek, why: self.fault.clone().unwrap_or_else(unnamed) }
+        let why = match &self.fault {
+            None if !held.is_empty() => return VaultError::NotHeld { path, kek, held },
+            None => "none is named, neither by recording.encryption.key nor by --decrypt-with".to_owned(),
+            Some(fault) if held.is_empty() => fault.clone(),
+            Some(fault) => format!("{fault}; of old_keys there is {held}"),
+        };
+        VaultError::Away { path, kek, why }
     }
 
     /// The key-encryption key that opens the letterbox of this id, as far as it is known.

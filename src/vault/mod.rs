@@ -54,10 +54,10 @@ pub enum VaultError {
     )]
     NotHeld { path: PathBuf, kek: String, held: String },
     #[error(
-        "the key of {} is wrapped with the key-encryption key {kek}, and none is at hand: {why}; the audio was not touched",
+        "the key of {} is wrapped with the key-encryption key {kek}, which is not at hand: {why}; the audio was not touched",
         path.display()
     )]
-    NoneHeld { path: PathBuf, kek: String, why: String },
+    Away { path: PathBuf, kek: String, why: String },
     #[error("{} is damaged ({what}): put it back from a copy; the audio was not touched", path.display())]
     Damaged { path: PathBuf, what: String },
     #[error("{}: the audio is encrypted and its key, {KEY_FILE}, is not there", path.display())]
@@ -75,7 +75,7 @@ impl VaultError {
     pub fn is_for_want_of_a_key(&self) -> bool {
         matches!(
             self,
-            VaultError::NotHeld { .. } | VaultError::NoneHeld { .. } | VaultError::NoMaster { .. } | VaultError::Off
+            VaultError::NotHeld { .. } | VaultError::Away { .. } | VaultError::NoMaster { .. } | VaultError::Off
         )
     }
 }
