@@ -161,6 +161,7 @@ pub async fn start(settings: Settings) -> Result<App, AppError> {
     let second = archiving::open(&settings)?;
     let readers = archiving::keys_of_readers(&keys, second.as_ref());
     let parts = recorder_parts(&settings, &secrets, keys.clone());
+    archiving::bring_log_back(&settings, second.as_ref(), (parts.key.verifying_key(), &storage)).await?;
     let recovered =
         recovery::finish_what_was_interrupted(&parts, (&storage, &writer), settings.centre.callers, &mut chance)
             .await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use comparing::Daily;
+use ed25519_dalek::VerifyingKey;
 use packing::Packer;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -50,6 +51,38 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Arc<Second>>, AppError>
     }
     let place = Place::open(place).map_err(|source| AppError::System { act: "use the second place", source })?;
     Ok(Some(Arc::new(Second::new(&settings.recording.folder, place))))
+}
+
+/// Before the recorder opens the seal log: a recordings folder that has lost it gets it back from the second place, so that
+/// it goes on and what it proves can be fetched. Nothing of this keeps a call waiting for long.
+pub(super) async fn bring_log_back(
+    settings: &Settings,
+    second: Option<&Arc<Second>>,
+    (key, storage): (VerifyingKey, &Storage),
+) -> Result<(), StorageError> {
+    let Some(second) = second.cloned() else { return Ok(()) };
+    let (node, place) = (settings.node.name.clone(), second.there().name());
+    let log = log_paths(second.recordings(), &node).0;
+    let log = log.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = match aside("archive-log", move || second.bring_log_back(&node, &key)).await {
+        None | Some(Ok(None)) => return Ok(()),
+        Some(Ok(Some(length))) => {
+            // What was copied is known: only what comes now is news.
+            if copies::mark(storage, &place, &log).await? > length {
+                copies::note(storage, (&place, &log), [], length, clock::utc()).await?;
+            }
+            format!(
+                "the recordings folder had lost its seal log; it goes on from the copy in the second place, {place}. What was \
+                 sealed and not copied before is lost. `vigie archive check --repair` fetches the recordings"
+            )
+        }
+        Some(Err(error)) => format!(
+            "the recordings folder has no seal log, and the copy in the second place, {place}, could not be had: {error}. A new \
+             one is begun; `vigie archive check --repair` fetches what was there"
+        ),
+    };
+    tell(&Alarm { kind: "archive-differs".into(), call: None, text });
+    Ok(())
 }
 
 /// The keys of those who read audio: what is not here they find in the second place.
@@ -107,6 +140,8 @@ pub(super) struct Copier {
     failures: u32,
     is_failing_told: bool,
     is_lag_told: bool,
+    /// What was last told of a copy.
+    amiss_told: String,
 }
 
 impl Copier {
@@ -128,6 +163,7 @@ impl Copier {
             failures: 0,
             is_failing_told: false,
             is_lag_told: false,
+            amiss_told: String::new(),
         }
     }
 
@@ -236,7 +272,11 @@ impl Copier {
         metrics::counter!("vigie_archive_bytes_total").increment(copied.bytes);
         if !copied.amiss.is_empty() {
             let text = format!("in the second place, {}: {}", self.place, copied.amiss.join("; "));
-            tell(&Alarm { kind: "archive-differs".into(), call: None, text });
+            // A seal log is looked at with each seal: once is enough.
+            if self.amiss_told != text {
+                tell(&Alarm { kind: "archive-differs".into(), call: None, text: text.clone() });
+            }
+            self.amiss_told = text;
         }
         let done = Done {
             at: clock::utc(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, Signer};
 use jiff::tz::TimeZone;
@@ -20,7 +20,7 @@ use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE, SIGNATU
 use crate::recorder::peaks::PEAKS_FILE;
 use crate::recorder::render::hex;
 use crate::recorder::seal_keys::{NodeKey, before_path, keys_of};
-use crate::recorder::seal_log::{ProvenLine, SealLogError, find_line, find_lines, log_paths};
+use crate::recorder::seal_log::{ProvenLine, SealLogError, find_line, find_lines, log_paths, logs_of};
 use crate::storage::audit::{self, AuditFilter};
 use crate::storage::exports::Export;
 use crate::storage::{ROWS_MAX, Storage, StorageError, holds, story};
@@ -165,7 +165,9 @@ fn find_all(evidence: &Evidence, contents: &Contents) -> Result<HashMap<String, 
     }
     let mut lines = HashMap::new();
     for (node, files) in files {
-        lines.extend(find_lines(&log_paths(&evidence.recordings, &node).0, &files)?);
+        for log in logs_of(&evidence.recordings, &node).map_err(fault("listing", &evidence.recordings))? {
+            lines.extend(find_lines(&log, &files)?);
+        }
     }
     Ok(lines)
 }
@@ -356,8 +358,7 @@ impl<W: Write> Packing<'_, W> {
         self.put_bytes(&format!("{call}/seal-line.json.sig"), &line.signature)?;
         let key = signer(keys, line.text.as_bytes(), &line.signature);
         self.told.signature(key, &format!("{call}/seal-line.json"), &format!("{call}/seal-line.json.sig"));
-        let found = roots::covering(&self.evidence.recordings, &log, line.entry.sequence)?;
-        let Some((path, root, leaves)) = found else {
+        let Some((path, root, leaves)) = self.find_root(node, &line)? else {
             self.told.no_root(call);
             return Ok(());
         };
@@ -381,6 +382,23 @@ impl<W: Write> Packing<'_, W> {
             self.told.time_stamp(call, self.evidence.authority.is_some());
         }
         Ok(())
+    }
+
+    /// The root over a line, in whichever of the node's logs that stands.
+    fn find_root(
+        &self,
+        node: &str,
+        line: &ProvenLine,
+    ) -> Result<Option<(PathBuf, roots::Root, Vec<String>)>, ExportError> {
+        let recordings = &self.evidence.recordings;
+        for log in logs_of(recordings, node).map_err(fault("listing", recordings))? {
+            if let Some(found) = roots::covering(recordings, &log, line.entry.sequence)?
+                && found.2.contains(&line.hash)
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Instructions, manifest and its signature come last.

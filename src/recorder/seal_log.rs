@@ -153,6 +153,51 @@ pub fn log_paths(recordings: &Path, node: &str) -> (PathBuf, PathBuf) {
     (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.pub.pem")))
 }
 
+/// What stands in a log's name between its node's and its print, when another one followed it from number 1 on because it
+/// was lost: `NODE-earlier-1a2b3c4d.jsonl`. What lies beside it (keys, roots) bears that name, too; its lines say NODE.
+const EARLIER: &str = "-earlier-";
+/// Digits of the print.
+const PRINT_DIGITS: usize = 8;
+
+/// The name of an earlier log of the node whose log is `stem`.
+pub fn earlier_name(stem: &str, print: &str) -> String {
+    format!("{stem}{EARLIER}{print}")
+}
+
+/// The node whose log has this name.
+fn node_in(stem: &str) -> &str {
+    let is_print = |print: &str| print.len() == PRINT_DIGITS && print.bytes().all(|byte| byte.is_ascii_hexdigit());
+    stem.rsplit_once(EARLIER).filter(|(_, print)| is_print(print)).map_or(stem, |(node, _)| node)
+}
+
+/// Where the file lies that a line of the log `stem` names.
+pub fn lies_at(stem: &str, path: &str) -> String {
+    let beside =
+        path.strip_prefix(SEAL_LOG_FOLDER).and_then(|rest| rest.strip_prefix('/')?.strip_prefix(node_in(stem)));
+    match beside.filter(|rest| rest.starts_with('.')) {
+        Some(rest) => format!("{SEAL_LOG_FOLDER}/{stem}{rest}"),
+        None => path.to_owned(),
+    }
+}
+
+/// The logs of a node here, the one that it goes on with first.
+///
+/// # Errors
+/// When their folder cannot be listed.
+pub fn logs_of(recordings: &Path, node: &str) -> io::Result<Vec<PathBuf>> {
+    let (log, _) = log_paths(recordings, node);
+    let stem = log.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut earlier = Vec::new();
+    for entry in std::fs::read_dir(recordings.join(SEAL_LOG_FOLDER))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(other) = name.strip_suffix(".jsonl").filter(|other| *other != stem && node_in(other) == stem) {
+            earlier.push(log.with_file_name(format!("{other}.jsonl")));
+        }
+    }
+    earlier.sort();
+    Ok([vec![log], earlier].concat())
+}
+
 /// Bytes of the log's end that [`last_calls`] reads: some thousand lines.
 const TAIL_BYTES: u64 = 1 << 20;
 

@@ -69,6 +69,7 @@ mod listening;
 mod loading;
 mod locked;
 mod losing;
+mod lost_disk;
 mod outliving;
 mod overload;
 mod packing;

@@ -237,6 +237,21 @@ impl Bucket {
         Ok(named.map(str::to_owned).collect())
     }
 
+    /// The paths of everything below a folder.
+    pub(super) fn below(&self, folder: &str) -> io::Result<Vec<String>> {
+        let prefix = Key::from(self.key(folder));
+        let (mut listed, mut found) = (self.inside.store.list(Some(&prefix)), Vec::new());
+        while let Some(about) = self.inside.runtime.wait(listed.next())? {
+            found.extend(self.path_of(about.map_err(to_io)?.location.as_ref()));
+        }
+        Ok(found)
+    }
+
+    /// Takes a file's name away; its versions stay, where the bucket keeps any.
+    pub(super) fn leave(&self, path: &str) -> io::Result<()> {
+        self.wait(self.inside.store.delete(&Key::from(self.key(path))))
+    }
+
     /// The names of everything that is or was in a folder and has not gone with all its versions.
     pub(super) fn names_ever(&self, folder: &str) -> io::Result<Vec<String>> {
         if !self.about()?.has_versions {

@@ -8,9 +8,9 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
+use super::logs::{Standing, is_log};
 use super::place::is_ours;
 use super::proof::{Logs, Proof, Proofs, Sealed, State};
-use super::seal_logs::compare_logs;
 use super::{Place, Second};
 use crate::model::Utc;
 use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, leg_of};
@@ -83,6 +83,7 @@ pub fn compare(second: &Second, wish: &Wish, mut progress: impl FnMut(u64, u64))
     second.there.claim(true)?;
     let mut found = Comparison::default();
     compare_logs(second, wish, &mut found)?;
+    compare_beside_logs(second, wish, &mut found)?;
     let is_wanted = |folder: &str| wish.wanted.as_ref().is_none_or(|wanted| wanted(folder));
     let logs = Logs::read(&second.recordings, |_| true, is_wanted)?;
     let known = logs.folders.keys().filter(|folder| !folder.starts_with(SEAL_LOG_FOLDER)).cloned();
@@ -135,7 +136,8 @@ impl Comparing<'_> {
             }
             return Ok(());
         };
-        self.found.recordings += 1;
+        // The hours' roots are sealed as recordings are.
+        self.found.recordings += u64::from(!is_of_log(folder));
         if self.wish.waiting.contains(folder) {
             self.found.waiting += 1;
             return Ok(());
@@ -176,6 +178,8 @@ impl Comparing<'_> {
                 let what = "is not the same in both places, and nothing sealed tells which is right".to_owned();
                 self.tell(&path, "both", what, None);
             }
+            // A root whose line was lost proves nothing any more.
+            (State::Unproven(_), State::Missing) | (State::Missing, State::Unproven(_)) if is_of_log(folder) => {}
             (State::Unproven(_), State::Missing) => self.mend(&path, (here, there), &in_there, "there")?,
             (State::Missing, State::Unproven(_)) => self.mend(&path, (there, here), &in_here, "here")?,
             (one, other) => {
@@ -262,6 +266,10 @@ impl Comparing<'_> {
     }
 }
 
+fn is_of_log(folder: &str) -> bool {
+    folder.starts_with(SEAL_LOG_FOLDER)
+}
+
 fn is_audio(name: &str) -> bool {
     name == AUDIO_FILE || name == FLAC_FILE || leg_of(name).is_some()
 }
@@ -275,6 +283,81 @@ fn is_left_over(name: &str, sealed: &Sealed, proofs: &Proofs<'_>) -> bool {
     let is_archived = matches!(proofs.files.get(FLAC_FILE), Some(Proof::Hash(_)));
     // A key that rests beside plain audio is none of the sidecar's; its absence is no fault.
     (name == AUDIO_FILE && is_archived) || (name == KEY_FILE && !is_told)
+}
+
+/// Each seal log here must go on from what is there of it.
+fn compare_logs(second: &Second, wish: &Wish, found: &mut Comparison) -> io::Result<()> {
+    for log in second.logs()? {
+        let path = format!("{SEAL_LOG_FOLDER}/{log}");
+        let finding = |what: &str, mended| Finding { file: path.clone(), place: "both", what: what.into(), mended };
+        let Some(file) = second.here.open_file(&path)? else { continue };
+        match second.standing(&path, &*file, true)? {
+            Standing::GoesOn(_) => {}
+            Standing::Behind if file.length()? == 0 => {}
+            Standing::Behind => {
+                let what = "the seal log here ends before what is there of it: lines were lost here; run `vigie verify` on both";
+                found.add(finding(what, None));
+            }
+            Standing::Other(_) => {
+                let mended = if wish.repair { second.copy_log(&path)? } else { None };
+                // What was changed in one of the places is told as it is.
+                let mended = if second.standing(&path, &*file, true)? == Standing::GoesOn(file.length()?) {
+                    mended
+                } else {
+                    None
+                };
+                let what = "the seal log here does not go on from what is there of it: lines were changed or lost in one of \
+                            the places, or it was begun anew; run `vigie verify` on both";
+                found.add(finding(what, mended));
+            }
+        }
+    }
+    // After those that were begun anew: what was there before has its name now.
+    for log in second.logs()? {
+        let path = format!("{SEAL_LOG_FOLDER}/{log}");
+        if second.recordings.join(&path).exists() {
+            continue;
+        }
+        let mended = if wish.repair {
+            second.put_log_back(&path)?;
+            Some("put back from the second place, as far as it was copied".to_owned())
+        } else {
+            None
+        };
+        found.add(Finding { file: path, place: "here", what: "the seal log is missing".into(), mended });
+    }
+    Ok(())
+}
+
+/// What lies beside the seal logs: keys, and their words for each other.
+fn compare_beside_logs(second: &Second, wish: &Wish, found: &mut Comparison) -> io::Result<()> {
+    let Second { here, there, .. } = second;
+    let mut names: BTreeSet<String> = here.list(SEAL_LOG_FOLDER)?.into_keys().collect();
+    names.extend(there.list(SEAL_LOG_FOLDER)?.into_keys());
+    for name in names.iter().filter(|name| is_ours(name) && !is_log(SEAL_LOG_FOLDER, name)) {
+        let path = format!("{SEAL_LOG_FOLDER}/{name}");
+        let finding = |place, what: String, mended| Finding { file: path.clone(), place, what, mended };
+        match (here.hash(&path)?, there.hash(&path)?) {
+            (Some(one), Some(other)) if one == other => {}
+            (Some(_), None) | (None, None) => {}
+            (None, Some(_)) => {
+                let mended = wish.repair.then(|| put_back(&path, there, here)).transpose()?;
+                found.add(finding("here", "is missing".into(), mended));
+            }
+            (Some(_), Some(_)) => {
+                let what = "is not the same in both places: run `vigie verify`, and find out who changed it";
+                found.add(finding("both", what.into(), None));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put_back(path: &str, from: &Place, to: &Place) -> io::Result<String> {
+    if let Some(file) = from.open_file(path)? {
+        to.put(path, &*file)?;
+    }
+    Ok("put back from the second place".to_owned())
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::logs::is_log;
 use super::place::is_ours;
-use super::seal_logs::{copy_log, is_log};
 use super::{Place, Protection, Second};
 use crate::model::Utc;
-use crate::recorder::layout::{AUDIO_FILE, SIDECAR_FILE};
+use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE};
 use crate::vault::{FLAC_FILE, KEY_FILE, Wrapped};
 
 /// The longest key file.
@@ -36,17 +36,19 @@ impl Second {
     }
 
     pub(super) fn copy_files(&self, folder: &str, at: Utc, protection: Option<Protection>) -> io::Result<Copied> {
+        let mut copied = Copied::default();
+        // Before what lies beside it: a log that was begun anew has keys and roots of its own.
+        if folder == SEAL_LOG_FOLDER || folder.starts_with(&format!("{SEAL_LOG_FOLDER}/")) {
+            for name in self.here.list(SEAL_LOG_FOLDER)?.keys().filter(|name| is_log(SEAL_LOG_FOLDER, name)) {
+                copied.amiss.extend(self.copy_log(&format!("{SEAL_LOG_FOLDER}/{name}"))?);
+            }
+        }
         let (here, there) = (self.here.list(folder)?, self.there.list(folder)?);
         let mut names: Vec<(&String, &u64)> = here.iter().filter(|(name, _)| is_ours(name)).collect();
         // Where the sidecar is, the rest is.
         names.sort_by_key(|(name, _)| name.as_str() == SIDECAR_FILE);
-        let mut copied = Copied::default();
-        for (name, length) in names {
+        for (name, length) in names.into_iter().filter(|(name, _)| !is_log(folder, name)) {
             let path = format!("{folder}/{name}");
-            if is_log(folder, name) {
-                copy_log(self, &path)?;
-                continue;
-            }
             let is_new = match there.get(name) {
                 None => true,
                 Some(_) if name == KEY_FILE => self.is_key_newer(&path, at, &mut copied)?,

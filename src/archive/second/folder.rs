@@ -148,17 +148,29 @@ impl Folder {
         std::fs::rename(&from, &to).map_err(context("setting aside", &from))
     }
 
-    /// Appends to a file what it lacks of `whole`, which it is the beginning of.
-    pub(super) fn append(&self, path: &str, whole: &Path) -> io::Result<()> {
+    /// The paths of everything in a folder, folders too.
+    pub(super) fn entries(&self, folder: &str) -> io::Result<Vec<String>> {
+        let path = self.path.join(folder);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(context("listing", &path))? {
+            let name = entry.map_err(context("listing", &path))?.file_name();
+            found.extend(name.to_str().map(|name| format!("{folder}/{name}")));
+        }
+        Ok(found)
+    }
+
+    /// Lets a file go on with `rest` behind byte `from`.
+    pub(super) fn extend(&self, path: &str, from: u64, rest: &dyn ReadAt) -> io::Result<()> {
         let to = self.path.join(path);
         if let Some(folder) = to.parent() {
             make_folder(folder).map_err(context("making", folder))?;
         }
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&to);
         let mut file = file.map_err(context("opening", &to))?;
-        let at = file.metadata()?.len();
-        let from = File::open(whole).map_err(context("opening", whole))?;
-        io::copy(&mut Reading { file: &from, at }, &mut file).map_err(context("appending to", &to))?;
+        if file.metadata()?.len() > from {
+            file.set_len(from).map_err(context("cutting", &to))?;
+        }
+        io::copy(&mut Reading { file: rest, at: 0 }, &mut file).map_err(context("appending to", &to))?;
         file.sync_all().map_err(context("syncing", &to))?;
         to.parent().map_or(Ok(()), sync_file)
     }

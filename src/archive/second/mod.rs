@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::archive::listening::is_buried;
 use crate::archive::shred;
@@ -20,9 +20,9 @@ mod copy;
 mod direct;
 mod folder;
 pub mod follow;
+mod logs;
 pub mod place;
 mod proof;
-mod seal_logs;
 
 pub use copy::Copied;
 pub use folder::Folder;
@@ -38,13 +38,15 @@ pub struct Second {
     there: Place,
     /// Copying shares it, deletion has it alone: nothing is put back while it is removed.
     work: RwLock<()>,
+    /// One at a time copies seal logs.
+    logs: Mutex<()>,
 }
 
 impl Second {
     /// `there` beside the recordings folder.
     pub fn new(recordings: &Path, there: Place) -> Second {
         let here = Place::Folder(Folder::new(recordings));
-        Second { recordings: recordings.to_owned(), here, there, work: RwLock::default() }
+        Second { recordings: recordings.to_owned(), here, there, work: RwLock::default(), logs: Mutex::default() }
     }
 
     /// The recordings folder as a place.

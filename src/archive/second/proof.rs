@@ -17,7 +17,7 @@ use crate::recorder::layout::{
 };
 use crate::recorder::render::hex;
 use crate::recorder::seal_keys::keys_of;
-use crate::recorder::seal_log::Entry;
+use crate::recorder::seal_log::{Entry, lies_at};
 use crate::recorder::sidecar::Sidecar;
 use crate::vault::{KEY_FILE, Wrapped};
 
@@ -58,7 +58,8 @@ impl Logs {
                     continue;
                 }
                 // A line that does not hold proves nothing; `vigie verify` tells it.
-                let Ok((entry, _)) = Entry::check(&line, None) else { continue };
+                let Ok((mut entry, _)) = Entry::check(&line, None) else { continue };
+                entry.path = lies_at(node, &entry.path);
                 if let Some(folder) = folder_in(&entry.path).filter(|folder| is_wanted(folder)) {
                     logs.take(folder, entry);
                 }

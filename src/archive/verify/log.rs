@@ -12,7 +12,7 @@ use super::{Seals, Verdict, VerifyError, foreign, list, roots};
 use crate::recorder::layout::{SEAL_LOG_FOLDER, SIDECAR_FILE};
 use crate::recorder::render::hex;
 use crate::recorder::seal_keys::{NodeKey, before_path, keys_of, relative_key_path, vouches};
-use crate::recorder::seal_log::Entry;
+use crate::recorder::seal_log::{Entry, lies_at};
 
 /// A seal log, as far as it was read.
 pub(super) struct Log {
@@ -183,7 +183,7 @@ impl Log {
     fn take(&mut self, line: &str, root: &Path, verdict: &mut Verdict) -> Option<Entry> {
         self.lines += 1;
         let place = format!("line {}", self.lines);
-        let (entry, hash) = match self.check(line) {
+        let (mut entry, hash) = match self.check(line) {
             Ok(found) => found,
             Err(what) => {
                 verdict.add(&self.path, place, what);
@@ -208,6 +208,7 @@ impl Log {
             // The line before is broken and was told.
             None => (),
         }
+        entry.path = lies_at(&self.node, &entry.path);
         if entry.path == relative_key_path(root, &self.node, self.current + 2) {
             self.current += 1;
         }
