@@ -97,7 +97,9 @@ fn wanted_on(day: Date, days: u16) -> Wanted {
         .filter_map(|before| day.checked_sub(before.days()).ok())
         .map(|day| format!("{}/", day.strftime("%Y/%m/%d")))
         .collect();
-    let turn = u32::from(day.day_of_year().unsigned_abs()) % u32::from(days.max(1));
+    // Counted over the ends of years.
+    let number = day.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
+    let turn = number.rem_euclid(i64::from(days.max(1))) as u32;
     Box::new(move |folder| {
         recent.iter().any(|day| folder.starts_with(day))
             || crc32c::crc32c(folder.as_bytes()) % u32::from(days.max(1)) == turn
@@ -112,12 +114,14 @@ mod tests {
 
     #[test]
     fn each_folder_has_its_day_and_those_of_the_last_days_have_every_day() {
-        let begin = date(2026, 3, 1);
-        let days: Vec<Date> = begin.series(1.day()).take(30).collect();
-        for number in 0..200 {
-            let old = format!("2025/01/01/call-{number}");
-            assert_eq!(days.iter().filter(|day| wanted_on(**day, 30)(&old)).count(), 1, "{old}");
-            assert!(wanted_on(begin, 30)(&format!("2026/02/28/call-{number}")));
+        for begin in [date(2026, 3, 1), date(2026, 12, 10)] {
+            let days: Vec<Date> = begin.series(1.day()).take(30).collect();
+            let before = begin.yesterday().expect("a day").strftime("%Y/%m/%d").to_string();
+            for number in 0..200 {
+                let old = format!("2025/01/01/call-{number}");
+                assert_eq!(days.iter().filter(|day| wanted_on(**day, 30)(&old)).count(), 1, "{old}");
+                assert!(wanted_on(begin, 30)(&format!("{before}/call-{number}")));
+            }
         }
     }
 }
