@@ -71,6 +71,11 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
+    /// Whether no key can be had at all, whatever the recording.
+    pub fn is_for_want_of_any_key(&self) -> bool {
+        matches!(self, ArchiveError::Vault(VaultError::NoMaster { .. }))
+    }
+
     /// Whether the right key would help: then it is tried again when that is there.
     pub fn is_for_want_of_a_key(&self) -> bool {
         matches!(self, ArchiveError::Vault(error) if error.is_for_want_of_a_key())
@@ -213,6 +218,9 @@ mod tests {
         std::fs::write(&flac, bytes).expect("changed");
         let verdict = verify(&world.parts.settings.folder, &[], |_| ()).expect("checked");
         assert!(verdict.findings.iter().any(|finding| finding.file == flac), "{:?}", verdict.findings);
+        std::fs::write(&wav, before).expect("put back");
+        let verdict = verify(&world.parts.settings.folder, &[], |_| ()).expect("checked");
+        assert!(verdict.findings.iter().any(|finding| finding.file == flac), "a WAV beside it hides nothing");
         running.stop();
     }
 

@@ -10,8 +10,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::archived::Archived;
 use crate::model::centre::RecordingPolicy;
 use crate::model::{CallId, CallRecord, Outcome, SealedRecording, Utc};
+use crate::recorder::deposit::{Addendum, addenda_in, addendum_of};
 use crate::recorder::layout::{KEPT_FILE, SIDECAR_FILE, folder_of};
 use crate::recorder::render::hex;
 use crate::storage::events::StoredEvent;
@@ -207,6 +209,8 @@ struct Files {
     seal: Option<String>,
     /// `call.json` is there: the recording is unfinished.
     is_unfinished: bool,
+    /// The length of its FLAC, when an addendum says that it was archived.
+    archived: Option<u64>,
     /// Every plain file with its length.
     lengths: BTreeMap<String, u64>,
 }
@@ -265,6 +269,11 @@ fn look_in(folder: &Path) -> Result<Files, ReconcileError> {
     if files.lengths.contains_key(SIDECAR_FILE) {
         let bytes = std::fs::read(folder.join(SIDECAR_FILE)).map_err(fault)?;
         files.seal = Some(hex(&Sha256::digest(bytes)));
+    }
+    if files.lengths.keys().any(|name| addendum_of(name).is_some()) {
+        let addenda = addenda_in(folder).map_err(fault)?;
+        let read = |(_, bytes): &(usize, Vec<u8>)| serde_json::from_slice::<Addendum>(bytes).ok();
+        files.archived = addenda.iter().filter_map(read).find_map(|one| Archived::of(&one)).map(|one| one.bytes);
     }
     Ok(files)
 }
@@ -337,7 +346,7 @@ impl Known {
         let name = recording.path.rsplit('/').next().unwrap_or_default();
         match files.lengths.get(name) {
             // Archived: the FLAC stands for the WAV.
-            None if files.lengths.contains_key(FLAC_FILE) => {}
+            None if files.archived.is_some() => self.compare_archived(&files, told),
             None => {
                 let what = format!(
                     "{} is not there; `vigie archive check --repair` fetches it from the second place; else put it back from a backup",
@@ -355,6 +364,26 @@ impl Known {
         if recording.duration_ms + SHORTER_MS_MAX < talk_ms {
             let what = format!("{} ms were recorded of {talk_ms} ms of talk", recording.duration_ms);
             told.add(call, DifferenceKind::TooShort, what);
+        }
+    }
+
+    /// The FLAC of an archived recording, by its length.
+    fn compare_archived(&self, files: &Files, told: &mut Reconciliation) {
+        let folder = folder_of(self.record.id);
+        match (files.lengths.get(FLAC_FILE), files.archived) {
+            (Some(length), Some(due)) if *length != due => {
+                let what =
+                    format!("{folder}/{FLAC_FILE} has {length} bytes, its addendum says {due}; run `vigie verify`");
+                told.add(self.record.id, DifferenceKind::FileDiffers, what);
+            }
+            (None, Some(_)) => {
+                let what = format!(
+                    "{folder}/{FLAC_FILE} is not there; `vigie archive check --repair` fetches it from the second place; \
+                     else put it back from a backup"
+                );
+                told.add(self.record.id, DifferenceKind::FileMissing, what);
+            }
+            (Some(_) | None, _) => {}
         }
     }
 

@@ -27,11 +27,21 @@ pub(crate) struct Packer {
     after_days: u32,
     /// Recordings that could not be archived, and were told.
     failed: BTreeSet<CallId>,
+    /// Of the last turn: recordings whose key is under a key-encryption key that is not held, and why.
+    shut: Vec<(CallId, String)>,
+    is_shut_told: bool,
 }
 
 impl Packer {
     pub(crate) fn new(evidence: Evidence, storage: &Storage, after_days: u32) -> Packer {
-        Packer { evidence, storage: storage.clone(), after_days, failed: BTreeSet::new() }
+        Packer {
+            evidence,
+            storage: storage.clone(),
+            after_days,
+            failed: BTreeSet::new(),
+            shut: Vec::new(),
+            is_shut_told: false,
+        }
     }
 
     /// Archives until `stopped`.
@@ -56,9 +66,13 @@ impl Packer {
     async fn turn(&mut self) -> Result<(), StorageError> {
         let before = Utc(clock::utc().0.saturating_sub(i64::from(self.after_days) * DAY_US));
         let mut after = None;
+        self.shut.clear();
         loop {
             let due = archived::candidates(&self.storage, before, after).await?;
-            let Some(last) = due.last() else { return Ok(()) };
+            let Some(last) = due.last() else {
+                self.tell_shut();
+                return Ok(());
+            };
             after = Some(*last);
             for (_, call) in due {
                 let evidence = self.evidence.clone();
@@ -69,13 +83,27 @@ impl Packer {
                         }
                         archived::note(&self.storage, call, clock::utc()).await?;
                     }
-                    // All the others wait for it, too.
-                    Some(Err(error)) if error.is_for_want_of_a_key() => return Ok(()),
+                    // Without any key all the others wait, too; with another one, what it opens.
+                    Some(Err(error)) if error.is_for_want_of_any_key() => return Ok(()),
+                    Some(Err(error)) if error.is_for_want_of_a_key() => self.shut.push((call, error.to_string())),
                     Some(Err(error)) => self.tell_failure(call, &error.to_string()),
                     None => return Ok(()),
                 }
             }
         }
+    }
+
+    /// Once, until all can be opened again.
+    fn tell_shut(&mut self) {
+        let first = self.shut.first();
+        if let Some((call, why)) = first.filter(|_| !self.is_shut_told) {
+            let text = format!(
+                "{} recordings cannot be archived as FLAC for want of their key; the first is that of {call}: {why}",
+                self.shut.len()
+            );
+            tell(&Alarm { kind: "archive-flac-failed".into(), call: None, text });
+        }
+        self.is_shut_told = first.is_some();
     }
 
     /// Once for each recording.

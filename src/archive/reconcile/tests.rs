@@ -176,3 +176,26 @@ async fn what_two_people_have_deleted_is_excused_by_its_certificate() {
     assert_eq!(found.differences, []);
     assert!(found.excused[0].reason.contains("c0ffee"), "{:?}", found.excused);
 }
+
+#[tokio::test]
+async fn a_flac_stands_for_the_wav_when_an_addendum_says_so_and_it_is_as_long_as_that_says() {
+    let centre = Centre::open().await;
+    centre.store(1).await;
+    std::fs::remove_file(centre.world.in_folder(AUDIO_FILE)).expect("removed");
+    let flac = centre.world.in_folder(FLAC_FILE);
+    std::fs::write(&flac, b"").expect("written");
+    assert_eq!(centre.kinds().await, [DifferenceKind::FileMissing], "any name stands for nothing");
+    let archived = serde_json::json!({
+        "file": FLAC_FILE, "bytes": 5, "sha256": "", "coding": "", "wav_bytes": 1, "wav_sha256": "", "essence_sha256": "",
+    });
+    let addendum = serde_json::json!({
+        "addendum": 1, "call": centre.record.id, "recording_sha256": "", "previous_sha256": "", "at": "", "at_utc": "",
+        "at_us": 1, "by": "vigie", "kind": "archive", "reason": "", "body": archived,
+    });
+    std::fs::write(centre.world.in_folder("addendum-0001.json"), addendum.to_string()).expect("written");
+    assert_eq!(centre.kinds().await, [DifferenceKind::FileDiffers]);
+    std::fs::write(&flac, b"whole").expect("written");
+    assert_eq!(centre.kinds().await, []);
+    std::fs::remove_file(&flac).expect("removed");
+    assert_eq!(centre.kinds().await, [DifferenceKind::FileMissing]);
+}

@@ -12,11 +12,9 @@ use crate::recorder::render::hash_short;
 use crate::recorder::sidecar::Sidecar;
 use crate::vault::{AudioReader, FLAC_FILE};
 
-/// Checks a recording's FLAC; `false` when it has none and its WAV is to be checked.
+/// Checks a recording's FLAC, when an addendum names one; `false` when its WAV is to be checked: it has no FLAC, or a WAV lies
+/// beside it (the archiving was interrupted, or somebody put it back).
 pub(super) fn check(folder: &Path, sidecar: &Sidecar, lock: &Lock, verdict: &mut Verdict) -> bool {
-    if folder.join(AUDIO_FILE).exists() {
-        return false;
-    }
     let addenda = addenda_in(folder).unwrap_or_default();
     let read = |(_, bytes): &(usize, Vec<u8>)| serde_json::from_slice::<Addendum>(bytes).ok();
     let Some(told) = addenda.iter().filter_map(read).find_map(|addendum| Archived::of(&addendum)) else { return false };
@@ -29,7 +27,7 @@ pub(super) fn check(folder: &Path, sidecar: &Sidecar, lock: &Lock, verdict: &mut
         Ok((_, sha256)) if sha256 != told.sha256 => verdict.add(&path, "body.sha256", "the file was changed"),
         Ok(_) => check_inside(&path, sidecar, lock, verdict),
     }
-    true
+    !folder.join(AUDIO_FILE).exists()
 }
 
 fn check_inside(path: &Path, sidecar: &Sidecar, lock: &Lock, verdict: &mut Verdict) {
