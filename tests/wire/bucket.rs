@@ -247,11 +247,19 @@ async fn remove(config: &std::path::Path, (store, folder, call): (&Store, &str, 
     });
     let second = second.await.expect("no panic");
     unlock(store, folder);
+    // A copy that was cut off in its middle.
+    store.ask(&format!(
+        "k = dict(Bucket='kept', Key='rouen/{folder}/leg-0.frames')\nu = s3.create_multipart_upload(**k)\n\
+         s3.upload_part(UploadId=u['UploadId'], PartNumber=1, Body=b'x' * 6000000, **k)"
+    ));
+    let uploads = "for u in s3.list_multipart_uploads(Bucket='kept').get('Uploads', []): print(u['Key'])";
+    assert!(store.ask(uploads).contains(folder));
     tokio::task::spawn_blocking(move || second.remove_recording(call).expect("removed")).await.expect("no panic");
     let left = store.ask(
         "r = s3.list_object_versions(Bucket='kept', Prefix='rouen/')\nfor v in r.get('Versions', []) + r.get('DeleteMarkers', []): print(v['Key'])",
     );
     assert!(!left.contains(folder), "no version is left: {left}");
+    assert!(!store.ask(uploads).contains(folder), "nor a part of it");
 }
 
 #[tokio::test]

@@ -252,8 +252,15 @@ impl Bucket {
         self.wait(self.inside.store.delete(&Key::from(self.key(path))))
     }
 
+    /// Removes what copies that were cut off have left in a folder.
+    pub(super) fn abort_uploads(&self, folder: &str) -> io::Result<()> {
+        self.inside.runtime.wait(self.direct.abort_uploads(&format!("{}/", self.key(folder))))?
+    }
+
     /// The names of everything that is or was in a folder and has not gone with all its versions.
     pub(super) fn names_ever(&self, folder: &str) -> io::Result<Vec<String>> {
+        // Asked anew: versions may have been switched on since.
+        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if !self.about()?.has_versions {
             return Ok(self.list(folder)?.into_keys().collect());
         }

@@ -66,6 +66,23 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Adds what was found in one folder.
+    fn take(&mut self, one: Comparison) {
+        self.recordings += one.recordings;
+        self.files += one.files;
+        self.waiting += one.waiting;
+        self.findings_total += one.findings_total;
+        self.mended += one.mended;
+        let room = FINDINGS_MAX.saturating_sub(self.findings.len());
+        self.findings.extend(one.findings.into_iter().take(room));
+    }
+
+    /// Counts a folder that changed while it was compared.
+    fn skip(&mut self, folder: &str) {
+        self.recordings += u64::from(!is_of_log(folder));
+        self.waiting += u64::from(!is_of_log(folder));
+    }
+
     pub(super) fn add(&mut self, finding: Finding) {
         self.findings_total += 1;
         self.mended += u64::from(finding.mended.is_some());
@@ -84,8 +101,8 @@ pub fn compare(second: &Second, wish: &Wish, mut progress: impl FnMut(u64, u64))
     let mut found = Comparison::default();
     compare_logs(second, wish, &mut found)?;
     compare_beside_logs(second, wish, &mut found)?;
-    let is_wanted = |folder: &str| wish.wanted.as_ref().is_none_or(|wanted| wanted(folder));
-    let logs = Logs::read(&second.recordings, |_| true, is_wanted)?;
+    let wanted = |folder: &str| wish.wanted.as_ref().is_none_or(|wanted| wanted(folder));
+    let mut logs = Logs::read_all(&second.recordings, &wanted)?;
     let known = logs.folders.keys().filter(|folder| !folder.starts_with(SEAL_LOG_FOLDER)).cloned();
     let mut folders: BTreeSet<String> = known.chain(second.here.calls()?).collect();
     match &wish.wanted {
@@ -94,21 +111,46 @@ pub fn compare(second: &Second, wish: &Wish, mut progress: impl FnMut(u64, u64))
     }
     let total = folders.len() as u64;
     for (done, folder) in (1..).zip(&folders) {
-        let _shared = second.work.read().unwrap_or_else(PoisonError::into_inner);
-        Comparing { second, logs: &logs, wish, found: &mut found, small_only: false }.compare(folder)?;
+        match compare_one(second, &mut logs, wish, folder)? {
+            Some(one) => found.take(one),
+            None => found.skip(folder),
+        }
         progress(done, total);
     }
     Ok(found)
+}
+
+/// One folder; `None` when a running server seals, adds or deletes there meanwhile: it waits for its copy.
+fn compare_one(second: &Second, logs: &mut Logs, wish: &Wish, folder: &str) -> io::Result<Option<Comparison>> {
+    let look = |logs: &Logs, repair| {
+        let _shared = second.work.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Comparison::default();
+        Comparing { second, logs, wish, repair, found: &mut found, small_only: false }.compare(folder)?;
+        Ok::<Comparison, io::Error>(found)
+    };
+    let found = look(logs, false)?;
+    if found.findings_total == 0 {
+        return Ok(Some(found));
+    }
+    // From here on nothing is deleted, by no process: what is put back is none of what a tombstone has buried.
+    let _alone = if wish.repair { Some(second.hold()?) } else { None };
+    logs.follow()?;
+    if logs.changed.contains(folder) {
+        return Ok(None);
+    }
+    if wish.repair { look(logs, true).map(Some) } else { Ok(Some(found)) }
 }
 
 /// Fetches what is missing of a recording here, but for its audio.
 pub(super) fn bring_back(second: &Second, folder: &str) -> io::Result<()> {
     // A place that is away has nothing to say of what is missing.
     second.there.claim(true)?;
-    let logs = Logs::read(&second.recordings, |line| line.contains(folder), |_| true)?;
+    let _alone = second.hold()?;
+    let logs = Logs::read(&second.recordings, folder)?;
     let wish = Wish { repair: true, at: Utc(0), ..Wish::default() };
     let mut found = Comparison::default();
-    Comparing { second, logs: &logs, wish: &wish, found: &mut found, small_only: true }.compare(folder)?;
+    Comparing { second, logs: &logs, wish: &wish, repair: true, found: &mut found, small_only: true }
+        .compare(folder)?;
     for finding in &found.findings {
         tracing::warn!(file = finding.file, mended = finding.mended, "{} in the recordings folder", finding.what);
     }
@@ -119,6 +161,8 @@ struct Comparing<'a> {
     second: &'a Second,
     logs: &'a Logs,
     wish: &'a Wish,
+    /// Whether what can be mended is, now.
+    repair: bool,
     found: &'a mut Comparison,
     /// What is missing here is fetched, audio excepted; nothing else is looked at.
     small_only: bool,
@@ -127,7 +171,14 @@ struct Comparing<'a> {
 impl Comparing<'_> {
     fn compare(&mut self, folder: &str) -> io::Result<()> {
         let Second { here, there, .. } = self.second;
-        let (in_here, in_there) = (here.list(folder)?, there.list(folder)?);
+        let in_here = match here.list(folder) {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.tell(folder, "here", format!("cannot be read: {error}"), None);
+                return Ok(());
+            }
+        };
+        let in_there = there.list(folder)?;
         let Some(sealed) = self.logs.folders.get(folder) else {
             // A live call, or one that recovery finishes; what is there and nowhere sealed is told.
             if in_here.is_empty() && !in_there.is_empty() {
@@ -202,7 +253,7 @@ impl Comparing<'_> {
     /// The same key, wrapped anew here by a rotation.
     fn renew_key(&mut self, path: &str) -> io::Result<()> {
         let mut mended = None;
-        if self.wish.repair
+        if self.repair
             && let Some(file) = self.second.here.open_file(path)?
         {
             self.second.there.put(path, &*file)?;
@@ -221,7 +272,7 @@ impl Comparing<'_> {
             State::Missing | State::Sound | State::Unproven(_) => "is missing".to_owned(),
         };
         let mut mended = None;
-        if self.wish.repair {
+        if self.repair {
             let aside = match state {
                 State::Wrong(_) => Some(to.set_aside(path, self.wish.at)?),
                 State::Missing | State::Sound | State::Unproven(_) => None,
@@ -254,7 +305,9 @@ impl Comparing<'_> {
         }
         for (place, files) in [("here", in_here), ("there", in_there)] {
             if files.contains_key(name) {
-                let what = "is there though the recording was lawfully deleted; the running server removes it, or says why not";
+                // Only an approved list removes anything.
+                let what = "is there though the recording was lawfully deleted: its deletion is under way, or it was put back; \
+                            what is on no list is removed by hand, key first";
                 self.tell(&path, place, what.into(), None);
             }
         }

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use super::logs::is_log;
 use super::place::is_ours;
+use super::proof::{Logs, Proofs, State};
 use super::{Place, Protection, Second};
 use crate::model::Utc;
 use crate::recorder::layout::{AUDIO_FILE, SEAL_LOG_FOLDER, SIDECAR_FILE};
@@ -53,6 +54,13 @@ impl Second {
                 None => true,
                 Some(_) if name == KEY_FILE => self.is_key_newer(&path, at, &mut copied)?,
                 Some(other) if other == length => false,
+                // What is damaged here displaces nothing.
+                Some(_) if !self.is_sound(folder, name, &[&self.here])? => {
+                    copied
+                        .amiss
+                        .push(format!("{path} is not here what was sealed; `vigie archive check --repair` mends it"));
+                    false
+                }
                 Some(other) => {
                     let aside = self.there.set_aside(&path, at)?;
                     let what = format!("{path} has {other} bytes there and {length} here; it is {aside} there now");
@@ -68,14 +76,31 @@ impl Second {
                 self.there.protect(&path, protection)?;
             }
         }
-        // Archived here: its WAV goes there too, unless a lock keeps it.
-        if here.contains_key(FLAC_FILE) && !here.contains_key(AUDIO_FILE) && there.contains_key(AUDIO_FILE) {
+        // Archived here: its WAV goes there too, unless a lock keeps it, and when what stands for it is sound in both places.
+        let is_archived = here.contains_key(FLAC_FILE) && !here.contains_key(AUDIO_FILE);
+        if is_archived
+            && there.contains_key(AUDIO_FILE)
+            && self.is_sound(folder, FLAC_FILE, &[&self.here, &self.there])?
+        {
             match self.there.remove(&format!("{folder}/{AUDIO_FILE}")) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (),
                 removed => removed?,
             }
         }
         Ok(copied)
+    }
+
+    /// Whether a file is, in all these places, what the seal log and the addenda say.
+    fn is_sound(&self, folder: &str, name: &str, places: &[&Place]) -> io::Result<bool> {
+        let logs = Logs::read(&self.recordings, folder)?;
+        let Some(sealed) = logs.folders.get(folder) else { return Ok(false) };
+        let proofs = Proofs::of(&logs, folder, sealed, [&self.here, &self.there])?;
+        for place in places {
+            if proofs.look(place, folder, name)? != State::Sound {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn put(&self, path: &str) -> io::Result<u64> {

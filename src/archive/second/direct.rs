@@ -120,6 +120,30 @@ impl Direct {
         Ok(texts(&text, "Key").into_iter().collect())
     }
 
+    /// Removes the parts of uploads under a prefix that were never completed (ListMultipartUploads, AbortMultipartUpload).
+    pub(super) async fn abort_uploads(&self, prefix: &str) -> io::Result<()> {
+        let query = format!("uploads=&prefix={}", encode(prefix));
+        let (status, text) =
+            self.ask(Asked { method: Method::GET, key: "", query: &query, body: String::new() }).await?;
+        match status {
+            // A store that has no such list keeps no such parts for long.
+            StatusCode::NOT_IMPLEMENTED => return Ok(()),
+            status if !status.is_success() => {
+                return Err(refused("listing uploads that were not completed", status, &text));
+            }
+            _ => {}
+        }
+        for (key, upload) in uploads_in(&text).into_iter().filter(|(key, _)| key.starts_with(prefix)) {
+            let query = format!("uploadId={}", encode(&upload));
+            let (status, text) =
+                self.ask(Asked { method: Method::DELETE, key: &key, query: &query, body: String::new() }).await?;
+            if !status.is_success() && status != StatusCode::NOT_FOUND {
+                return Err(refused("removing an upload that was not completed", status, &text));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes every version of an object.
     pub(super) async fn remove_versions(&self, key: &str) -> io::Result<()> {
         let text = self.list_versions(key).await?;
@@ -216,6 +240,16 @@ fn versions_of(xml: &str, key: &str) -> Vec<String> {
     };
     let of_key = document.descendants().filter(is_version).filter(|node| child(*node, "Key").as_deref() == Some(key));
     of_key.filter_map(|node| child(node, "VersionId")).collect()
+}
+
+/// The uploads of a list, each with its key.
+fn uploads_in(xml: &str) -> Vec<(String, String)> {
+    let Ok(document) = roxmltree::Document::parse(xml) else { return Vec::new() };
+    let child = |node: roxmltree::Node<'_, '_>, name: &str| {
+        node.children().find(|child| child.tag_name().name() == name).and_then(|child| child.text()).map(str::to_owned)
+    };
+    let uploads = document.descendants().filter(|node| node.tag_name().name() == "Upload");
+    uploads.filter_map(|node| Some((child(node, "Key")?, child(node, "UploadId")?))).collect()
 }
 
 /// Percent-encoded, but for what needs none (RFC 3986 §2.3).

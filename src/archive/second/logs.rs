@@ -51,7 +51,7 @@ impl Second {
             // One that is opened and has no line yet.
             Standing::Behind if here.length()? == 0 => Ok(None),
             Standing::Behind => Ok(Some(format!("{path} is longer there than here: lines were lost here"))),
-            Standing::Other(_) if !self.is_sound(path, &*here)? => {
+            Standing::Other(_) if !self.is_log_sound(path, &*here)? => {
                 Ok(Some(format!("{path} is damaged here, and is not copied: run `vigie verify`")))
             }
             Standing::Other(part) => {
@@ -147,7 +147,7 @@ impl Second {
     }
 
     /// Whether every line of a log here is one, signed with a key beside it.
-    fn is_sound(&self, path: &str, here: &dyn ReadAt) -> io::Result<bool> {
+    fn is_log_sound(&self, path: &str, here: &dyn ReadAt) -> io::Result<bool> {
         let keys = keys_of(&self.recordings, stem_of(path))?;
         let mut is_sound = true;
         let look = |line: &str| {

@@ -4,9 +4,13 @@
 //! What is copied is known from the seal log: every seal and whatever comes after one has a line there. All of this may wait
 //! for a disk or a network, and runs on threads that may.
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::archive::listening::is_buried;
 use crate::archive::shred;
@@ -28,6 +32,8 @@ pub use copy::Copied;
 pub use folder::Folder;
 pub use place::{Place, Protection, QUARANTINE};
 
+/// Held, in the recordings folder, by whoever mends or deletes a recording: the server, or `vigie archive check --repair`.
+pub const MENDING_FILE: &str = ".mending";
 /// How often a folder is listed anew until nothing of it is left: a store lists so many versions at once.
 const PASSES_MAX: usize = 32;
 
@@ -62,6 +68,18 @@ impl Second {
     /// The recordings folder.
     pub fn recordings(&self) -> &Path {
         &self.recordings
+    }
+
+    /// Keeps every other process, and every other thread, from mending and deleting until the file is closed. Waits for one
+    /// that does.
+    ///
+    /// # Errors
+    /// When the recordings folder cannot be written.
+    pub fn hold(&self) -> io::Result<File> {
+        let path = self.recordings.join(MENDING_FILE);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
     }
 
     /// Destroys a recording's keys here and there, those that were set aside, too: both at once, so that nothing is brought
@@ -101,9 +119,10 @@ impl Second {
         match &self.there {
             Place::Folder(there) if !there.path().join(folder).is_dir() => there.claim(true),
             Place::Folder(there) => shred::remove_recording(there.path(), call),
-            Place::Bucket(there) => folders_of(call)
-                .iter()
-                .try_for_each(|folder| self.remove_all(|| there.names_ever(folder), folder, |_| true)),
+            Place::Bucket(there) => folders_of(call).iter().try_for_each(|folder| {
+                self.remove_all(|| there.names_ever(folder), folder, |_| true)?;
+                there.abort_uploads(folder)
+            }),
         }
     }
 

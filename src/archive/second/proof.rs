@@ -1,8 +1,8 @@
 //! What each file of a recording must be: told by the seal log, the sidecar that it seals, and the addenda.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
@@ -34,41 +34,77 @@ pub(super) struct Sealed {
 #[derive(Default)]
 pub(super) struct Logs {
     pub folders: HashMap<String, Sealed>,
+    /// Folders that got lines after the logs were read first.
+    pub changed: HashSet<String>,
+    recordings: PathBuf,
     keys: Vec<VerifyingKey>,
+    /// Bytes of each log that were read.
+    read: HashMap<String, u64>,
 }
 
 impl Logs {
-    /// Reads every log in a place that is a folder: of the lines that `may_be` wanted, those whose folder `is_wanted`. What
-    /// a day looks at is kept, and not all that was ever sealed.
-    pub(super) fn read(
-        recordings: &Path,
-        may_be: impl Fn(&str) -> bool,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> io::Result<Logs> {
-        let mut logs = Logs::default();
-        let here = Place::Folder(super::Folder::new(recordings));
-        for name in here.list(SEAL_LOG_FOLDER)?.into_keys() {
-            let Some(node) = name.strip_suffix(".jsonl") else { continue };
-            logs.keys.extend(keys_of(recordings, node)?.into_iter().filter_map(|key| key.key));
-            let Some(file) = here.open_file(&format!("{SEAL_LOG_FOLDER}/{name}"))? else { continue };
-            for line in BufReader::new(Reading { file: &*file, at: 0 }).split(b'\n') {
-                let line = line?;
-                let line = String::from_utf8_lossy(&line);
-                if !may_be(&line) {
-                    continue;
-                }
-                // A line that does not hold proves nothing; `vigie verify` tells it.
-                let Ok((mut entry, _)) = Entry::check(&line, None) else { continue };
-                entry.path = lies_at(node, &entry.path);
-                if let Some(folder) = folder_in(&entry.path).filter(|folder| is_wanted(folder)) {
-                    logs.take(folder, entry);
-                }
-            }
-        }
+    /// Reads every log in a place that is a folder, for one folder alone.
+    pub(super) fn read(recordings: &Path, wanted: &str) -> io::Result<Logs> {
+        let mut logs = Logs { recordings: recordings.to_owned(), ..Logs::default() };
+        logs.read_on(&|line| line.contains(wanted), &|folder| folder == wanted)?;
         Ok(logs)
     }
 
-    fn take(&mut self, folder: String, entry: Entry) {
+    /// Reads every log in a place that is a folder; keeps what the folders that are `wanted` need.
+    pub(super) fn read_all(recordings: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Logs> {
+        let mut logs = Logs { recordings: recordings.to_owned(), ..Logs::default() };
+        logs.read_on(&|_| true, wanted)?;
+        Ok(logs)
+    }
+
+    /// Reads what the logs have got since: a running server seals, adds and deletes.
+    pub(super) fn follow(&mut self) -> io::Result<()> {
+        let before = std::mem::take(&mut self.folders);
+        let read = self.read_on(&|_| true, &|_| true);
+        let new = std::mem::replace(&mut self.folders, before);
+        self.changed.extend(new.into_keys());
+        read
+    }
+
+    fn read_on(&mut self, is_line: &dyn Fn(&str) -> bool, is_folder: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        let here = Place::Folder(super::Folder::new(&self.recordings));
+        for (name, length) in here.list(SEAL_LOG_FOLDER)? {
+            let Some(node) = name.strip_suffix(".jsonl") else { continue };
+            let from = match self.read.get(&name) {
+                Some(read) if *read >= length => continue,
+                Some(read) => *read,
+                None => {
+                    self.keys.extend(keys_of(&self.recordings, node)?.into_iter().filter_map(|key| key.key));
+                    0
+                }
+            };
+            let Some(file) = here.open_file(&format!("{SEAL_LOG_FOLDER}/{name}"))? else { continue };
+            let (mut reader, mut line, mut end) =
+                (BufReader::new(Reading { file: &*file, at: from }), Vec::new(), from);
+            loop {
+                line.clear();
+                let bytes = reader.read_until(b'\n', &mut line)?;
+                // One that is being written has no end yet.
+                if line.pop() != Some(b'\n') {
+                    break;
+                }
+                end += bytes as u64;
+                let line = String::from_utf8_lossy(&line);
+                // A line that does not hold proves nothing; `vigie verify` tells it.
+                if is_line(&line)
+                    && let Ok((mut entry, _)) = Entry::check(&line, None)
+                {
+                    entry.path = lies_at(node, &entry.path);
+                    self.take(entry, is_folder);
+                }
+            }
+            self.read.insert(name, end);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, entry: Entry, is_wanted: &dyn Fn(&str) -> bool) {
+        let Some(folder) = folder_in(&entry.path).filter(|folder| is_wanted(folder)) else { return };
         let name = entry.path.rsplit('/').next().unwrap_or_default().to_owned();
         let sealed = self.folders.entry(folder).or_default();
         match entry.certificate_sha256 {
@@ -163,6 +199,8 @@ impl Proofs<'_> {
             for place in places {
                 let bytes = match place.read(&format!("{folder}/{name}"), DOCUMENT_BYTES_MAX) {
                     Err(error) if error.kind() == io::ErrorKind::FileTooLarge => None,
+                    // It is told where it is looked at.
+                    Err(_) if is_near(place) => None,
                     read => read?,
                 };
                 if let Some(bytes) = bytes.filter(|bytes| hex(&Sha256::digest(bytes)) == *sha256) {
@@ -176,6 +214,14 @@ impl Proofs<'_> {
 
     /// How a file is in a place.
     pub(super) fn look(&self, place: &Place, folder: &str, name: &str) -> io::Result<State> {
+        match self.look_in(place, folder, name) {
+            // A disk that cannot read a file has not got what it should be.
+            Err(error) if is_near(place) => Ok(State::Wrong(format!("cannot be read: {error}"))),
+            found => found,
+        }
+    }
+
+    fn look_in(&self, place: &Place, folder: &str, name: &str) -> io::Result<State> {
         let path = format!("{folder}/{name}");
         let small = |bytes_max| match place.read(&path, bytes_max) {
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Some(Vec::new())),
@@ -204,6 +250,11 @@ impl Proofs<'_> {
             Proof::Nothing => hash_in(place, &path)?.map_or(State::Missing, State::Unproven),
         })
     }
+}
+
+/// Whether what cannot be read in a place is the file's fault and not the way's.
+pub(super) fn is_near(place: &Place) -> bool {
+    matches!(place, Place::Folder(_))
 }
 
 /// A file that cannot be read to its end is as good as another: what it should be it is not.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{Verdict, list};
-use crate::archive::second::QUARANTINE;
+use crate::archive::second::{MENDING_FILE, QUARANTINE};
 use crate::model::CallId;
 use crate::recorder::deposit::addendum_of;
 use crate::recorder::layout::{
@@ -40,7 +40,7 @@ pub(super) fn note_among_days(folder: &Path, depth: usize, verdict: &mut Verdict
         let name = name_of(&path);
         let has_digits = |count| name.len() == count && name.bytes().all(|byte| byte.is_ascii_digit());
         let is_ours = match depth {
-            0 if name == LOCK_FILE => path.is_file(),
+            0 if name == LOCK_FILE || name == MENDING_FILE => path.is_file(),
             0 => path.is_dir() && (name == SEAL_LOG_FOLDER || name == QUARANTINE || has_digits(4)),
             1 | 2 => path.is_dir() && has_digits(2),
             3 => path.is_dir() && name.parse::<CallId>().is_ok(),

@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::archive::second::{Folder, QUARANTINE};
+use crate::archive::shred;
 use crate::archive::verify::verify;
+use crate::recorder::Burial;
 use crate::recorder::layout::{SIDECAR_FILE, SIGNATURE_FILE, folder_of};
+use crate::recorder::render::hex;
 use crate::recorder::tests::World;
 
 struct Pair {
@@ -183,4 +189,60 @@ fn audio_that_has_gone_is_read_from_the_second_place_and_documents_come_back() {
     assert!(read == sound, "the very bytes");
     keys.elsewhere().expect("a second place").bring_back(&folder).expect("fetched");
     assert!(folder.join(SIDECAR_FILE).exists() && !folder.join(AUDIO_FILE).exists());
+}
+
+#[test]
+fn a_file_that_is_cut_off_here_displaces_nothing_there_and_a_name_stands_for_no_audio() {
+    let pair = Pair::new();
+    let sound = fs::read(pair.here(AUDIO_FILE)).expect("the WAV");
+    fs::write(pair.here(AUDIO_FILE), &sound[..sound.len() / 2]).expect("cut");
+    let copied = pair.copy();
+    assert_eq!((copied.files, copied.amiss.len()), (0, 1), "{copied:?}");
+    assert!(fs::read(pair.there(AUDIO_FILE)).expect("there") == sound, "the sound copy stays in its place");
+    fs::remove_file(pair.here(AUDIO_FILE)).expect("removed");
+    fs::write(pair.here(FLAC_FILE), b"no FLAC").expect("written");
+    pair.copy();
+    assert!(fs::read(pair.there(AUDIO_FILE)).expect("there") == sound, "what is no FLAC stands for nothing");
+}
+
+#[test]
+fn a_document_that_the_disk_cannot_read_is_mended_and_stops_nothing() {
+    for name in [SIDECAR_FILE, SIGNATURE_FILE, AUDIO_FILE] {
+        let pair = Pair::new();
+        let sound = fs::read(pair.here(name)).expect("sound");
+        fs::remove_file(pair.here(name)).expect("removed");
+        // Reading it from its begin is an input/output error.
+        std::os::unix::fs::symlink("/proc/self/mem", pair.here(name)).expect("linked");
+        pair.mends(&format!("{}/{name}", pair.folder), "here");
+        assert!(fs::read(pair.here(name)).expect("mended") == sound, "{name}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_lawfully_deleted_while_places_are_compared_is_neither_told_nor_put_back() {
+    for repair in [false, true] {
+        let pair = Pair::new();
+        let (root, call) = (pair.world.parts.settings.folder.clone(), pair.world.call);
+        let log = root.join(SEAL_LOG_FOLDER).join("node-1.jsonl");
+        let before = fs::read(&log).expect("the log");
+        let sidecar = format!("{}/{SIDECAR_FILE}", pair.folder);
+        let seal = hex(&Sha256::digest(fs::read(root.join(&sidecar)).expect("the sidecar")));
+        let burial = Burial { call, sidecar, seal, certificate: b"{}".to_vec(), at: Utc(1) };
+        pair.world.bury(burial).expect("buried");
+        let after = fs::read(&log).expect("the log");
+        fs::write(&log, before).expect("not yet");
+        let asked = AtomicUsize::new(0);
+        // First asked while the log is read, then of the folders.
+        let wanted = move |_: &str| {
+            if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+                fs::write(&log, &after).expect("the tombstone");
+                shred::remove_recording(&root, call).expect("shredded");
+            }
+            true
+        };
+        let wish = Wish { wanted: Some(Box::new(wanted)), repair, at: Utc(7), ..Wish::default() };
+        let found = compare(&pair.second, &wish, |_, _| ()).expect("compared");
+        assert_eq!((found.findings, found.waiting), (vec![], 1));
+        assert!(!pair.here(AUDIO_FILE).exists() && !pair.here(SIDECAR_FILE).exists());
+    }
 }
