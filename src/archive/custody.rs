@@ -368,6 +368,7 @@ impl Custodian {
         let (bury, root) = (self.parts.bury.clone(), self.parts.recordings.clone());
         let (call, second) = (grounds.call, self.parts.second.clone());
         let done = tokio::task::spawn_blocking(move || {
+            let _alone = second.as_ref().map(|second| second.hold()).transpose().map_err(BuryError::File)?;
             let certificate = bury(burial)?;
             let keys = match &second {
                 Some(second) => second.destroy_keys(call),
@@ -380,7 +381,11 @@ impl Custodian {
             second.map_or(Ok(()), |second| second.remove_recording(call)).map_err(BuryError::Copy)?;
             Ok(certificate)
         });
-        match done.await.unwrap_or(Err(BuryError::Stopped)) {
+        let done = match done.await.unwrap_or(Err(BuryError::Stopped)) {
+            Ok(certificate) => self.left_elsewhere(call, now).await?.map_or(Ok(certificate), Err),
+            failed => failed,
+        };
+        match done {
             Ok(certificate) => {
                 self.note(list, call, &certificate, now).await?;
                 deletions::finish(storage, list.id, call, &certificate).await?;
@@ -398,6 +403,16 @@ impl Custodian {
                 Ok(false)
             }
         }
+    }
+
+    /// Notes that a recording is removed from the second place; a place that was that before and still has a copy.
+    async fn left_elsewhere(&self, call: CallId, now: Utc) -> Result<Option<BuryError>, StorageError> {
+        let (storage, folder) = (&self.parts.storage, folder_of(call));
+        if let Some(second) = &self.parts.second {
+            copies::note_removed(storage, &second.there().name(), &folder, now).await?;
+        }
+        let left = copies::places_with(storage, &folder).await?.into_iter().next();
+        Ok(left.map(|place| BuryError::OtherPlace { place }))
     }
 
     /// The documents of a recording that lies in the second place alone: its certificate is made from them.

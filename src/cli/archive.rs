@@ -1,4 +1,4 @@
-//! `vigie archive check`, `vigie archive status`: the second place of recordings.
+//! `vigie archive check`, `… status`, `… forget`: the second place of recordings.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ pub struct ArchiveArguments {
 enum Act {
     Check(CheckArguments),
     Status(StatusArguments),
+    Forget(ForgetArguments),
 }
 
 /// Compare both places with what the seal log, the sidecars and the addenda say: every file, to its last byte.
@@ -67,11 +68,23 @@ struct StatusArguments {
     config: PathBuf,
 }
 
+/// Forget a place that was the second one before and is gone for good, with all that was copied there: a deletion waits for it
+/// no more. Its name is as the alarm says it. Removes nothing from the place itself.
+#[derive(Args, Clone, Debug)]
+struct ForgetArguments {
+    /// The place's name, such as `folder:/mnt/old` or `s3:host/bucket/prefix`.
+    place: String,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "config/vigie.toml")]
+    config: PathBuf,
+}
+
 /// Runs the command.
 pub fn run(arguments: &ArchiveArguments) -> ExitCode {
     let done = match &arguments.act {
         Act::Check(arguments) => check(arguments),
         Act::Status(arguments) => status(arguments),
+        Act::Forget(arguments) => forget(arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -221,6 +234,25 @@ fn status(arguments: &StatusArguments) -> Result<bool, String> {
     }
     error.iter().for_each(|error| println!("The last attempt failed: {error}"));
     Ok(waiting == 0)
+}
+
+fn forget(arguments: &ForgetArguments) -> Result<bool, String> {
+    let settings = Settings::read(&arguments.config).map_err(|faults| faults.to_string())?;
+    let name = settings.archive.place.as_ref().map(Place::open).transpose().map_err(|error| error.to_string())?;
+    if name.is_some_and(|place| place.name() == arguments.place) {
+        return Err(format!("{} is the second place now: change [archive] place first", arguments.place));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let forgotten = runtime.block_on(async {
+        let storage = Storage::open(&settings.storage).await?;
+        let forgotten = copies::forget_place(&storage, &arguments.place).await;
+        storage.close().await;
+        forgotten
+    });
+    let forgotten = forgotten.map_err(|error| error.to_string())?;
+    println!("{}: {forgotten} folders forgotten.", arguments.place);
+    Ok(forgotten > 0)
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ pub enum BuryError {
     /// The sidecar on the disk is not the one that was sealed, or is gone without a tombstone: to be looked at, never
     /// deleted.
     #[error(
-        "its sidecar is not the one that was sealed, or is gone: run `vigie verify` on its folder, and find out who changed it"
+        "its sidecar is not the one that was sealed, or is gone: run `vigie verify` on its folder, and find out who changed it; \
+         what is lost here `vigie archive check --repair` fetches from the second place"
     )]
     Changed,
     /// A file could not be written.
@@ -55,6 +56,15 @@ pub enum BuryError {
     /// Its copy in the second place is still there.
     #[error("it is deleted here, and its copy in the second place is not: {0}; tried again until it is")]
     Copy(io::Error),
+    /// A place that was the second one before has a copy.
+    #[error(
+        "it is deleted here, and {place}, which was the second place before, still has a copy: set [archive] place to it until \
+         it is deleted there, too; when that place is gone for good, say so with `vigie archive forget`"
+    )]
+    OtherPlace {
+        /// Its name.
+        place: String,
+    },
 }
 
 /// Where the end of a burial is told.

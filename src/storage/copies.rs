@@ -12,6 +12,9 @@ use crate::model::{AssociationId, Utc};
 /// Renewals stand so far behind in the one queue that `next_at` is, in microseconds: two hundred years.
 const BEHIND_US: i64 = 200 * 366 * 86_400_000_000;
 
+/// Rows changed in one statement.
+const TOUCHED_AT_ONCE: i64 = 1000;
+
 /// A folder that waits for its copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
@@ -135,17 +138,38 @@ pub async fn touch(storage: &Storage, folder: &str, now: Utc) -> Result<(), Stor
     Ok(())
 }
 
-/// Notes that every recording is to be looked at again wherever it was copied: their keys were wrapped anew.
+/// Notes that every recording is to be looked at again wherever it was copied: their keys were wrapped anew. Behind everything
+/// else, and in pieces: a running server writes beside it.
 pub async fn renew_all(storage: &Storage, now: Utc) -> Result<u64, StorageError> {
-    let done = sqlx::query(
-        "UPDATE copies SET version = version + 1, next_at = CASE WHEN waiting_since IS NULL THEN $1 ELSE next_at END
-         WHERE copied_at IS NOT NULL",
-    )
-    .bind(now.0.saturating_add(BEHIND_US))
-    .execute(&storage.write)
-    .await
-    .map_err(failed("noting that all copies are to be looked at again"))?;
-    Ok(done.rows_affected())
+    const ACT: &str = "noting that all copies are to be looked at again";
+    let (mut done, mut after) = (0, (String::new(), String::new()));
+    loop {
+        let last: Option<(String, String)> = sqlx::query_as(
+            "SELECT place, folder FROM (SELECT place, folder FROM copies WHERE (place, folder) > ($1, $2)
+                 ORDER BY place, folder LIMIT $3) AS some ORDER BY place DESC, folder DESC LIMIT 1",
+        )
+        .bind(after.0.as_str())
+        .bind(after.1.as_str())
+        .bind(TOUCHED_AT_ONCE)
+        .fetch_optional(&storage.write)
+        .await
+        .map_err(failed(ACT))?;
+        let Some(last) = last else { return Ok(done) };
+        let renewed = sqlx::query(
+            "UPDATE copies SET version = version + 1, next_at = CASE WHEN waiting_since IS NULL THEN $1 ELSE next_at END
+             WHERE copied_at IS NOT NULL AND (place, folder) > ($2, $3) AND (place, folder) <= ($4, $5)",
+        )
+        .bind(now.0.saturating_add(BEHIND_US))
+        .bind(after.0.as_str())
+        .bind(after.1.as_str())
+        .bind(last.0.as_str())
+        .bind(last.1.as_str())
+        .execute(&storage.write)
+        .await
+        .map_err(failed(ACT))?;
+        done += renewed.rows_affected();
+        after = last;
+    }
 }
 
 /// Notes that the copies of an association's recordings are to be looked at again in every bucket: their locks are too short
@@ -252,6 +276,42 @@ pub async fn fail(
     .await
     .map_err(failed("noting that a copy failed"))?;
     Ok(())
+}
+
+/// Notes that a recording was removed from a place, but for the certificate of its deletion.
+pub async fn note_removed(storage: &Storage, place: &str, folder: &str, now: Utc) -> Result<(), StorageError> {
+    sqlx::query("UPDATE copies SET removed_at = $1 WHERE place = $2 AND folder = $3")
+        .bind(now.0)
+        .bind(place)
+        .bind(folder)
+        .execute(&storage.write)
+        .await
+        .map_err(failed("noting that a copy was removed"))?;
+    Ok(())
+}
+
+/// The places that hold a copy of a folder, removed from none of them.
+pub async fn places_with(storage: &Storage, folder: &str) -> Result<Vec<String>, StorageError> {
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "SELECT place FROM copies WHERE folder = $1 AND copied_at IS NOT NULL AND removed_at IS NULL ORDER BY place",
+    )
+    .bind(folder)
+    .fetch_all(&storage.read)
+    .await
+    .map_err(failed("reading where a recording was copied to"))?;
+    Ok(rows.into_iter().map(|(place,)| place).collect())
+}
+
+/// Forgets a place that is gone for good with all that was copied there; how many folders that were.
+pub async fn forget_place(storage: &Storage, place: &str) -> Result<u64, StorageError> {
+    const ACT: &str = "forgetting a second place";
+    let mut transaction = database::begin(storage).await.map_err(failed(ACT))?;
+    let done = sqlx::query("DELETE FROM copies WHERE place = $1").bind(place).execute(&mut *transaction).await;
+    let done = done.map_err(failed(ACT))?;
+    let marks = sqlx::query("DELETE FROM copy_marks WHERE place = $1").bind(place).execute(&mut *transaction).await;
+    marks.map_err(failed(ACT))?;
+    transaction.commit().await.map_err(failed(ACT))?;
+    Ok(done.rows_affected())
 }
 
 /// How much waits for a place.

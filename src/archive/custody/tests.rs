@@ -305,6 +305,45 @@ async fn a_second_place_that_is_away_keeps_the_deletion_on_the_list_until_it_is_
 }
 
 #[tokio::test]
+async fn a_place_that_was_the_second_one_before_keeps_the_deletion_on_the_list_until_its_copy_has_gone() {
+    let house = House::open().await;
+    let (folder, old) = (folder_of(house.world.call), "folder:/mnt/old");
+    copies::note(&house.storage, (old, "node-1.jsonl"), [&folder], 1, Utc(1)).await.expect("noted");
+    let due = copies::due(&house.storage, old, Utc(2), 1).await.expect("read").remove(0);
+    let done = copies::Done { at: Utc(2), locked_until: None, is_held: false };
+    copies::finish(&house.storage, old, &due, done).await.expect("copied there");
+    let list = house.propose("anne", AFTER).await.expect("proposed");
+    house.approve(list.id, "bruno", AFTER).await.expect("approved");
+    house.custodian.work(now(AFTER + 1), || true).await.expect("looked");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleting, "its audio and its key are there");
+    assert_eq!(*house.alarms.lock().expect("alarms"), ["deletion-failed"]);
+    copies::note_removed(&house.storage, old, &folder, Utc(AFTER + 2)).await.expect("removed there");
+    house.custodian.work(now(AFTER + 3), || true).await.expect("done");
+    let items = deletions::items(&house.storage, list.id).await.expect("items");
+    assert_eq!(items[0].state, ItemState::Deleted);
+}
+
+#[tokio::test]
+async fn copies_that_are_only_looked_at_again_stand_behind_those_that_are_not_there_yet() {
+    let house = House::open().await;
+    let (storage, place) = (&house.storage, "folder:/mnt/second");
+    let old: Vec<String> = (0..3).map(|number| format!("2020/01/01/{number}")).collect();
+    copies::note(storage, (place, "node-1.jsonl"), &old, 1, Utc(1)).await.expect("noted");
+    for one in copies::due(storage, place, Utc(2), 9).await.expect("read") {
+        let done = copies::Done { at: Utc(2), locked_until: None, is_held: false };
+        copies::finish(storage, place, &one, done).await.expect("copied");
+    }
+    assert_eq!(copies::renew_all(storage, Utc(100)).await.expect("touched"), 3);
+    let new = "2020/01/02/new".to_owned();
+    copies::note(storage, (place, "node-1.jsonl"), [&new], 2, Utc(200)).await.expect("noted");
+    let due = copies::due(storage, place, Utc(300), 1).await.expect("read");
+    assert_eq!(due[0].folder, new, "what was sealed after a rotation does not wait behind it");
+    assert_eq!(copies::due(storage, place, Utc(300), 9).await.expect("read").len(), 4, "and all of it has its turn");
+    assert_eq!(copies::backlog(storage, place).await.expect("read").oldest, Some(Utc(200)));
+}
+
+#[tokio::test]
 async fn a_recording_that_lies_in_the_second_place_alone_is_deleted_with_a_certificate_all_the_same() {
     let house = House::open().await;
     let list = house.propose("anne", AFTER).await.expect("proposed");

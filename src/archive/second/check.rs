@@ -145,7 +145,6 @@ fn compare_one(second: &Second, logs: &mut Logs, wish: &Wish, folder: &str) -> i
 pub(super) fn bring_back(second: &Second, folder: &str) -> io::Result<()> {
     // A place that is away has nothing to say of what is missing.
     second.there.claim(true)?;
-    let _alone = second.hold()?;
     let logs = Logs::read(&second.recordings, folder)?;
     let wish = Wish { repair: true, at: Utc(0), ..Wish::default() };
     let mut found = Comparison::default();

@@ -172,6 +172,8 @@ impl Elsewhere for Second {
 
     fn bring_back(&self, folder: &Path) -> io::Result<()> {
         let Some(relative) = self.relative(folder) else { return Ok(()) };
+        // In this order, as whoever deletes.
+        let _alone = self.hold()?;
         let _shared = self.work.read().unwrap_or_else(PoisonError::into_inner);
         check::bring_back(self, &relative)?;
         // Buried meanwhile: the removal here may have passed before, and must find nothing that came after it.
