@@ -53,16 +53,26 @@ pub fn is_buried(folder: &Path) -> bool {
 /// The outline of the recording in `folder`; `None` when it was sealed without one.
 ///
 /// # Errors
-/// When it cannot be read, or its key is not at hand.
+/// When it cannot be read, is missing though it was sealed, or its key is not at hand.
 pub fn outline(folder: &Path, keys: &Keys) -> Result<Option<Vec<u8>>, ListeningError> {
     let opened = match vault::open_audio(folder, PEAKS_FILE, keys) {
-        Err(VaultError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(VaultError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let missing = || ListeningError::File { path: folder.join(PEAKS_FILE), source };
+            return if is_outlined(folder) { Err(missing()) } else { Ok(None) };
+        }
         opened => opened?,
     };
     let mut bytes = Vec::new();
     let read = opened.take(OUTLINE_BYTES_MAX).read_to_end(&mut bytes);
     read.map_err(|source| ListeningError::File { path: folder.join(PEAKS_FILE), source })?;
     Ok(Some(bytes))
+}
+
+/// Whether the sidecar names an outline: then there was one.
+fn is_outlined(folder: &Path) -> bool {
+    let sidecar = std::fs::read(folder.join(SIDECAR_FILE)).ok();
+    let sidecar = sidecar.and_then(|bytes| serde_json::from_slice::<Sidecar>(&bytes).ok());
+    sidecar.is_some_and(|sidecar| sidecar.vigie.peaks.is_some())
 }
 
 /// `audio` as Opus in Ogg, page after page, from so many seconds on.

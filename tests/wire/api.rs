@@ -46,6 +46,16 @@ impl Api {
         (answer.status().as_u16(), answer.bytes().await.expect("a body").to_vec())
     }
 
+    /// The length that HEAD tells, without a body.
+    pub async fn measure(&self, path: &str) -> usize {
+        let request = self.client.head(format!("{}{path}", self.base)).bearer_auth(&self.compliance);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "HEAD {path}");
+        let length = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        assert!(answer.bytes().await.expect("no body").is_empty());
+        length.expect("a length")
+    }
+
     /// A GET of JSON under `/api/v1`.
     pub async fn json(&self, path: &str) -> Value {
         let (status, bytes) = self.fetch(&format!("/api/v1{path}")).await;

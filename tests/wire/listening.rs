@@ -88,6 +88,15 @@ async fn a_recording_is_heard_by_outline_preview_second_and_party() {
     let id = recorded(&server).await;
     is_heard_in_every_way(&server, &id).await;
     server.assert_sound();
+    let later = server.api.measure(&format!("/api/v1/recordings/{id}/audio?from=1&reason=wire+test")).await;
+    assert_eq!(later, fetch(&server.api, &id, "audio?from=1").await.len());
+    // An outline that was taken away is not one that never was.
+    let story = server.api.json(&format!("/calls/{id}")).await;
+    let audio = server.centre.place.path("recordings").join(story["recording"]["path"].as_str().expect("a path"));
+    std::fs::remove_file(audio.with_file_name("peaks.json")).expect("taken away");
+    let (status, told) = server.api.fetch(&format!("/api/v1/recordings/{id}/peaks?reason=wire+test")).await;
+    let told = String::from_utf8_lossy(&told);
+    assert!(status == 500 && told.contains("vigie verify"), "{status}: {told}");
 }
 
 #[tokio::test]

@@ -14,11 +14,11 @@ use axum::response::{IntoResponse, Response};
 use super::listening::from_second;
 use super::recordings::open_audio;
 use super::sound::SoundBody;
-use super::wanted::{Wanted, WantedFrom};
+use super::wanted::WantedFrom;
 use crate::model::SealedRecording;
 use crate::vault::AudioReader;
 use crate::web::Desk;
-use crate::web::access::{ListenQuery, ReasonQuery};
+use crate::web::access::ListenQuery;
 use crate::web::problem::{Problem, Refusals};
 use crate::web::range::{Part, read_range};
 use crate::web::words::Octets;
@@ -56,7 +56,7 @@ pub async fn fetch(
 ) -> Result<Response, Problem> {
     let sealed = wanted.find(&desk).await?;
     if from_s > 0 {
-        return from_second(&desk, &wanted, &sealed, from_s).await;
+        return from_second(&desk, &wanted, &sealed, ("recording.listen", from_s)).await;
     }
     // Only its length is needed before it is permitted; what is wrong with it is nobody's business until then.
     let reader = open_sealed(&desk, &sealed).await;
@@ -100,19 +100,26 @@ pub async fn fetch(
     head, path = "/api/v1/recordings/{call}/audio", operation_id = "measureAudio", tag = "recordings",
     params(
         ("call" = String, Path, format = "uuid", description = "The call's id"),
-        ReasonQuery,
+        ListenQuery,
         ("x-access-reason" = Option<String>, Header, description = "Why, when the query does not say"),
     ),
     security(("token" = ["admin", "compliance"])),
     responses(
-        (status = 200, description = "The headers of the whole",
+        (status = 200, description = "The headers of the whole, or of what a `from` would get",
             headers(("etag" = String, description = "The audio's SHA-256"), ("content-length" = u64))),
         (status = 404, description = "No such recording"),
         Refusals,
     ),
 )]
-pub async fn measure(wanted: Wanted, State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+pub async fn measure(
+    WantedFrom { wanted, from_s }: WantedFrom,
+    State(desk): State<Arc<Desk>>,
+) -> Result<Response, Problem> {
     let sealed = wanted.find(&desk).await?;
+    if from_s > 0 {
+        let (head, _) = from_second(&desk, &wanted, &sealed, ("recording.measure", from_s)).await?.into_parts();
+        return Ok(Response::from_parts(head, Body::empty()));
+    }
     let wish = ("recording.measure", "headers only");
     let reader = wanted.hand_out(&desk, &sealed, wish, open_sealed(&desk, &sealed)).await?;
     Ok((describe(&sealed, reader.length()), ()).into_response())

@@ -105,9 +105,10 @@ pub async fn preview(
     let sealed = wanted.find(&desk).await?;
     let opening = async {
         within(&sealed, from_s)?;
+        let place = sending::place()?;
         let audio = open_sealed(&desk, &sealed).await?;
         let pages = blocking(unfit(&sealed, move || listening::preview(audio, from_s))).await?;
-        send(pages)
+        send(place, pages)
     };
     let detail = format!("a preview from second {from_s}");
     let body = wanted.hand_out(&desk, &sealed, (LISTEN, &detail), opening).await?;
@@ -141,16 +142,18 @@ pub async fn parties(
     let sealed = wanted.find(&desk).await?;
     let opening = async {
         within(&sealed, from_s)?;
+        // Every frame file is read before the first byte: no more of that at once than is sent at once.
+        let place = sending::place()?;
         let (folder, keys) = (folder_of(&desk, &sealed).await?, desk.parts.keys.clone());
-        blocking(move || listening::parties(&folder, &keys, from_s)).await
+        Ok((place, blocking(move || listening::parties(&folder, &keys, from_s)).await?))
     };
     let detail = format!("a channel a party from second {from_s}");
-    let mut parties = wanted.hand_out(&desk, &sealed, (LISTEN, &detail), opening).await?;
+    let (place, mut parties) = wanted.hand_out(&desk, &sealed, (LISTEN, &detail), opening).await?;
     let wav = parties.wav();
     let voices = HeaderValue::try_from(parties.names().join(", ")).ok();
     let seconds = std::iter::from_fn(move || parties.next_second().map_err(io::Error::other).transpose());
     let pieces = std::iter::once(Ok(wav.header())).chain(seconds);
-    let mut response = (describe(&wav), send(pieces)?).into_response();
+    let mut response = (describe(&wav), send(place, pieces)?).into_response();
     response.headers_mut().extend(voices.map(|voices| (VOICES, voices)));
     Ok(response)
 }
@@ -160,7 +163,7 @@ pub async fn from_second(
     desk: &Desk,
     wanted: &Wanted,
     sealed: &SealedRecording,
-    from_s: u64,
+    (word, from_s): (&'static str, u64),
 ) -> Result<Response, Problem> {
     let opening = async {
         within(sealed, from_s)?;
@@ -168,7 +171,7 @@ pub async fn from_second(
         blocking(unfit(sealed, move || seek(audio, from_s))).await
     };
     let detail = format!("from second {from_s}");
-    let (audio, wav) = wanted.hand_out(desk, sealed, (LISTEN, &detail), opening).await?;
+    let (audio, wav) = wanted.hand_out(desk, sealed, (word, &detail), opening).await?;
     metrics::counter!("vigie_audio_bytes_total").increment(wav.bytes);
     let head = stream::iter([Ok(Bytes::from(wav.header()))]);
     let body = Body::from_stream(head.chain(SoundBody::new(audio, wav.bytes)));
@@ -225,8 +228,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// What is made piece by piece, sent as it is made; who stops listening stops it.
-fn send(pieces: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Result<Body, Problem> {
-    sending::place()?.made(move |out| {
+fn send(
+    place: sending::Place,
+    pieces: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static,
+) -> Result<Body, Problem> {
+    place.made(move |out| {
         for piece in pieces {
             out.write_all(&piece?)?;
             // The first second is heard before the next one is made.
