@@ -64,6 +64,14 @@ pub fn remove_recording(recordings: &Path, call: CallId) -> io::Result<()> {
         }
     }
     sync_file(&folder)?;
+    remove_aside(recordings, call)
+}
+
+/// Removes what was set aside of the call.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_aside(recordings: &Path, call: CallId) -> io::Result<()> {
     match std::fs::remove_dir_all(recordings.join(QUARANTINE).join(folder_of(call))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

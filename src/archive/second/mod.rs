@@ -117,7 +117,10 @@ impl Second {
 
     fn remove_there(&self, folder: &str, call: CallId) -> io::Result<()> {
         match &self.there {
-            Place::Folder(there) if !there.path().join(folder).is_dir() => there.claim(true),
+            Place::Folder(there) if !there.path().join(folder).is_dir() => {
+                there.claim(true)?;
+                shred::remove_aside(there.path(), call)
+            }
             Place::Folder(there) => shred::remove_recording(there.path(), call),
             Place::Bucket(there) => folders_of(call).iter().try_for_each(|folder| {
                 self.remove_all(|| there.names_ever(folder), folder, |_| true)?;
