@@ -302,6 +302,15 @@ pub async fn places_with(storage: &Storage, folder: &str) -> Result<Vec<String>,
     Ok(rows.into_iter().map(|(place,)| place).collect())
 }
 
+/// Every place that something was copied to, or is to be.
+pub async fn places(storage: &Storage) -> Result<Vec<String>, StorageError> {
+    let rows: Vec<(String,)> = sqlx::query_as("SELECT DISTINCT place FROM copies ORDER BY place")
+        .fetch_all(&storage.read)
+        .await
+        .map_err(failed("reading the names of second places"))?;
+    Ok(rows.into_iter().map(|(place,)| place).collect())
+}
+
 /// Forgets a place that is gone for good with all that was copied there; how many folders that were.
 pub async fn forget_place(storage: &Storage, place: &str) -> Result<u64, StorageError> {
     const ACT: &str = "forgetting a second place";

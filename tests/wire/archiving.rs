@@ -70,6 +70,27 @@ fn flip(path: &Path) {
 }
 
 #[tokio::test]
+async fn a_place_that_is_gone_for_good_is_forgotten_by_its_name_and_never_the_present_one() {
+    let (setup, second) = setup("");
+    let mut server = setup.start().await;
+    let (story, _) = record(&server).await;
+    copied(&server, &story).await;
+    let place = format!("folder:{}", second.display());
+    let (code, said) = archive(&server, &["forget", &place]);
+    assert!(code == Some(1) && said.contains("is the second place now"), "{said}");
+    server.process.kill();
+    let text = std::fs::read_to_string(&server.centre.config).expect("the configuration");
+    std::fs::write(&server.centre.config, text.replace(&format!("\"{place}\""), "\"off\"")).expect("written");
+    let (code, said) = archive(&server, &["forget", "folder:/nowhere"]);
+    assert!(code == Some(1) && said.contains(&place), "it names those there are: {said}");
+    let (code, said) = archive(&server, &["forget", &place]);
+    assert!(code == Some(0) && said.contains("folders forgotten"), "{said}");
+    assert!(second.join("seal-log").is_dir(), "nothing there is touched");
+    let (code, said) = archive(&server, &["forget", &place]);
+    assert!(code == Some(1) && said.contains("none"), "{said}");
+}
+
+#[tokio::test]
 async fn a_recording_lies_in_two_places_and_each_mends_the_other() {
     let (setup, second) = setup("");
     let server = setup.start().await;
