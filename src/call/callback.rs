@@ -28,6 +28,9 @@ pub const ATTEMPTS_MAX: u8 = 3;
 const NEXT_ATTEMPT_AFTER: Duration = Duration::from_secs(180);
 /// How long it may ring at the caller's.
 const RING_MAX: Duration = Duration::from_secs(45);
+/// After a start a call-back stands in line again this much later: by then it is known who is registered and where the trunks
+/// are.
+const AFTER_START: Duration = Duration::from_secs(2);
 /// With nobody on duty, or no room, the place in line is asked for again after so long.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A call-back that has stood in line for so long is given up.
@@ -219,8 +222,7 @@ fn resume(open: OpenCallBack, line: Arc<Line>, centre: Arc<Centre>, recall: Reca
         sequence,
         notes,
         queued: now.before(wait),
-        // At the next beat: by then it is known who is registered.
-        deadline: Some(now.moment),
+        deadline: Some(now.moment + AFTER_START),
         waits_until: now.moment + AGE_MAX,
         recall: Some(recall),
         ..of_line

@@ -20,6 +20,12 @@ async fn asks(server: &Server) {
         (room["waiting"].as_array().map(Vec::len) == Some(1)).then_some(())
     })
     .await;
+    // What a kill cuts off before the beat's transaction is a task and not a call-back (decision 5).
+    until("the call-back is remembered", || async {
+        let calls = server.api.json("/calls").await;
+        (calls["items"].as_array().map(Vec::len) == Some(2)).then_some(())
+    })
+    .await;
 }
 
 /// From now on both pick up; of what rang before they know nothing.

@@ -24,7 +24,8 @@ fn started(call_backs: Vec<OpenCallBack>, at: Now) -> Room {
     let mut room = asked_back("+33699999999").0;
     room.now = Now { utc: at.utc, ..room.now }.after(Duration::from_secs(3600));
     room.give(SwitchInput::Remembered(Remembered { call_backs, ..Remembered::default() }));
-    room.give(SwitchInput::Tick);
+    // By then it is known where the trunks are.
+    room.wait(2);
     room
 }
 
